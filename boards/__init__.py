@@ -1,0 +1,1 @@
+"""One TOML file per board: data, each fact with its source."""

@@ -1,0 +1,1 @@
+"""edgehost: the federation host for the edge."""

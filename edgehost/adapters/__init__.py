@@ -1,0 +1,1 @@
+"""The world, one folder per need and one file per technology; siblings never meet."""

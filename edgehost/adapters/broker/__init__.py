@@ -1,0 +1,1 @@
+"""An MQTT broker for the demo and for machines that have none."""

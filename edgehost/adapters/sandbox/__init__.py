@@ -1,0 +1,1 @@
+"""Wasm components in wasm3, each in a locked-down process of its own."""

@@ -1,0 +1,1 @@
+"""One file per calling convention between host and guest."""

@@ -1,0 +1,1 @@
+"""Host-side services that guests and adapters can be bound to."""

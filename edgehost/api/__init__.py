@@ -1,0 +1,1 @@
+"""The ASGI application: generated model routes, events, OpenAPI and host control."""

@@ -1,0 +1,1 @@
+"""One TOML file becomes frozen dataclasses; every limit has a unit and a reason."""

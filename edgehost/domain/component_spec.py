@@ -1,0 +1,282 @@
+"""What a component says about itself: its specification.
+
+It is written as ``component.toml``, embedded as CBOR in the custom section ``edgehost.component`` of the
+``.wasm`` by ``edgehost build``, and therefore signed with the code. The same reader serves both, so a host
+refuses what the builder would have refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import semver
+
+from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.spec_reader import SpecReader
+
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a DNS label: fits topics, URLs, file names and mDNS
+EXPORT: Final = re.compile(r"[\x21-\x7e]{1,128}")  # printable ASCII
+
+#: Functions that a guest may be granted, and what each lets it do (imports from ``extism:host/user``).
+HOST_FUNCTIONS: Final[dict[str, str]] = {
+    "readings": "read this machine's load, memory, temperature, disk and network figures",
+    "save": "create or update a record of a granted model",
+    "get": "read one record of a granted model",
+    "find": "query the records of a granted model",
+    "delete": "delete a record of a granted model",
+    "call": "call a command or export of a granted component",
+    "notify": "publish an event of its own",
+    "now": "read the host's clock",
+}
+
+
+class Kind(enum.StrEnum):
+    """The three kinds of component."""
+
+    MODEL = "model"
+    ADAPTER = "adapter"
+    SERVICE = "service"
+
+
+class Abi(enum.StrEnum):
+    """The calling convention between host and guest."""
+
+    EXTISM = "extism"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A named operation on a record: the guest export that carries it out."""
+
+    export: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model: where it is served, what its records look like, which exports guard its writes."""
+
+    name: str
+    endpoint: str
+    schema: Mapping[str, Any] = field(default_factory=dict)  # JSON Schema 2020-12; {} allows any object
+    validate: str = ""  # export asked before a record is created or updated
+    on_update: str = ""  # export that may complete an update
+    on_delete: str = ""  # export that may veto a delete
+    commands: Mapping[str, CommandSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """A service: an export that the host calls on its own, every ``every_s`` seconds (0: only when called)."""
+
+    export: str = ""
+    every_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """The call that a new instance must answer before it takes traffic; without one, its exports compile."""
+
+    export: str = ""
+    input: str = ""
+    deadline_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an instance may spend. The host's own limits are applied on top: the smaller one holds."""
+
+    memory_kib: int = 4096  # linear memory; a page is 64 KiB
+    stack_kib: int = 64  # the interpreter's stack
+    deadline_ms: int = 1000  # wall time of one call, nested calls included
+    input_kib: int = 256
+    output_kib: int = 256
+    instances_min: int = 1
+    instances_max: int = 2
+    queue: int = 64  # calls that may wait for an instance
+    host_calls: int = 10_000  # calls back into the host during one call
+    log_lines: int = 1000  # during one call
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a component may reach; nothing by default."""
+
+    functions: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()  # whom it may call
+    http_hosts: tuple[str, ...] = ()  # host names for Extism's http_request; "*.example.org" for sub-domains
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """The whole specification of one release of a component."""
+
+    name: str
+    version: str
+    kind: Kind
+    abi: Abi = Abi.EXTISM
+    description: str = ""
+    device_classes: tuple[str, ...] = ("any",)
+    model: ModelSpec | None = None
+    service: ServiceSpec | None = None
+    probe: ProbeSpec = ProbeSpec()
+    limits: Limits = Limits()
+    grants: Grants = Grants()
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def exports_used(self) -> tuple[str, ...]:
+        """Every export that the specification names; the module must have them all."""
+        names = [self.probe.export]
+        if self.model is not None:
+            names += [self.model.validate, self.model.on_update, self.model.on_delete]
+            names += [command.export for command in self.model.commands.values()]
+        if self.service is not None:
+            names.append(self.service.export)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+def read_component_spec(document: Mapping[str, Any]) -> ComponentSpec:
+    """The specification in a TOML or CBOR document.
+
+    Raises:
+        InvalidSpecificationError: a key is unknown, missing, of the wrong type or out of range; the message
+            gives its dotted path and, for an unknown key, the closest known one.
+    """
+    top = SpecReader(document)
+    kind = Kind(top.choice("kind", Kind))
+    name = top.text("name", pattern=NAME)
+    spec = ComponentSpec(
+        name=name,
+        version=_read_version(top),
+        kind=kind,
+        abi=Abi(top.choice("abi", Abi, default=Abi.EXTISM)),
+        description=top.text("description", default="", longest=500),
+        device_classes=top.texts("device_classes", pattern=NAME, default=("any",)),
+        model=_read_model(top.table("model"), name) if top.has("model") else None,
+        service=_read_service(top.table("service")) if top.has("service") else None,
+        probe=_read_probe(top.table("probe")),
+        limits=_read_limits(top.table("limits")),
+        grants=_read_grants(top.table("grants")),
+        config=_read_config(top.table("config")),
+    )
+    top.refuse_unknown()
+    _require_consistent(spec)
+    return spec
+
+
+def _read_version(top: SpecReader) -> str:
+    version = top.text("version")
+    try:
+        semver.Version.parse(version)
+    except ValueError:
+        raise InvalidSpecificationError(
+            f"version: {version!r} is no semantic version.", hint="Write it as '1.2.3'."
+        ) from None
+    return version
+
+
+def _read_model(table: SpecReader, component: str) -> ModelSpec:
+    name = table.text("name", pattern=NAME, default=component)
+    commands = {}
+    for command in table.table("commands").tables(pattern=NAME):
+        commands[command.name] = CommandSpec(
+            export=command.text("export", pattern=EXPORT, default=command.name),
+            description=command.text("description", default="", longest=500),
+        )
+        command.refuse_unknown()
+    model = ModelSpec(
+        name=name,
+        endpoint=table.text("endpoint", pattern=NAME, default=name),
+        schema=table.document("schema"),
+        validate=table.text("validate", pattern=EXPORT, default=""),
+        on_update=table.text("on_update", pattern=EXPORT, default=""),
+        on_delete=table.text("on_delete", pattern=EXPORT, default=""),
+        commands=commands,
+    )
+    table.refuse_unknown()
+    return model
+
+
+def _read_service(table: SpecReader) -> ServiceSpec:
+    service = ServiceSpec(
+        export=table.text("export", pattern=EXPORT, default=""),
+        every_s=table.number("every_s", default=0.0, least=0.0, most=86_400.0),
+    )
+    table.refuse_unknown()
+    if service.every_s and not service.export:
+        raise InvalidSpecificationError(
+            "service.every_s is set but service.export is not.", hint="Name the export."
+        )
+    if 0 < service.every_s < 0.05:  # noqa: PLR2004 - 20 calls a second, so that a timer cannot eat a core
+        raise InvalidSpecificationError("service.every_s is below 0.05 seconds.", hint="Use 0.05 or more.")
+    return service
+
+
+def _read_probe(table: SpecReader) -> ProbeSpec:
+    probe = ProbeSpec(
+        export=table.text("export", pattern=EXPORT, default=""),
+        input=table.text("input", default="", longest=65_536),
+        deadline_ms=table.whole("deadline_ms", default=2000, least=1, most=60_000),
+    )
+    table.refuse_unknown()
+    return probe
+
+
+def _read_limits(table: SpecReader) -> Limits:
+    standard = Limits()
+    limits = Limits(
+        memory_kib=table.whole("memory_kib", default=standard.memory_kib, least=64, most=1_048_576),
+        # wasm3 0.5.0 crashes natively on deep recursion with a 1 MiB stack and traps cleanly up to 256 KiB.
+        stack_kib=table.whole("stack_kib", default=standard.stack_kib, least=8, most=256),
+        deadline_ms=table.whole("deadline_ms", default=standard.deadline_ms, least=1, most=600_000),
+        input_kib=table.whole("input_kib", default=standard.input_kib, least=1, most=65_536),
+        output_kib=table.whole("output_kib", default=standard.output_kib, least=1, most=65_536),
+        instances_min=table.whole("instances_min", default=standard.instances_min, least=1, most=64),
+        instances_max=table.whole("instances_max", default=standard.instances_max, least=1, most=64),
+        queue=table.whole("queue", default=standard.queue, least=0, most=10_000),
+        host_calls=table.whole("host_calls", default=standard.host_calls, least=0, most=10_000_000),
+        log_lines=table.whole("log_lines", default=standard.log_lines, least=0, most=100_000),
+    )
+    table.refuse_unknown()
+    if limits.instances_max < limits.instances_min:
+        raise InvalidSpecificationError(
+            "limits.instances_max is below limits.instances_min.", hint="Raise the one or lower the other."
+        )
+    return limits
+
+
+def _read_grants(table: SpecReader) -> Grants:
+    grants = Grants(
+        functions=table.choices("functions", HOST_FUNCTIONS),
+        models=table.texts("models", pattern=NAME),
+        components=table.texts("components", pattern=NAME),
+        http_hosts=table.texts("http_hosts", pattern=re.compile(r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?")),
+    )
+    table.refuse_unknown()
+    return grants
+
+
+def _read_config(table: SpecReader) -> Mapping[str, str]:
+    return {key: table.text(key, longest=65_536) for key in table.names()}
+
+
+def _require_consistent(spec: ComponentSpec) -> None:
+    if spec.kind is Kind.MODEL and spec.model is None:
+        raise InvalidSpecificationError("kind is 'model' but there is no [model] table.", hint="Add one.")
+    if spec.kind is Kind.SERVICE and spec.service is None:
+        raise InvalidSpecificationError("kind is 'service' but there is no [service] table.", hint="Add one.")
+    if spec.kind is not Kind.MODEL and spec.model is not None:
+        raise InvalidSpecificationError(
+            f"kind is '{spec.kind}' but there is a [model] table.", hint="Drop one."
+        )
+    if spec.abi is Abi.PLAIN and spec.kind is Kind.MODEL:
+        raise InvalidSpecificationError(
+            "a model cannot use abi 'plain': its exports take and return numbers only.",
+            hint="Use abi = 'extism' for models.",
+        )

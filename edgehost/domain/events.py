@@ -1,0 +1,148 @@
+"""Facts, in the past tense; each is one frozen dataclass and one CloudEvents type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact: when it happened (unix seconds) and what about."""
+
+    type: ClassVar[str] = "edgehost.event"
+    at: float
+
+    @property
+    def subject(self) -> str:
+        """What the event is about, for filters and logs."""
+        return ""
+
+    def details(self) -> dict[str, Any]:
+        """The fields without the time, ready for JSON."""
+        fields = asdict(self)
+        fields.pop("at")
+        return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordEvent(Event):
+    """Something happened to a record."""
+
+    model: str
+    id: str
+    revision: str
+
+    @property
+    def subject(self) -> str:
+        """``model/id``."""
+        return f"{self.model}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordCreated(RecordEvent):
+    """A record is stored for the first time."""
+
+    type: ClassVar[str] = "edgehost.record.created"
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordUpdated(RecordEvent):
+    """A record has a new revision."""
+
+    type: ClassVar[str] = "edgehost.record.updated"
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDeleted(RecordEvent):
+    """A record is gone."""
+
+    type: ClassVar[str] = "edgehost.record.deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseMoved(Event):
+    """A release reached another stage of its life."""
+
+    type: ClassVar[str] = "edgehost.release.moved"
+    component: str
+    version: str
+    digest: str
+    stage: str
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """``component@version``."""
+        return f"{self.component}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRolledBack(Event):
+    """An earlier release took over again."""
+
+    type: ClassVar[str] = "edgehost.release.rolled-back"
+    component: str
+    version: str
+    to_version: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """``component@version``."""
+        return f"{self.component}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRefused(Event):
+    """A remote offered something that was not trusted; what runs keeps running."""
+
+    type: ClassVar[str] = "edgehost.remote.refused"
+    remote: str
+    code: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """The remote's name."""
+        return self.remote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteChecked(Event):
+    """A remote was reached and its metadata holds."""
+
+    type: ClassVar[str] = "edgehost.remote.checked"
+    remote: str
+    targets: int
+
+    @property
+    def subject(self) -> str:
+        """The remote's name."""
+        return self.remote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestLogged(Event):
+    """A component wrote a line to its log."""
+
+    type: ClassVar[str] = "edgehost.guest.logged"
+    component: str
+    level: str  # trace, debug, info, warn, error
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """The component."""
+        return self.component
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsDropped(Event):
+    """A subscriber was too slow; so many facts were not delivered to it."""
+
+    type: ClassVar[str] = "edgehost.events.dropped"
+    count: int

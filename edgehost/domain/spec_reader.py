@@ -1,0 +1,174 @@
+"""Reads a nested document strictly: every key is typed, bounded and known, or refused with its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from edgehost.domain.errors import InvalidSpecificationError, RefusedError
+from edgehost.domain.suggestion import did_you_mean
+
+_MISSING: Final = object()
+#: More would not fit the 64 KiB that an embedded specification may have.
+_MOST_ITEMS: Final = 1000
+
+
+class SpecReader:
+    """One table of a document; remembers what was asked for, so that the rest can be refused."""
+
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        path: str = "",
+        *,
+        error: type[RefusedError] = InvalidSpecificationError,
+    ) -> None:
+        self._document = document
+        self._path = path
+        self._asked: set[str] = set()
+        self._error = error
+
+    @property
+    def name(self) -> str:
+        """The last step of the table's path."""
+        return self._path.rpartition(".")[2]
+
+    def names(self) -> tuple[str, ...]:
+        """The keys that the document has here."""
+        return tuple(self._document)
+
+    def has(self, key: str) -> bool:
+        """Whether the document has this key; does not count as asking for it."""
+        return key in self._document
+
+    def text(
+        self,
+        key: str,
+        *,
+        default: str | None = None,
+        pattern: re.Pattern[str] | None = None,
+        longest: int = 256,
+    ) -> str:
+        """A string of at most ``longest`` characters, matching ``pattern`` unless it is the default."""
+        value = self._value(key, default)
+        if not isinstance(value, str):
+            raise self.refused(key, f"must be a string, not {_kind_of(value)}.")
+        if len(value) > longest:
+            raise self.refused(key, f"is longer than {longest} characters.")
+        if pattern is not None and value != default and not pattern.fullmatch(value):
+            raise self.refused(key, f"is {value[:80]!r}, which does not match {pattern.pattern}.")
+        return value
+
+    def texts(
+        self, key: str, *, pattern: re.Pattern[str] | None = None, default: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._value(key, default)
+        if not isinstance(value, list | tuple):
+            raise self.refused(key, f"must be a list of strings, not {_kind_of(value)}.")
+        if len(value) > _MOST_ITEMS:
+            raise self.refused(key, f"has more than {_MOST_ITEMS} items.")
+        for item in value:
+            if not isinstance(item, str):
+                raise self.refused(key, f"must hold strings only, not {_kind_of(item)}.")
+            if pattern is not None and not pattern.fullmatch(item):
+                raise self.refused(key, f"holds {item[:80]!r}, which does not match {pattern.pattern}.")
+        return tuple(value)
+
+    def choice(self, key: str, known: Iterable[str], *, default: str | None = None) -> str:
+        """One of the known words."""
+        value = self.text(key, default=default)
+        words = [str(word) for word in known]
+        if value not in words:
+            raise self.refused(key, f"is {value[:80]!r}.", hint=did_you_mean(value, words))
+        return value
+
+    def choices(self, key: str, known: Iterable[str]) -> tuple[str, ...]:
+        """A list of known words."""
+        words = [str(word) for word in known]
+        values = self.texts(key)
+        for value in values:
+            if value not in words:
+                raise self.refused(key, f"holds {value[:80]!r}.", hint=did_you_mean(value, words))
+        return values
+
+    def whole(self, key: str, *, least: int, most: int, default: int | None = None) -> int:
+        """A whole number within bounds."""
+        value = self._value(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.refused(key, f"must be a whole number, not {_kind_of(value)}.")
+        if not least <= value <= most:
+            raise self.refused(key, f"is {value}; it must be {least} to {most}.")
+        return value
+
+    def number(self, key: str, *, least: float, most: float, default: float | None = None) -> float:
+        """A number within bounds."""
+        value = self._value(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.refused(key, f"must be a number, not {_kind_of(value)}.")
+        if not least <= value <= most:
+            raise self.refused(key, f"is {value}; it must be {least} to {most}.")
+        return float(value)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            raise self.refused(key, f"must be true or false, not {_kind_of(value)}.")
+        return value
+
+    def table(self, key: str) -> SpecReader:
+        """A nested table; an absent one reads as empty."""
+        value = self._value(key, {})
+        if not isinstance(value, Mapping):
+            raise self.refused(key, f"must be a table, not {_kind_of(value)}.")
+        return SpecReader(value, self._at(key), error=self._error)
+
+    def tables(self, *, pattern: re.Pattern[str]) -> Iterator[SpecReader]:
+        """Every entry of this table as a table of its own, for tables whose keys are names."""
+        for key in self._document:
+            if not pattern.fullmatch(str(key)):
+                raise self.refused(str(key)[:80], f"is no name: it must match {pattern.pattern}.")
+            yield self.table(key)
+
+    def document(self, key: str) -> Mapping[str, Any]:
+        """A free-form nested document, such as a JSON Schema."""
+        value = self._value(key, {})
+        if not isinstance(value, Mapping):
+            raise self.refused(key, f"must be a table, not {_kind_of(value)}.")
+        return value
+
+    def refuse_unknown(self) -> None:
+        """Refuse every key that was never asked for."""
+        for key in self._document:
+            if key not in self._asked:
+                raise self.refused(str(key)[:80], "is unknown.", hint=did_you_mean(str(key), self._asked))
+
+    def refused(self, key: str, what: str, *, hint: str = "") -> RefusedError:
+        """The error for this key, with its dotted path in front."""
+        return self._error(f"{self._at(key)} {what}", hint=hint)
+
+    def _value(self, key: str, default: Any) -> Any:  # noqa: ANN401 - a document holds anything
+        self._asked.add(key)
+        value = self._document.get(key, _MISSING)
+        if value is not _MISSING:
+            return value
+        if default is None:
+            raise self.refused(key, "is missing.", hint=f"Add '{key} = ...'.")
+        return default
+
+    def _at(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+
+def _kind_of(value: object) -> str:
+    names = {
+        dict: "a table",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,1 @@
+"""Composition root and supervision: the only file that knows every adapter."""

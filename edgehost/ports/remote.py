@@ -1,0 +1,42 @@
+"""A repository of signed releases, whatever carries it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from edgehost.domain.offered_release import OfferedRelease
+
+
+class Remote(Protocol):
+    """One configured remote. Everything it returns has passed the trust check."""
+
+    @property
+    def name(self) -> str:
+        """The name it has in the configuration."""
+        ...
+
+    async def refresh(self) -> tuple[OfferedRelease, ...]:
+        """Check the remote's metadata and name what it offers, newest last for each component.
+
+        Raises:
+            UntrustedReleaseError: the metadata does not hold; the message says which attack it looks like.
+            RemoteUnreachableError: the transport does not answer.
+        """
+        ...
+
+    async def fetch(
+        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+    ) -> bytes:
+        """The release's bytes, size and digest checked; resumes from what an earlier try left.
+
+        ``progress`` gets (bytes so far, bytes in all).
+
+        Raises:
+            UntrustedReleaseError, RemoteUnreachableError, StorageFullError.
+        """
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item whenever the remote says that it has something new; ends when the remote closes."""
+        ...

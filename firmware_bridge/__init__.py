@@ -1,0 +1,1 @@
+"""The microcontroller side: slipmux and CoAP frames, sans I/O."""

@@ -1,0 +1,1 @@
+"""Where components come from: the TUF trust engine, one file per transport, and the publisher."""

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs what debian-packages.txt names, when this is Debian and we are root; otherwise says what is missing.
+set -euo pipefail
+cd "$(dirname "$0")"
+command -v dpkg-query >/dev/null || exit 0
+missing=()
+while read -r package _; do
+  [[ -z "$package" || "$package" == \#* ]] && continue
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
+  missing+=("$package")
+done <debian-packages.txt
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+if [[ $(id -u) -ne 0 ]]; then
+  echo "set-up: not root, so these Debian packages are not installed: ${missing[*]}" >&2
+  echo "set-up: what needs them is skipped; install them with: sudo apt-get install ${missing[*]}" >&2
+  exit 0
+fi
+echo "set-up: Debian packages ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
