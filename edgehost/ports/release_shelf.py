@@ -41,6 +41,10 @@ class ReleaseShelf(Protocol):
         """Write these releases' new state to the ledger, all or none, before returning."""
         ...
 
+    async def forget(self, digests: Iterable[str]) -> None:
+        """Drop these releases from the ledger; their files stay until they are collected."""
+        ...
+
     async def collect(self, keep: Iterable[str]) -> tuple[str, ...]:
         """Drop every file whose digest is not in ``keep``; returns the digests dropped."""
         ...

@@ -1,0 +1,214 @@
+"""Bring a shelved release live: stage, probe, switch, drain the one before ([swap-1])."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgehost.domain.component_file import read_component
+from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.errors import (
+    ConflictError,
+    DamagedError,
+    EdgehostError,
+    GuestError,
+    InvalidComponentError,
+    NotFoundError,
+    QuarantinedReleaseError,
+    RefusedError,
+)
+from edgehost.domain.probation import ProbationRule
+from edgehost.domain.release_life import Release, Stage
+from edgehost.ports.clock import Clock
+from edgehost.ports.release_shelf import ReleaseShelf
+from edgehost.usecases.release_ledger import ReleaseLedger
+from edgehost.usecases.running_components import Pool, RunningComponents, RunningRelease
+
+
+class StartPool(Protocol):
+    """Starts the instances of a release, without traffic."""
+
+    async def __call__(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
+        """Started instances.
+
+        Raises:
+            InvalidComponentError: the module cannot be loaded.
+        """
+        ...
+
+
+class StartedPool(Pool, Protocol):
+    """A pool that can be looked over before it takes traffic."""
+
+    async def exports(self) -> tuple[str, ...]:
+        """Compile every export and name it."""
+        ...
+
+
+class ModelRoutes(Protocol):
+    """Where models are served; a change is one assignment."""
+
+    def require_free(self, spec: ComponentSpec) -> None:
+        """Check that no other component serves the model's endpoint.
+
+        Raises:
+            EndpointTakenError: another one does.
+        """
+        ...
+
+    def serve(self, spec: ComponentSpec, *, digest: str) -> None:
+        """Serve this release's model from now on, in place of the component's earlier one."""
+        ...
+
+    def withdraw(self, component: str) -> None:
+        """Serve the component's model no longer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What becomes of the release that was live until now."""
+
+    stage: Stage = Stage.DRAINING
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployer:
+    """What bringing a release live needs."""
+
+    shelf: ReleaseShelf
+    ledger: ReleaseLedger
+    running: RunningComponents
+    routes: ModelRoutes
+    clock: Clock
+    start_pool: StartPool
+    drain_later: Callable[
+        [RunningRelease, Release | None], None
+    ]  # owns the drain, so that a deploy need not wait
+    on_fault: Callable[[RunningRelease], None]
+    probation: ProbationRule = field(default_factory=ProbationRule)
+
+    async def deploy(self, release: Release, *, after: Aftermath | None = None) -> RunningRelease:
+        """Bring the release live; whatever ran before runs on when this one does not make it.
+
+        Raises:
+            QuarantinedReleaseError: its digest has misbehaved here.
+            InvalidComponentError, GuestError: it did not pass its probe; it is quarantined now.
+            EndpointTakenError: another component serves its endpoint; it stays on the shelf.
+        """
+        self._require_deployable(release)
+        before = self.ledger.live(release.component)
+        try:
+            spec, wasm = await self._opened(release)
+        except DamagedError:
+            raise  # the file is set aside; fetching it again mends it, so the digest is not to blame
+        except RefusedError as error:
+            stage = Stage.REJECTED if release.stage is Stage.SHELVED else Stage.QUARANTINED
+            await self.ledger.move(release, stage, reason=error.message)
+            raise
+        self.routes.require_free(spec)
+        release = await self.ledger.move(release, Stage.STAGED)
+        async with AsyncExitStack() as undo:
+            pool = await self._staged(release, spec, wasm)
+            undo.push_async_callback(pool.close)
+            release = await self.ledger.move(release, Stage.PROBED)
+            running = await self._switched(release, spec, pool, before, after or Aftermath())
+            undo.pop_all()
+        return running
+
+    async def start_live(self, release: Release) -> RunningRelease:
+        """Start a release that the ledger already calls live, when the host starts.
+
+        Raises:
+            EdgehostError: it cannot be started any more; the caller decides what takes its place.
+        """
+        spec, wasm = await self._opened(release)
+        self.routes.require_free(spec)
+        pool = await self._tried(release, spec, wasm)
+        running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
+        self.running.route(release.component, running)
+        self.routes.serve(spec, digest=release.digest)
+        return running
+
+    def _require_deployable(self, release: Release) -> None:
+        if release.stage is Stage.QUARANTINED:
+            raise QuarantinedReleaseError(
+                f"{release.component} {release.version} is quarantined: {release.reason}",
+                hint="Publish a mended release, or lift it with 'edgehost deploy NAME@VERSION --lift-quarantine'.",
+            )
+        if release.stage not in {Stage.SHELVED, Stage.RETIRED}:
+            raise ConflictError(
+                f"{release.component} {release.version} is {release.stage}, not waiting on the shelf."
+            )
+
+    async def _opened(self, release: Release) -> tuple[ComponentSpec, bytes]:
+        wasm = await self.shelf.get(release.digest)
+        spec = read_component(wasm)
+        if (spec.name, spec.version) != (release.component, release.version):
+            raise InvalidComponentError(
+                f"The file calls itself {spec.name} {spec.version}; "
+                f"it was published as {release.component} {release.version}.",
+                hint="Build it again and publish the file as it is.",
+            )
+        return spec, wasm
+
+    async def _staged(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
+        try:
+            return await self._tried(release, spec, wasm)
+        except (RefusedError, GuestError, NotFoundError) as error:
+            await self.ledger.move(release, Stage.QUARANTINED, reason=error.message)
+            raise
+        except EdgehostError as error:
+            await self.ledger.move(release, Stage.SHELVED, reason=error.message)
+            raise
+
+    async def _tried(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
+        async with AsyncExitStack() as undo:
+            pool = await self.start_pool(release, spec, wasm)
+            undo.push_async_callback(pool.close)
+            exports = await pool.exports()
+            missing = [name for name in spec.exports_used() if name not in exports]
+            if missing:
+                raise InvalidComponentError(
+                    f"The specification names exports that the module lacks: {', '.join(missing)}.",
+                    hint=f"It has: {', '.join(exports)}.",
+                )
+            if spec.probe.export:
+                await pool.call(
+                    spec.probe.export, spec.probe.input.encode(), deadline_s=spec.probe.deadline_ms / 1000
+                )
+            undo.pop_all()
+        return pool
+
+    async def _switched(
+        self,
+        release: Release,
+        spec: ComponentSpec,
+        pool: StartedPool,
+        before: Release | None,
+        after: Aftermath,
+    ) -> RunningRelease:
+        try:
+            self.routes.require_free(spec)  # another component may have come live in the meantime
+            release = await self.ledger.go_live(
+                release,
+                before=before,
+                before_goes=after.stage,
+                reason=after.reason,
+                probation_until=self.clock.now() + self.probation.seconds,
+            )
+        except EdgehostError as error:
+            await self.ledger.move(release, Stage.SHELVED, reason=error.message)
+            raise
+        running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
+        earlier = self.running.route(release.component, running)
+        if spec.model is not None:
+            self.routes.serve(spec, digest=release.digest)
+        else:
+            self.routes.withdraw(release.component)
+        if earlier is not None:
+            self.drain_later(earlier, before)
+        return running

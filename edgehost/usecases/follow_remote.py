@@ -1,0 +1,154 @@
+"""Keep up with a remote: check it, choose what this host should run, fetch that, and hand it on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import semver
+
+from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError
+from edgehost.domain.events import RemoteChecked, RemoteRefused
+from edgehost.domain.offered_release import OfferedRelease, require_compatible
+from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.version_range import VersionRange
+from edgehost.ports.clock import Clock
+from edgehost.ports.event_bus import EventBus
+from edgehost.ports.release_shelf import ReleaseShelf
+from edgehost.ports.remote import Remote
+from edgehost.usecases.release_ledger import ReleaseLedger
+
+#: Stages from which a release is not taken up again by itself.
+_GIVEN_UP = frozenset({Stage.QUARANTINED, Stage.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What this host takes from a remote."""
+
+    components: tuple[str, ...] = ("*",)
+    versions: Mapping[str, VersionRange] = field(default_factory=dict)  # by component; others take any
+    device_class: str = "generic"
+    abis: frozenset[str] = frozenset({"extism", "plain"})
+    component_bytes: int = 8 * 1024 * 1024
+
+    def wants(self, component: str) -> bool:
+        """Whether releases of this component go live by themselves."""
+        return "*" in self.components or component in self.components
+
+
+class FollowRemote:
+    """One remote's share of the host's components."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        following: Following,
+        *,
+        shelf: ReleaseShelf,
+        ledger: ReleaseLedger,
+        bus: EventBus,
+        clock: Clock,
+        deploy: Callable[[Release], Awaitable[None]],
+    ) -> None:
+        self._remote = remote
+        self._following = following
+        self._shelf = shelf
+        self._ledger = ledger
+        self._bus = bus
+        self._clock = clock
+        self._deploy = deploy
+        self._told: set[tuple[str, str]] = set()  # refusals already told, so that a poll does not repeat them
+
+    async def catch_up(self) -> tuple[Release, ...]:
+        """Refresh, choose, fetch and deploy what is new; returns what was handed to deployment.
+
+        A component that cannot be fetched or deployed is reported as an event and blocks no other.
+
+        Raises:
+            UntrustedReleaseError, RemoteUnreachableError: the remote as a whole; what runs keeps running.
+        """
+        offers = await self._remote.refresh()
+        self._bus.publish(RemoteChecked(at=self._clock.now(), remote=self._remote.name, targets=len(offers)))
+        handed_on = []
+        for offer in self.chosen(offers):
+            try:
+                release = await self.shelved(offer)
+                await self._deploy(release)
+            except EdgehostError as error:
+                self._tell(offer, error)
+            else:
+                handed_on.append(release)
+        return tuple(handed_on)
+
+    def chosen(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
+        """The one offer of each followed component that should run here and does not yet."""
+        best: dict[str, OfferedRelease] = {}
+        for offer in offers:
+            if not self._following.wants(offer.component) or not self._fits(offer):
+                continue
+            rival = best.get(offer.component)
+            if rival is None or _rank(offer) > _rank(rival):
+                best[offer.component] = offer
+        return tuple(offer for offer in best.values() if self._is_news(offer))
+
+    async def shelved(self, offer: OfferedRelease) -> Release:
+        """The offered release on this host's shelf, fetched when it is not there.
+
+        Raises:
+            UntrustedReleaseError, RemoteUnreachableError, StorageFullError.
+        """
+        if not await self._shelf.has(offer.digest):
+            content = await self._remote.fetch(offer)
+            await self._shelf.put(offer.digest, content)
+        now = self._clock.now()
+        release = Release(
+            component=offer.component,
+            version=offer.version,
+            digest=offer.digest,
+            size_bytes=offer.size_bytes,
+            sequence=offer.sequence,
+            remote=offer.remote,
+            abi=offer.abi,
+            device_classes=offer.device_classes,
+        )
+        # One ledger entry, not three: a kill before it finds the file on the shelf and asks the remote again.
+        for stage in (Stage.VERIFIED, Stage.SHELVED):
+            release = release.moved_to(stage, at=now)
+        return await self._ledger.add(release)
+
+    def _fits(self, offer: OfferedRelease) -> bool:
+        wanted = self._following.versions.get(offer.component)
+        if wanted is not None and not wanted.allows(offer.version):
+            return False
+        known = self._ledger.by_digest(offer.digest)
+        if known is not None:
+            return known.stage not in _GIVEN_UP
+        try:
+            require_compatible(
+                offer,
+                device_class=self._following.device_class,
+                abis=self._following.abis,
+                newest_sequence=self._ledger.newest_sequence(offer.component, within=wanted),
+                most_bytes=self._following.component_bytes,
+            )
+        except IncompatibleReleaseError as error:
+            self._tell(offer, error)
+            return False
+        return True
+
+    def _is_news(self, offer: OfferedRelease) -> bool:
+        known = self._ledger.by_digest(offer.digest)
+        return known is None or known.stage is not Stage.LIVE
+
+    def _tell(self, offer: OfferedRelease, error: EdgehostError) -> None:
+        if (offer.digest, error.code) in self._told:
+            return
+        self._told.add((offer.digest, error.code))
+        self._bus.publish(
+            RemoteRefused(at=self._clock.now(), remote=self._remote.name, code=error.code, reason=str(error))
+        )
+
+
+def _rank(offer: OfferedRelease) -> tuple[semver.Version, int]:
+    return semver.Version.parse(offer.version), offer.sequence

@@ -1,0 +1,76 @@
+"""Watch new releases and name those that must go or have proved themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from edgehost.domain.probation import ProbationRule, Verdict, judge
+from edgehost.ports.clock import Clock
+from edgehost.usecases.release_ledger import ReleaseLedger
+from edgehost.usecases.running_components import RunningComponents, RunningRelease
+
+
+class ProbationWatch:
+    """Judges at every fault and when a probation ends; sleeps in between."""
+
+    def __init__(
+        self,
+        running: RunningComponents,
+        ledger: ReleaseLedger,
+        clock: Clock,
+        rule: ProbationRule,
+        roll_back: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._running = running
+        self._ledger = ledger
+        self._clock = clock
+        self._rule = rule
+        self._roll_back = roll_back
+        self._woken = asyncio.Event()
+
+    def wake(self, _running: RunningRelease | None = None) -> None:
+        """Look again: a fault happened, or a release went live."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self._woken.clear()
+            await self.look()
+            try:
+                async with asyncio.timeout(self.seconds_to_next_end()):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> None:
+        """Judge every release that is in its probation, once."""
+        now = self._clock.now()
+        for running in self._running.all():
+            until = running.release.probation_until
+            if not until:
+                continue
+            conduct = running.conduct
+            verdict = judge(conduct, self._rule, over=now >= until)
+            if verdict is Verdict.ROLL_BACK:
+                await self._roll_back(
+                    running.release.component,
+                    f"{conduct.faults} of {conduct.calls} calls failed in its probation.",
+                )
+            elif verdict is Verdict.KEEP:
+                running.release = await self._ledger.end_probation(running.release)
+
+    def seconds_to_next_end(self) -> float | None:
+        """How long until the next probation ends; None when none runs.
+
+        A wall clock that jumps back must not prolong a probation for ever, so this never exceeds the rule's time.
+        """
+        ends = [
+            running.release.probation_until
+            for running in self._running.all()
+            if running.release.probation_until
+        ]
+        if not ends:
+            return None
+        return min(max(min(ends) - self._clock.now(), 0.05), self._rule.seconds)
