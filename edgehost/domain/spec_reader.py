@@ -125,6 +125,19 @@ class SpecReader:
             raise self.refused(key, f"must be a table, not {_kind_of(value)}.")
         return SpecReader(value, self._at(key), error=self._error)
 
+    def table_list(self, key: str) -> Iterator[SpecReader]:
+        """Every entry of a list of tables; an absent one reads as empty."""
+        value = self._value(key, [])
+        if not isinstance(value, list | tuple):
+            raise self.refused(key, f"must be a list of tables, not {_kind_of(value)}.")
+        if len(value) > _MOST_ITEMS:
+            raise self.refused(key, f"has more than {_MOST_ITEMS} items.")
+        for index, item in enumerate(value):
+            path = f"{key}[{index}]"
+            if not isinstance(item, Mapping):
+                raise self.refused(path, f"must be a table, not {_kind_of(item)}.")
+            yield SpecReader(item, self._at(path), error=self._error)
+
     def tables(self, *, pattern: re.Pattern[str]) -> Iterator[SpecReader]:
         """Every entry of this table as a table of its own, for tables whose keys are names."""
         for key in self._document:
