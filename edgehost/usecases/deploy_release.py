@@ -144,6 +144,9 @@ class Deployer:
                 f"{release.component} {release.version} is {release.stage}, not waiting on the shelf."
             )
 
+    def _probation_until(self) -> float:
+        return self.clock.now() + self.probation.seconds if self.probation.seconds else 0.0
+
     async def _opened(self, release: Release) -> tuple[ComponentSpec, bytes]:
         wasm = await self.shelf.get(release.digest)
         spec = read_component(wasm)
@@ -198,7 +201,7 @@ class Deployer:
                 before=before,
                 before_goes=after.stage,
                 reason=after.reason,
-                probation_until=self.clock.now() + self.probation.seconds,
+                probation_until=self._probation_until(),
             )
         except EdgehostError as error:
             await self.ledger.move(release, Stage.SHELVED, reason=error.message)

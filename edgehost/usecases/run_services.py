@@ -11,6 +11,9 @@ from edgehost.usecases.running_components import RunningComponents, RunningRelea
 
 log = logging.getLogger("edgehost.services")
 
+#: What a service gets when its time has come.
+_TICK = b'{"event": "timer"}'
+
 #: A service that fails at every tick logs once a minute, not once a tick.
 _REPEAT_LOG_S = 60.0
 
@@ -51,7 +54,7 @@ async def _ticking(
     last_logged = -_REPEAT_LOG_S
     while True:
         try:
-            await running.call(component, export, b"{}")
+            await running.call(component, export, _TICK)
         except EdgehostError as error:
             if clock.monotonic() - last_logged >= _REPEAT_LOG_S:
                 last_logged = clock.monotonic()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnreachableError
+from edgehost.domain.events import RemoteRefused
+from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.version_range import VersionRange
+from edgehost.usecases.follow_remote import Following, FollowRemote
+from edgehost.usecases.roll_back_release import roll_back
+from tests.usecases.deploy_scene import Scene, component_bytes
+
+
+class ListedRemote:
+    """A remote whose offers a test lists."""
+
+    name = "test"
+
+    def __init__(self) -> None:
+        self.offers: list[OfferedRelease] = []
+        self.files: dict[str, bytes] = {}
+        self.fetched: list[str] = []
+        self.error: EdgehostError | None = None
+
+    def offer(self, component: str, version: str, sequence: int, **more: object) -> OfferedRelease:
+        content = component_bytes(component, version, endpoint=str(more.pop("endpoint", component)))
+        digest = hashlib.sha256(content).hexdigest()
+        self.files[digest] = content
+        fields = {
+            "component": component,
+            "version": version,
+            "kind": "model",
+            "abi": "extism",
+            "sequence": sequence,
+            "device_classes": ("any",),
+            "digest": digest,
+            "size_bytes": len(content),
+            "remote": self.name,
+            "target_path": f"{component}/{version}.wasm",
+        }
+        offer = OfferedRelease(**(fields | more))  # type: ignore[arg-type]
+        self.offers.append(offer)
+        return offer
+
+    async def refresh(self) -> tuple[OfferedRelease, ...]:
+        if self.error is not None:
+            raise self.error
+        return tuple(self.offers)
+
+    async def fetch(self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None) -> bytes:
+        self.fetched.append(offer.version)
+        return self.files[offer.digest]
+
+    async def changes(self) -> AsyncIterator[None]:
+        return
+        yield
+
+
+class Followed(Scene):
+    def __init__(self, following: Following | None = None) -> None:
+        super().__init__()
+        self.remote = ListedRemote()
+        self.events: list[RemoteRefused] = []
+        publish = self.bus.publish
+
+        def noted(event: object) -> None:
+            if isinstance(event, RemoteRefused):
+                self.events.append(event)
+            publish(event)  # type: ignore[arg-type]
+
+        self.bus.publish = noted  # type: ignore[method-assign]
+        self.follow = FollowRemote(
+            self.remote,
+            following or Following(),
+            shelf=self.shelf,
+            ledger=self.ledger,
+            bus=self.bus,
+            clock=self.clock,
+            deploy=self._deploy,
+        )
+
+    async def _deploy(self, release: Release) -> None:
+        await self.deployer.deploy(release)
+
+    def live(self, component: str) -> str:
+        release = self.ledger.live(component)
+        return "" if release is None else release.version
+
+
+async def test_the_newest_version_is_fetched_and_goes_live_once() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.remote.offer("orders", "1.10.0", 3)
+    scene.remote.offer("orders", "1.9.0", 2)
+    await scene.follow.catch_up()
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.10.0"
+    assert scene.remote.fetched == ["1.10.0"]
+
+
+async def test_a_component_that_is_not_followed_is_left_alone() -> None:
+    scene = Followed(Following(components=("sales",)))
+    scene.remote.offer("orders", "1.0.0", 1)
+    assert await scene.follow.catch_up() == ()
+
+
+async def test_the_operators_version_range_holds_even_when_a_newer_release_was_accepted_before() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "2.0.0", 2)
+    await scene.follow.catch_up()
+    pinned = Followed(Following(versions={"orders": VersionRange.parse("^1")}))
+    pinned.ledger, pinned.shelf = scene.ledger, scene.shelf
+    pinned.remote.offer("orders", "2.0.0", 2)
+    pinned.remote.offer("orders", "1.4.0", 1)
+    assert [offer.version for offer in pinned.follow.chosen(pinned.remote.offers)] == ["1.4.0"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"device_classes": ("drone",)}, "device class drone"),
+        ({"abi": "aegis"}, "abi 'aegis'"),
+        ({"size_bytes": 9_000_000}, "9000000 bytes"),
+    ],
+)
+async def test_a_release_that_is_not_for_this_host_is_told_once_and_never_fetched(
+    more: dict[str, object], words: str
+) -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 1, **more)
+    await scene.follow.catch_up()
+    await scene.follow.catch_up()
+    assert scene.remote.fetched == []
+    assert len(scene.events) == 1
+    assert words in scene.events[0].reason
+
+
+async def test_an_unknown_release_with_an_older_sequence_is_refused() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 5)
+    await scene.follow.catch_up()
+    scene.remote.offers.clear()
+    scene.remote.offer("orders", "1.5.0", 4)
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.0.0"
+    assert "sequence 4" in scene.events[0].reason
+
+
+async def test_a_quarantined_release_is_never_taken_up_again_but_a_newer_one_is() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    scene.remote.offer("orders", "1.1.0", 2)
+    await scene.follow.catch_up()
+    await roll_back(scene.deployer, scene.bus, "orders", reason="It misbehaved.")
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.0.0"
+    scene.remote.offer("orders", "1.2.0", 3)
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.2.0"
+
+
+async def test_one_component_that_cannot_be_deployed_does_not_hold_up_the_others() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 1, endpoint="same")
+    scene.remote.offer("sales", "1.0.0", 1, endpoint="same")
+    scene.remote.offer("stock", "1.0.0", 1)
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.0.0"
+    assert scene.live("stock") == "1.0.0"
+    assert scene.live("sales") == ""
+    assert scene.events[0].code == EndpointTakenError.code
+
+
+async def test_an_unreachable_remote_is_the_callers_to_retry_and_changes_nothing() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    scene.remote.error = RemoteUnreachableError("No broker.")
+    with pytest.raises(RemoteUnreachableError):
+        await scene.follow.catch_up()
+    assert scene.live("orders") == "1.0.0"
+
+
+async def test_a_release_that_the_fleet_publishes_again_under_a_newer_sequence_comes_back_from_the_shelf() -> None:
+    scene = Followed()
+    one = scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    scene.remote.offer("orders", "1.1.0", 2)
+    await scene.follow.catch_up()
+    old = scene.ledger.by_digest(one.digest)
+    assert old is not None
+    await scene.ledger.move(old, Stage.RETIRED)
+    scene.remote.offers.clear()
+    scene.remote.offer("orders", "1.0.0", 3)
+    await scene.follow.catch_up()
+    assert scene.live("orders") == "1.0.0"
+    assert scene.remote.fetched == ["1.0.0", "1.1.0"]
