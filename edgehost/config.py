@@ -44,6 +44,7 @@ _Table = TypeVar("_Table")
 _EVERY_COMPONENT: Final = "*"
 _FOLLOW: Final = re.compile(rf"\*|{NAME.pattern}")
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_ADDRESS_OR_NONE: Final = re.compile(rf"|{_ADDRESS.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class ApiSettings:
 
     root: Annotated[str, Text("path in front of every route", re.compile(r"(/[A-Za-z0-9._~-]+)+"))] = "/api"
     listen: Annotated[
-        str, Text("address; any but loopback needs token_file; empty: the Unix socket only", _ADDRESS)
+        str, Text("address; any but loopback needs token_file; empty: the Unix socket only", _ADDRESS_OR_NONE)
     ] = "127.0.0.1"
     tcp_port: Annotated[int, Whole("0 takes any free one", 0, 65_535)] = 8420
     unix_socket: Annotated[

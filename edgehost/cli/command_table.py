@@ -1,0 +1,90 @@
+"""Every sub-command in one table, and what the exit codes mean; the help text is made of both."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """One sub-command: its group in the help, and one line about it."""
+
+    group: str
+    summary: str
+
+
+#: ``edgehost NAME`` is ``edgehost/cli/NAME.py``, imported when it is asked for.
+COMMANDS: Final[dict[str, Command]] = {
+    "init": Command("host", "write a commented edgehost.toml"),
+    "run": Command("host", "run the host"),
+    "demo": Command("host", "show the whole life of a component in under a minute"),
+    "doctor": Command("host", "check this machine, the configuration and the running host"),
+    "build": Command("author", "check a component and make it one file"),
+    "keygen": Command("author", "make a signing key"),
+    "remote": Command("author", "make, sign, rotate, show or mirror a repository of releases"),
+    "publish": Command("author", "sign a component and put it into a remote"),
+    "deploy": Command("release", "bring a release of a component live"),
+    "rollback": Command("release", "bring the release before back"),
+    "status": Command("release", "what runs, and how it is"),
+    "history": Command("release", "what happened to each release"),
+    "ps": Command("use", "running instances"),
+    "call": Command("use", "call a function of a component, or of a .wasm file without a host"),
+    "get": Command("use", "read records, or any path of the API"),
+    "watch": Command("use", "follow events"),
+    "logs": Command("use", "what components logged"),
+}
+
+GROUPS: Final[dict[str, str]] = {
+    "host": "The host",
+    "author": "Writing and publishing components",
+    "release": "Releases on this host",
+    "use": "Using what runs",
+}
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+TIMED_OUT: Final = 4
+NOT_FOUND: Final = 5
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final[dict[int, str]] = {
+    OK: "done",
+    FAILED: "it failed or was refused; the message says why",
+    USAGE: "the command line is wrong",
+    UNREACHABLE: "the host, a remote or a resource is not available now; try again later",
+    TIMED_OUT: "no answer within the deadline",
+    NOT_FOUND: "there is no such component, release, record or file",
+    INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+
+def exit_code_lines() -> str:
+    """The exit codes as they stand under every help text."""
+    rows = (f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    return "\n".join(("exit codes:", *rows))
+
+
+def help_text() -> str:
+    """What ``edgehost --help`` prints."""
+    lines = [
+        "usage: edgehost [-c FILE] [--json] [--debug] COMMAND ...",
+        "",
+        "A federation host for the edge: signed WebAssembly components, swapped while they serve.",
+    ]
+    for group, title in GROUPS.items():
+        lines += ["", f"{title}:"]
+        lines += [
+            f"  {name:<10} {command.summary}" for name, command in COMMANDS.items() if command.group == group
+        ]
+    lines += [
+        "",
+        "options:",
+        "  -c FILE, --config-file FILE   default: $EDGEHOST_CONFIG, else ./edgehost.toml",
+        "  --json                        one JSON object on standard output; one a line for streams",
+        "  --debug                       show where an error came from",
+        "  --version, -h, --help         'edgehost COMMAND --help' has the details",
+        "",
+        exit_code_lines(),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""The configuration file that ``edgehost init`` writes: every key, its default, its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from pathlib import Path
+from typing import Final
+
+from edgehost.config import (
+    ApiSettings,
+    ComponentSettings,
+    FolderCarrier,
+    HostSettings,
+    KeepSettings,
+    LimitSettings,
+    MqttCarrier,
+    ProbationSettings,
+    RemoteSettings,
+)
+from edgehost.config_settings import settings_of
+
+_WIDTH: Final = 100
+#: Numbers from here on are easier to read in groups of three digits.
+_GROUPED: Final = 10_000
+_HEAD: Final = """\
+# edgehost.toml: the configuration of one edgehost.
+#
+# Every key is here with its default; delete what you do not change. Relative paths start at this file's
+# folder. Unknown keys are refused. 'edgehost doctor' checks the file and the machine.
+"""
+_REMOTES: Final = """\
+# Where releases come from. One [[remotes]] table each; take the number signs away to use one.
+"""
+_COMPONENTS: Final = """\
+# What this host wants of one component; without a table it gets the newest release and all its grants.
+"""
+#: Keys without a default, as an example.
+_EXAMPLES: Final = {
+    "name": "fleet",
+    "root": Path("root.json"),
+    "host": "broker.local",
+    "path": Path("/media/usb/remote"),
+}
+
+
+def config_template() -> str:
+    """A whole configuration that means the same as an empty one."""
+    tables = {
+        "host": HostSettings,
+        "api": ApiSettings,
+        "limits": LimitSettings,
+        "probation": ProbationSettings,
+        "keep": KeepSettings,
+    }
+    parts = [_HEAD]
+    parts += [f"{_title(settings)}[{name}]\n{_keys(settings)}" for name, settings in tables.items()]
+    parts += [
+        _REMOTES,
+        "".join(
+            (
+                _commented("[[remotes]]\n"),
+                _commented(_keys(RemoteSettings)),
+                _commented('transport = "mqtt"\n'),
+                _commented(_keys(MqttCarrier)),
+            )
+        ),
+        "".join(
+            (
+                _commented("[[remotes]]\n"),
+                _commented('name = "stick"\nroot = "root.json"\ntransport = "folder"\n'),
+                _commented(_keys(FolderCarrier)),
+            )
+        ),
+        _COMPONENTS,
+        "".join(
+            (
+                _commented("[components.telemetry]\n"),
+                _commented(_keys(ComponentSettings)),
+                _commented("# values that override the component's own configuration\n"),
+                _commented("config = {}\n"),
+            )
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _title(settings: type) -> str:
+    """What the table is about, from the dataclass's own sentence."""
+    sentence = (settings.__doc__ or "").partition(": ")[2]
+    return f"# {sentence[:1].upper()}{sentence[1:]}\n"
+
+
+def _keys(settings: type) -> str:
+    lines = []
+    for each, setting in settings_of(settings):
+        lines += textwrap.wrap(setting.why, _WIDTH, initial_indent="# ", subsequent_indent="# ")
+        default = _EXAMPLES[each.name] if each.default is dataclasses.MISSING else each.default
+        lines.append(f"{each.name} = {_toml(default)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _commented(text: str) -> str:
+    """Keys lose their effect; sentences stay as they are."""
+    return "".join(line if line.startswith("#") else f"#{line}" for line in text.splitlines(keepends=True))
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:_}" if value >= _GROUPED else str(value)
+        case tuple():
+            return f"[{', '.join(_toml(item) for item in value)}]"
+        case None:
+            return '""'
+        case float():
+            return repr(value)
+        case _:
+            return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,133 @@
+"""Parses one sub-command's line, runs it, and turns what goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn, Protocol
+
+from edgehost.cli.command_table import (
+    COMMANDS,
+    FAILED,
+    NOT_FOUND,
+    TIMED_OUT,
+    UNREACHABLE,
+    USAGE,
+    exit_code_lines,
+)
+from edgehost.cli.output import Output
+from edgehost.domain.errors import DeadlineExceededError, EdgehostError, NotFoundError, UnavailableError
+
+#: The command with a parser of its own, in ``main(argv) -> int``: it is a program that plays all the others.
+_OWN_PARSER: Final = frozenset({"demo"})
+
+
+class CommandModule(Protocol):
+    """What each ``edgehost/cli/NAME.py`` has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Say what the command takes."""
+
+    def run(self, args: argparse.Namespace, out: Output) -> int:
+        """Do it; returns the exit code."""
+
+
+class UsageError(Exception):
+    """The command line is wrong in a way that the parser cannot see."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors as everywhere else, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. See '{self.prog} --help'.")
+
+
+def run_command(name: str, words: Sequence[str]) -> int:
+    """Run ``edgehost NAME WORDS``."""
+    out = Output(as_json="--json" in words)
+    try:
+        loaded: Any = importlib.import_module(f"edgehost.cli.{name}")
+        if name in _OWN_PARSER:
+            return int(loaded.main(list(words)))
+        module: CommandModule = loaded
+        parser = _parser(name, module)
+        return module.run(parser.parse_args(words), out)
+    except SystemExit as exit_request:  # argparse has printed its help
+        return exit_request.code if isinstance(exit_request.code, int) else USAGE
+    except UsageError as problem:
+        out.error("usage", str(problem))
+        return USAGE
+    except BrokenPipeError:
+        raise
+    except Exception as problem:
+        if "--debug" in words:
+            raise
+        return _report(problem, out)
+
+
+def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"edgehost {name}",
+        description=(module.__doc__ or COMMANDS[name].summary).strip(),
+        epilog=exit_code_lines(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    common = parser.add_argument_group("common options")
+    common.add_argument(
+        "-c",
+        "--config-file",
+        metavar="FILE",
+        default=os.environ.get("EDGEHOST_CONFIG", ""),
+        help="default: $EDGEHOST_CONFIG, else ./edgehost.toml",
+    )
+    common.add_argument("--json", action="store_true", help="JSON on standard output, errors as JSON too")
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _report(problem: Exception, out: Output) -> int:
+    match problem:
+        case EdgehostError():
+            out.error(problem.code, problem.message, problem.hint)
+            return _exit_code(problem)
+        case TimeoutError():
+            out.error("timed-out", str(problem) or "No answer within the deadline.")
+            return TIMED_OUT
+        case FileNotFoundError():
+            out.error("not-found", f"{problem.strerror}: {problem.filename}.")
+            return NOT_FOUND
+        case OSError():
+            where = f": {problem.filename}" if problem.filename else ""
+            out.error("system", f"{problem.strerror or problem}{where}.")
+            return FAILED
+        case ModuleNotFoundError():
+            out.error(
+                "not-installed",
+                f"This needs the Python package '{problem.name}', which is not installed.",
+                "Install edgehost with the extra that brings it, such as 'pip install edgehost[demo]'.",
+            )
+            return FAILED
+        case _:
+            out.error(
+                "internal",
+                f"Something that should not happen did: {type(problem).__name__}: {problem}.",
+                "Run it again with --debug to see where.",
+            )
+            return FAILED
+
+
+def _exit_code(problem: EdgehostError) -> int:
+    match problem:
+        case DeadlineExceededError():
+            return TIMED_OUT
+        case NotFoundError():
+            return NOT_FOUND
+        case UnavailableError():
+            return UNREACHABLE
+        case _:
+            return FAILED
