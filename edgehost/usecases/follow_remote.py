@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,10 @@ from edgehost.usecases.release_ledger import ReleaseLedger
 
 #: Stages from which a release is not taken up again by itself.
 _GIVEN_UP = frozenset({Stage.QUARANTINED, Stage.REJECTED})
+
+
+#: Components fetched and started side by side: more would only share one line and one processor.
+_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +73,34 @@ class FollowRemote:
         Raises:
             UntrustedReleaseError, RemoteUnreachableError: the remote as a whole; what runs keeps running.
         """
+        offers = await self.offers()
+        handed_on: list[Release] = []
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def take_up(offer: OfferedRelease) -> None:
+            async with at_once:
+                try:
+                    release = await self.shelved(offer)
+                    await self._deploy(release)
+                except EdgehostError as error:
+                    self._tell(offer, error)
+                else:
+                    handed_on.append(release)
+
+        async with asyncio.TaskGroup() as tasks:
+            for offer in self.chosen(offers):
+                tasks.create_task(take_up(offer), name=f"edgehost.deploy.{offer.component}")
+        return tuple(handed_on)
+
+    async def offers(self) -> tuple[OfferedRelease, ...]:
+        """What the remote offers now, whether this host wants it or not.
+
+        Raises:
+            UntrustedReleaseError, RemoteUnreachableError.
+        """
         offers = await self._remote.refresh()
         self._bus.publish(RemoteChecked(at=self._clock.now(), remote=self._remote.name, targets=len(offers)))
-        handed_on = []
-        for offer in self.chosen(offers):
-            try:
-                release = await self.shelved(offer)
-                await self._deploy(release)
-            except EdgehostError as error:
-                self._tell(offer, error)
-            else:
-                handed_on.append(release)
-        return tuple(handed_on)
+        return offers
 
     def chosen(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         """The one offer of each followed component that should run here and does not yet."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.storage.memory_shelf import MemoryShelf
+
 from edgehost.domain.component_file import embed_spec
 from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EdgehostError, EndpointTakenError
@@ -53,7 +54,12 @@ class ScriptedPool:
         return self.names
 
     async def call(
-        self, function: str, payload: bytes, *, context: CallContext = CallContext(), deadline_s: float | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        context: CallContext = CallContext(),
+        deadline_s: float | None = None,
     ) -> bytes:
         if self.draining:
             raise DrainingError("The pool drains.")
@@ -87,7 +93,12 @@ class RecordedRoutes:
 
 def component_bytes(name: str, version: str, *, endpoint: str | None = None, **more: Any) -> bytes:
     """A component file with no code, for use cases that never run it."""
-    document: dict[str, Any] = {"name": name, "version": version, "kind": "model", "model": {"endpoint": endpoint or name}}
+    document: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "kind": "model",
+        "model": {"endpoint": endpoint or name},
+    }
     return embed_spec(EMPTY_MODULE, document | more)
 
 

@@ -42,7 +42,7 @@ class ListedRemote:
             "remote": self.name,
             "target_path": f"{component}/{version}.wasm",
         }
-        offer = OfferedRelease(**(fields | more))  # type: ignore[arg-type]
+        offer = OfferedRelease(**(fields | more))
         self.offers.append(offer)
         return offer
 
@@ -51,7 +51,9 @@ class ListedRemote:
             raise self.error
         return tuple(self.offers)
 
-    async def fetch(self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None) -> bytes:
+    async def fetch(
+        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+    ) -> bytes:
         self.fetched.append(offer.version)
         return self.files[offer.digest]
 
@@ -70,7 +72,7 @@ class Followed(Scene):
         def noted(event: object) -> None:
             if isinstance(event, RemoteRefused):
                 self.events.append(event)
-            publish(event)  # type: ignore[arg-type]
+            publish(event)
 
         self.bus.publish = noted  # type: ignore[method-assign]
         self.follow = FollowRemote(
@@ -186,7 +188,9 @@ async def test_an_unreachable_remote_is_the_callers_to_retry_and_changes_nothing
     assert scene.live("orders") == "1.0.0"
 
 
-async def test_a_release_that_the_fleet_publishes_again_under_a_newer_sequence_comes_back_from_the_shelf() -> None:
+async def test_a_release_that_the_fleet_publishes_again_under_a_newer_sequence_comes_back_from_the_shelf() -> (
+    None
+):
     scene = Followed()
     one = scene.remote.offer("orders", "1.0.0", 1)
     await scene.follow.catch_up()

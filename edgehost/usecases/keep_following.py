@@ -1,0 +1,96 @@
+"""Stay with a remote for as long as the host runs: at once when it tells of news, else now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+
+from edgehost.domain.backoff import Backoff
+from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, UntrustedReleaseError
+from edgehost.domain.events import RemoteRefused
+from edgehost.ports.clock import Clock
+from edgehost.ports.event_bus import EventBus
+from edgehost.ports.remote import Remote
+from edgehost.usecases.follow_remote import FollowRemote
+
+log = logging.getLogger("edgehost.remote")
+
+
+@dataclass(slots=True)
+class RemoteHealth:
+    """How it stands with a remote, for ``status`` and ``doctor``."""
+
+    name: str
+    state: str = "not asked yet"  # then: "ok", "unreachable", "refused"
+    reason: str = ""
+    checked_at: float = 0.0  # unix seconds of the last good check
+    failures: int = 0  # in a row
+
+
+async def keep_following(
+    follow: FollowRemote,
+    remote: Remote,
+    health: RemoteHealth,
+    *,
+    poll_s: float,
+    bus: EventBus,
+    clock: Clock,
+    backoff: Backoff = Backoff(),
+) -> None:
+    """Catch up until cancelled. Whatever the remote does, what runs keeps running."""
+    news = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_hear(remote, news), name=f"edgehost.remote.{remote.name}.changes")
+        while True:
+            news.clear()
+            wait_s = await _catch_up(
+                follow, remote, health, poll_s=poll_s, bus=bus, clock=clock, backoff=backoff
+            )
+            try:
+                async with asyncio.timeout(wait_s):
+                    await news.wait()
+            except TimeoutError:
+                continue
+
+
+async def _hear(remote: Remote, news: asyncio.Event) -> None:
+    async for _ in remote.changes():
+        news.set()
+
+
+async def _catch_up(
+    follow: FollowRemote,
+    remote: Remote,
+    health: RemoteHealth,
+    *,
+    poll_s: float,
+    bus: EventBus,
+    clock: Clock,
+    backoff: Backoff,
+) -> float:
+    """One try; returns the seconds to wait for news before the next."""
+    try:
+        await follow.catch_up()
+    except UntrustedReleaseError as error:
+        _note(health, "refused", error)
+        bus.publish(RemoteRefused(at=clock.now(), remote=remote.name, code=error.code, reason=str(error)))
+        return poll_s
+    except RemoteUnreachableError as error:
+        _note(health, "unreachable", error)
+        return min(backoff.delay_s(health.failures, random.uniform(0.5, 1.0)), poll_s)  # noqa: S311 - spreads a fleet, no secret
+    except EdgehostError as error:
+        _note(health, "refused", error)
+        return poll_s
+    if health.state not in {"ok", "not asked yet"}:
+        log.info("Remote '%s' answers again.", remote.name)
+    health.state, health.reason, health.failures, health.checked_at = "ok", "", 0, clock.now()
+    return poll_s
+
+
+def _note(health: RemoteHealth, state: str, error: EdgehostError) -> None:
+    """Log a change of state once, not at every try: an offline host must not fill its log."""
+    if (health.state, health.reason) != (state, error.message):
+        log.warning("Remote '%s' is %s: %s", health.name, state, error)
+    health.state, health.reason, health.failures = state, error.message, health.failures + 1
