@@ -1,0 +1,104 @@
+"""Create a record: validate, let the model complete it, store it durably, then tell."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from secrets import randbits
+from typing import Any
+
+from edgehost.domain.errors import ConflictError, IdempotencyConflictError, RevisionConflictError
+from edgehost.domain.events import RecordCreated
+from edgehost.domain.record import Record, require_record_id
+from edgehost.ports.sandbox import CallContext
+from edgehost.usecases.ask_guest import completed
+from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.record_keeping import RecordKeeping
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What tells a repeated request from a new one."""
+
+    key: str
+    request_digest: str  # sha256 of the request's body
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRecord:
+    """The record, and whether an earlier request with the same key had created it."""
+
+    record: Record
+    repeated: bool = False
+
+
+async def create_record(
+    keeping: RecordKeeping,
+    model: LiveModel,
+    data: Mapping[str, Any],
+    *,
+    record_id: str = "",
+    idempotency: Idempotency | None = None,
+    context: CallContext = CallContext(),
+) -> CreatedRecord:
+    """Store a new record, or find the one that the same request created before.
+
+    Raises:
+        InvalidRecordError, GuestError: the data does not fit, or the model refuses it.
+        ConflictError: there is a record with this id.
+        IdempotencyConflictError: the key came with another body before.
+        StorageFullError: nothing was stored.
+    """
+    if record_id:
+        require_record_id(record_id)
+    async with AsyncExitStack() as stack:
+        if idempotency is not None:
+            await stack.enter_async_context(keeping.locks.held((model.spec.name, "key", idempotency.key)))
+            earlier = await _created_before(keeping, model, idempotency)
+            if earlier is not None:
+                return CreatedRecord(earlier, repeated=True)
+        now = keeping.clock.now()
+        record_id = record_id or new_record_id(now)
+        data = await completed(keeping, model, record_id, data, previous=None, context=context)
+        record = Record(
+            model=model.spec.name,
+            id=record_id,
+            data=data,
+            revision=keeping.next_revision(now),
+            created_at=now,
+            updated_at=now,
+            idempotency_key=idempotency.key if idempotency else "",
+            request_digest=idempotency.request_digest if idempotency else "",
+        )
+        try:
+            await keeping.store.put(record, expected_revision="")
+        except RevisionConflictError:
+            raise ConflictError(
+                f"'{model.spec.endpoint}' has a record '{record_id}' already.",
+                hint="Change that one, or create this one under another id.",
+            ) from None
+    keeping.bus.publish(
+        RecordCreated(at=now, model=record.model, id=record.id, revision=record.revision, data=record.data)
+    )
+    return CreatedRecord(record)
+
+
+def new_record_id(now: float) -> str:
+    """An id that sorts by time of creation: a UUID of version 7 (RFC 9562, section 5.7)."""
+    milliseconds = max(int(now * 1000), 0) & (1 << 48) - 1
+    value = milliseconds << 80 | 0x7 << 76 | randbits(12) << 64 | 0b10 << 62 | randbits(62)
+    return str(uuid.UUID(int=value))
+
+
+async def _created_before(
+    keeping: RecordKeeping, model: LiveModel, idempotency: Idempotency
+) -> Record | None:
+    record = await keeping.store.find_by_idempotency_key(model.spec.name, idempotency.key)
+    if record is not None and record.request_digest != idempotency.request_digest:
+        raise IdempotencyConflictError(
+            f"The idempotency key was used for the record '{record.id}', with another body.",
+            hint="Use a new key for each new record.",
+        )
+    return record

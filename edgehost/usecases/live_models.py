@@ -1,0 +1,132 @@
+"""The models that are served now: one table, replaced in one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edgehost.domain.component_spec import ComponentSpec, ModelSpec
+from edgehost.domain.errors import EndpointTakenError, NotFoundError
+from edgehost.domain.record_schema import RecordSchema
+from edgehost.domain.suggestion import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """A model of a live release."""
+
+    component: str
+    version: str
+    digest: str
+    spec: ModelSpec
+    schema: RecordSchema
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """A moment's models; never changed, so whoever holds one sees a consistent whole."""
+
+    by_endpoint: Mapping[str, LiveModel] = field(default_factory=dict)
+    by_name: Mapping[str, LiveModel] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, models: Iterable[LiveModel]) -> ModelTable:
+        """The table of these models, by endpoint."""
+        ordered = sorted(models, key=lambda model: model.spec.endpoint)
+        return cls(
+            {model.spec.endpoint: model for model in ordered}, {model.spec.name: model for model in ordered}
+        )
+
+    def at(self, endpoint: str) -> LiveModel:
+        """The model served at an endpoint.
+
+        Raises:
+            NotFoundError: none is.
+        """
+        model = self.by_endpoint.get(endpoint)
+        if model is None:
+            raise NotFoundError(
+                f"No model is served at '{endpoint[:80]}'.",
+                hint=did_you_mean(endpoint[:80], self.by_endpoint),
+            )
+        return model
+
+    def named(self, name: str) -> LiveModel:
+        """The model with a name.
+
+        Raises:
+            NotFoundError: none is live.
+        """
+        model = self.by_name.get(name)
+        if model is None:
+            raise NotFoundError(
+                f"No model '{name[:80]}' is live.", hint=did_you_mean(name[:80], self.by_name)
+            )
+        return model
+
+
+class LiveModels:
+    """Which models are served; routes appear and vanish with the releases that bring them."""
+
+    def __init__(self) -> None:
+        self._table = ModelTable()
+
+    @property
+    def table(self) -> ModelTable:
+        """The models of this moment."""
+        return self._table
+
+    def require_free(self, spec: ComponentSpec) -> None:
+        """Check that the component's model can be served beside those of the other components.
+
+        Raises:
+            EndpointTakenError: another component serves its endpoint or has its model name.
+            InvalidSpecificationError: its schema cannot be used.
+        """
+        if spec.model is None:
+            return
+        _require_free(self._table, spec.name, spec.model)
+        RecordSchema(spec.model.schema)
+
+    def serve(self, spec: ComponentSpec, *, digest: str) -> None:
+        """Serve this release's model from now on, in place of the component's earlier one.
+
+        Raises:
+            EndpointTakenError, InvalidSpecificationError: as for require_free; nothing was changed.
+        """
+        others = [model for model in self._table.by_endpoint.values() if model.component != spec.name]
+        if spec.model is not None:
+            _require_free(self._table, spec.name, spec.model)
+            others.append(
+                LiveModel(
+                    component=spec.name,
+                    version=spec.version,
+                    digest=digest,
+                    spec=spec.model,
+                    schema=RecordSchema(spec.model.schema),
+                    description=spec.description,
+                )
+            )
+        self._table = ModelTable.of(others)
+
+    def withdraw(self, component: str) -> None:
+        """Serve the component's model no longer."""
+        self._table = ModelTable.of(
+            model for model in self._table.by_endpoint.values() if model.component != component
+        )
+
+
+def _require_free(table: ModelTable, component: str, model: ModelSpec) -> None:
+    served = table.by_endpoint.get(model.endpoint)
+    if served is not None and served.component != component:
+        raise EndpointTakenError(
+            f"The endpoint '{model.endpoint}' is served by '{served.component}' {served.version}.",
+            hint="Give the model another endpoint, or retire the other component first.",
+        )
+    named = table.by_name.get(model.name)
+    if named is not None and named.component != component:
+        raise EndpointTakenError(
+            f"The model name '{model.name}' belongs to '{named.component}' {named.version}.",
+            hint="Give the model another name, or retire the other component first.",
+        )

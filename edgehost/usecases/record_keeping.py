@@ -1,0 +1,119 @@
+"""What every verb on records needs, and the steps that they share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from edgehost.domain.errors import NotFoundError, RevisionConflictError, TooLargeError
+from edgehost.domain.json_text import require_bounded, write_json
+from edgehost.domain.record import Record, Revision, RevisionClock
+from edgehost.ports.clock import Clock
+from edgehost.ports.event_bus import EventBus
+from edgehost.ports.record_store import RecordStore
+from edgehost.ports.sandbox import CallContext
+from edgehost.usecases.key_locks import KeyLocks
+from edgehost.usecases.live_models import LiveModel
+
+#: A record must fit a guest's input, an event and a page.
+MAX_RECORD_BYTES: Final = 256 * 1024
+#: Writers that meet on one record try again this often; only those inside a guest's call do not queue up.
+WRITE_ATTEMPTS: Final = 8
+
+
+class ComponentCaller(Protocol):
+    """Reaches whatever release of a component is live at that moment."""
+
+    async def call(
+        self, component: str, function: str, payload: bytes, *, context: CallContext = ...
+    ) -> bytes:
+        """The component's answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKeeping:
+    """What every verb on records needs of the host."""
+
+    store: RecordStore
+    bus: EventBus
+    clock: Clock
+    revisions: RevisionClock
+    components: ComponentCaller
+    locks: KeyLocks = field(default_factory=KeyLocks)
+
+    @asynccontextmanager
+    async def turn(self, model: LiveModel, record_id: str, context: CallContext) -> AsyncIterator[None]:
+        """Write one record at a time.
+
+        A write that a guest asks for during its own call does not queue: it would wait for itself when that
+        call is part of a write of the same record.
+        """
+        if context.chain:
+            yield
+            return
+        async with self.locks.held((model.spec.name, record_id)):
+            yield
+
+    async def require(self, model: LiveModel, record_id: str) -> Record:
+        """The stored record.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        record = await self.store.get(model.spec.name, record_id)
+        if record is None:
+            raise NotFoundError(f"'{model.spec.endpoint}' has no record '{record_id[:128]}'.")
+        return record
+
+    def next_revision(self, now: float, before: Record | None = None) -> str:
+        """A later revision than any handed out and than the one before, whatever the wall clock says."""
+        if before is not None:
+            self.revisions.seen(Revision.parse(before.revision))
+        return str(self.revisions.next(int(now * 1000)))
+
+
+async def remember_revisions(keeping: RecordKeeping, models: Collection[str]) -> None:
+    """Keep new revisions ahead of all that are stored; once, before the first write."""
+    for model in models:
+        async for record in keeping.store.scan(model):
+            keeping.revisions.seen(Revision.parse(record.revision))
+
+
+def require_expected(record: Record, expected: Collection[str] | None) -> None:
+    """Check that the record has one of the revisions that the caller knows; None accepts any.
+
+    Raises:
+        RevisionConflictError: it has another one.
+    """
+    if expected is not None and record.revision not in expected:
+        raise RevisionConflictError(
+            f"The record '{record.id}' has revision {record.revision} by now.",
+            hint="Read it again and decide anew.",
+        )
+
+
+def require_storable(data: Mapping[str, Any]) -> None:
+    """Check the size of data that was put together here, from parts that were each bounded.
+
+    Raises:
+        TooLargeError: the whole is too large.
+    """
+    size = len(write_json(data))
+    if size > MAX_RECORD_BYTES:
+        raise TooLargeError(f"The record would have {size} bytes; {MAX_RECORD_BYTES} are allowed.")
+    require_bounded(data)
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """The record as clients and guests see it."""
+    return {
+        "model": record.model,
+        "id": record.id,
+        "data": record.data,
+        "revision": record.revision,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+    }
