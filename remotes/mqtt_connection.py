@@ -1,0 +1,141 @@
+"""Keeps one connection to a broker: reconnects with full-jitter back-off, falls back from MQTT 5 to 3.1.1."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from edgehost.domain.errors import EdgehostError
+from remotes.mqtt_options import CLOSED_AT_ONCE, MqttOptions, bounded_client
+
+_LOG: Final = logging.getLogger(__name__)
+#: "Unsupported protocol version" in MQTT 5 and in 3.1.1.
+_OTHER_VERSION: Final = frozenset({132, 1})
+#: Some brokers for MQTT 3.1.1 take the properties of MQTT 5 for a part that is still to come, and wait.
+_SILENCE_S: Final = 2.0
+#: A connection that held for so long was a good one: the next back-off starts small again.
+_STABLE_S: Final = 10.0
+#: Messages that nobody waits for: late answers and pushes are a handful.
+_FLOOD_MESSAGES: Final = 200
+_FLOOD_WINDOW_S: Final = 10.0
+
+
+class FloodError(Exception):
+    """The broker sends far more than was asked for."""
+
+
+class FloodMeter:
+    """Counts messages that nobody waits for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._window_started = 0.0
+
+    def is_flooded(self, now: float) -> bool:
+        """Count one more; True when there were too many of late."""
+        if now - self._window_started > _FLOOD_WINDOW_S:
+            self._window_started, self._count = now, 0
+        self._count += 1
+        return self._count > _FLOOD_MESSAGES
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Link:
+    """One connection; ``gone`` is done once it has ended."""
+
+    client: aiomqtt.Client
+    gone: asyncio.Future[None]
+
+
+class ConnectionKeeper:
+    """Keeps a link up. ``serve(link, online)`` says when the link may be used, and ends with it."""
+
+    def __init__(
+        self, options: MqttOptions, serve: Callable[[Link, Callable[[], None]], Awaitable[None]]
+    ) -> None:
+        self._options = options
+        self._serve = serve
+        old = options.mqtt_version == "3.1.1"
+        self._protocol = aiomqtt.ProtocolVersion.V311 if old else aiomqtt.ProtocolVersion.V5
+        self._proven = options.mqtt_version != "auto"
+        self._next: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self.trouble = ""  # why there is no connection, for messages to people
+
+    @property
+    def protocol(self) -> aiomqtt.ProtocolVersion:
+        """The version of MQTT that the broker speaks, as far as is known."""
+        return self._protocol
+
+    async def link(self) -> Link:
+        """The link, as soon as there is one."""
+        return await asyncio.shield(self._next)
+
+    async def run(self) -> None:
+        """Connect, serve, and begin again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            started = loop.time()
+            try:
+                await self._connect_and_serve()
+            except (aiomqtt.MqttError, EdgehostError, FloodError) as error:
+                if self._falls_back(error):
+                    continue
+                self._report(error)
+            attempt = 0 if loop.time() - started > _STABLE_S else attempt + 1
+            await asyncio.sleep(self._pause_s(attempt))
+
+    async def _connect_and_serve(self) -> None:
+        client = await bounded_client(self._options, self._protocol)
+        if not self._proven:
+            client.timeout = min(client.timeout, _SILENCE_S)
+        async with client:
+            link = Link(client, asyncio.get_running_loop().create_future())
+
+            def online() -> None:
+                if self.trouble:
+                    _LOG.warning("connected to %s:%d again", self._options.host, self._options.tcp_port)
+                self.trouble, self._proven = "", True
+                client.timeout = self._options.connect_timeout_s
+                self._next.set_result(link)
+
+            try:
+                await self._serve(link, online)
+            finally:
+                link.gone.set_result(None)
+                if self._next.done():
+                    self._next = asyncio.get_running_loop().create_future()
+
+    def _falls_back(self, error: Exception) -> bool:
+        """Try MQTT 3.1.1 when the broker says that it does not know 5, or says nothing at all to it."""
+        if self._protocol is not aiomqtt.ProtocolVersion.V5:
+            return False
+        code = getattr(error, "rc", None)
+        refused = isinstance(error, MqttConnectError) and _number(code) in _OTHER_VERSION
+        silent = not self._proven and str(error) in {"Operation timed out", CLOSED_AT_ONCE}
+        if refused or silent:
+            self._protocol = aiomqtt.ProtocolVersion.V311
+        return refused or silent
+
+    def _report(self, error: Exception) -> None:
+        """Log each new trouble once."""
+        trouble = str(error)
+        if trouble != self.trouble:
+            _LOG.warning("%s:%d: %s", self._options.host, self._options.tcp_port, trouble)
+        self.trouble = trouble
+
+    def _pause_s(self, attempt: int) -> float:
+        # The exponent is bounded because 2.0**1024 overflows after a day without a broker.
+        ceiling = min(self._options.backoff_most_s, self._options.backoff_base_s * 2.0 ** min(attempt, 20))
+        return secrets.SystemRandom().uniform(0.0, ceiling)
+
+
+def _number(code: object) -> object:
+    return getattr(code, "value", code)
