@@ -18,6 +18,7 @@ from edgehost.cli.command_table import (
     exit_code_lines,
 )
 from edgehost.cli.output import Output
+from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import DeadlineExceededError, EdgehostError, NotFoundError, UnavailableError
 
 #: The command with a parser of its own, in ``main(argv) -> int``: it is a program that plays all the others.
@@ -32,10 +33,6 @@ class CommandModule(Protocol):
 
     def run(self, args: argparse.Namespace, out: Output) -> int:
         """Do it; returns the exit code."""
-
-
-class UsageError(Exception):
-    """The command line is wrong in a way that the parser cannot see."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,7 +62,7 @@ def run_command(name: str, words: Sequence[str]) -> int:
     except Exception as problem:
         if "--debug" in words:
             raise
-        return _report(problem, out)
+        return report(problem, out)
 
 
 def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
@@ -90,7 +87,8 @@ def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
     return parser
 
 
-def _report(problem: Exception, out: Output) -> int:
+def report(problem: Exception, out: Output) -> int:
+    """One sentence for what went wrong; returns the exit code."""
     match problem:
         case EdgehostError():
             out.error(problem.code, problem.message, problem.hint)
