@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 command -v dpkg-query >/dev/null || exit 0
 missing=()
-while read -r package _; do
+while read -r package provides; do
   [[ -z "$package" || "$package" == \#* ]] && continue
+  [[ -n "$provides" ]] && command -v "$provides" >/dev/null && continue
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
   missing+=("$package")
 done <debian-packages.txt
