@@ -1,0 +1,128 @@
+"""What ``doctor`` asks of the world: the running host, its address, brokers, folders, pinned roots."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from edgehost.cli.finding import Finding, good, note, wrong
+from edgehost.cli.host_client import HostClient
+from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.domain.errors import EdgehostError, UnavailableError
+
+#: A broker that takes longer than this to answer is too far away for anything that follows.
+_ANSWER_S: Final = 3.0
+_MOST_ROOT_BYTES: Final = 131_072
+
+
+def check_host(config: Config) -> Iterator[Finding]:
+    """The running host answers at its socket; without one, its address must be free."""
+    try:
+        status = HostClient(config.unix_socket).request("GET", "/host/status", timeout_s=_ANSWER_S).json()
+    except UnavailableError:
+        yield note(
+            "host", f"not running (nobody answers at {config.unix_socket}).", "Start it: 'edgehost run'."
+        )
+        yield from _check_address(config)
+    except TimeoutError:
+        yield wrong(
+            "host",
+            f"it took the connection at {config.unix_socket} but does not answer.",
+            "Look at its log; restart it if it stays like this.",
+        )
+    except EdgehostError as problem:
+        yield wrong("host", problem.message, problem.hint)
+    else:
+        name = status.get("name", "") if isinstance(status, dict) else ""
+        yield good("host", f"'{name}' answers at {config.unix_socket}")
+
+
+def _check_address(config: Config) -> Iterator[Finding]:
+    if not config.api.listen or not config.api.tcp_port:
+        return
+    address = f"{config.api.listen}:{config.api.tcp_port}"
+    try:
+        found = socket.getaddrinfo(
+            config.api.listen, config.api.tcp_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, target = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(target)
+    except OSError as problem:
+        yield wrong(
+            "address",
+            f"{address} cannot be taken: {problem.strerror}.",
+            "Stop what uses it, or set [api] tcp_port (0 takes any free one).",
+        )
+    else:
+        yield good("address", f"{address} is free")
+
+
+def check_remotes(config: Config) -> Iterator[Finding]:
+    """Each remote's root can be read, and its carrier answers."""
+    if not config.remotes:
+        yield note(
+            "remotes", "none is configured: nothing is fetched.", "Add [[remotes]] to the configuration."
+        )
+    for remote in config.remotes:
+        subject = f"remote {remote.name}"
+        yield _check_root(subject, remote)
+        match remote.carrier:
+            case MqttCarrier():
+                yield _check_broker(subject, remote.carrier)
+            case FolderCarrier():
+                yield _check_folder(subject, remote.carrier)
+
+
+def _check_root(subject: str, remote: RemoteSettings) -> Finding:
+    advice = "Copy the publisher's root.json there; compare it with 'edgehost remote show'."
+    try:
+        with remote.root.open("rb") as file:
+            signed = json.loads(file.read(_MOST_ROOT_BYTES))["signed"]
+        expires = datetime.fromisoformat(signed["expires"])
+        if signed["_type"] != "root":
+            return wrong(subject, f"{remote.root} is no root: it is '{str(signed['_type'])[:40]}'.", advice)
+    except OSError as problem:
+        return wrong(subject, f"root {remote.root}: {problem.strerror}.", advice)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return wrong(subject, f"{remote.root} is no root.json.", advice)
+    if expires < datetime.now(UTC):
+        return note(
+            subject,
+            f"root {remote.root} expired on {expires:%Y-%m-%d}; it still leads to its successors.",
+            "Copy the newest root.json when the remote cannot be checked.",
+        )
+    return good(subject, f"root {remote.root}, version {signed.get('version')}, until {expires:%Y-%m-%d}")
+
+
+def _check_broker(subject: str, carrier: MqttCarrier) -> Finding:
+    port = carrier.tcp_port or (8883 if carrier.tls else 1883)
+    address = f"{carrier.host}:{port}"
+    advice = "Check [[remotes]] host and tcp_port, the network and the broker; what runs keeps running."
+    try:
+        with socket.create_connection((carrier.host, port), timeout=_ANSWER_S) as connection:
+            if carrier.tls:
+                context = ssl.create_default_context(cafile=carrier.ca_file)
+                context.wrap_socket(connection, server_hostname=carrier.host).close()
+    except ssl.SSLError as problem:
+        return wrong(
+            subject, f"{address} does not speak TLS as expected: {problem.reason}.", "Check tls and ca_file."
+        )
+    except OSError as problem:
+        return wrong(subject, f"the broker {address} does not answer: {problem.strerror or problem}.", advice)
+    return good(subject, f"the broker {address} answers")
+
+
+def _check_folder(subject: str, carrier: FolderCarrier) -> Finding:
+    if not (carrier.path / "metadata" / "timestamp.json").is_file():
+        return wrong(
+            subject,
+            f"{carrier.path} holds no repository.",
+            "Plug the disk in, or make it there with 'edgehost remote init'.",
+        )
+    return good(subject, f"{carrier.path} holds a repository")
