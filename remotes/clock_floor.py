@@ -1,0 +1,68 @@
+"""The time that expiry is judged by, on machines whose clock may start at 1970.
+
+The floor is the newest moment that is known to be past: when this program was written, and the signing time of
+accepted metadata. The local clock counts only after a check has passed under it, so it is never later than the
+expiry of the accepted timestamp: a clock that ran ahead once is outlived by the next timestamp. The floor
+belongs to the timestamp keys. Replacing them in the root clears it, as TUF clears version numbers then: stolen
+keys cannot date it into the far future for good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from remotes.durable_file import read_bounded, write_durably
+
+#: No metadata that this version reads was signed before.
+EARLIEST: Final = datetime(2026, 11, 1, tzinfo=UTC)
+_FILE: Final = "clock_floor.json"
+_MOST_BYTES: Final = 4096
+#: Flash wears out: the floor is written when it would rise by an hour.
+_STEP_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFloor:
+    """Seconds since 1970, and the keys that vouch for them."""
+
+    seconds: int = 0
+    keys: tuple[str, ...] = ()
+
+    def reference(self, now: float, keys: Iterable[str]) -> datetime:
+        """The time to judge expiry by."""
+        floor = self.seconds if self.keys == tuple(sorted(keys)) else 0
+        return from_seconds(max(now, floor, EARLIEST.timestamp()))
+
+    def raised_to(self, moment: datetime, keys: Iterable[str]) -> ClockFloor:
+        """The floor after a check that passed; the same one when a write is not worth it."""
+        vouching = tuple(sorted(keys))
+        seconds = int(moment.timestamp())
+        if vouching == self.keys and seconds < self.seconds + _STEP_S:
+            return self
+        return ClockFloor(seconds, vouching)
+
+
+def from_seconds(seconds: float) -> datetime:
+    """The moment, cut to what a datetime can say."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), 253_402_300_799.0), UTC)
+
+
+def read_floor(folder: Path) -> ClockFloor:
+    """The persisted floor; a missing or damaged file is no floor."""
+    content = read_bounded(folder / _FILE, _MOST_BYTES)
+    try:
+        document = json.loads(content or b"{}")
+        return ClockFloor(int(document["seconds"]), tuple(str(key) for key in document["keys"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ClockFloor()
+
+
+def write_floor(folder: Path, floor: ClockFloor) -> None:
+    """Persist the floor."""
+    document = {"seconds": floor.seconds, "keys": list(floor.keys)}
+    write_durably(folder / _FILE, json.dumps(document).encode())

@@ -1,0 +1,234 @@
+"""A remote that is trusted with nothing: it meets the host's Remote port over any transport."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edgehost.domain.errors import (
+    EdgehostError,
+    RemoteUnreachableError,
+    TooLargeError,
+    UntrustedReleaseError,
+)
+from edgehost.domain.offered_release import OfferedRelease
+from remotes.partial_shelf import PartialShelf
+from remotes.refusal import Attack, untrusted
+from remotes.signed_target import TARGET_MOST_BYTES
+from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP, Transport
+from remotes.trust_child import TrustChild, TrustedState
+
+#: Chunks asked for at once: hides a round trip of 100 ms without holding more than 128 KiB.
+_WINDOW: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """Limits of one remote."""
+
+    trust_idle_s: float = (
+        10.0  # the trust process is kept so long after a check; a cold one costs about 0.2 s
+    )
+    check_timeout_s: float = 60.0
+    component_most_bytes: int = TARGET_MOST_BYTES
+    partial_most_bytes: int = 2 * TARGET_MOST_BYTES
+
+
+class TrustedRemote:
+    """Meets edgehost.ports.remote.Remote. Open it with open_trusted_remote."""
+
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        *,
+        folder: Path,
+        root_file: Path,
+        now: Callable[[], float],
+        options: RemoteOptions,
+    ) -> None:
+        self._name = name
+        self._transport = transport
+        self._folder = folder
+        self._root_file = root_file
+        self._now = now
+        self._options = options
+        self._child = TrustChild(idle_s=options.trust_idle_s, check_timeout_s=options.check_timeout_s)
+        self._partial = PartialShelf(folder / "partial", most_bytes=options.partial_most_bytes)
+        self._state: TrustedState | None = None
+        self._one_check = asyncio.Lock()
+        self._fetching: dict[str, asyncio.Lock] = {}
+
+    @property
+    def name(self) -> str:
+        """The name it has in the configuration."""
+        return self._name
+
+    @property
+    def trust_process_id(self) -> int | None:
+        """The trust process, while it lives."""
+        return self._child.pid
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item whenever the remote says that it has something new; ends when the remote closes."""
+        return self._transport.changes()
+
+    async def refresh(self) -> tuple[OfferedRelease, ...]:
+        """Check the remote's metadata and name what it offers, oldest first in each component.
+
+        Raises:
+            UntrustedReleaseError: the metadata does not hold; the message says which attack it looks like.
+            RemoteUnreachableError: the transport does not answer.
+            InvalidConfigError: the configured root cannot be used.
+            StorageFullError: what was checked cannot be kept.
+        """
+        async with self._one_check:
+            state = self._state
+            if state is not None and await self._is_unchanged(state):
+                return state.offers
+            self._state = await self._child.check(
+                remote=self._name,
+                folder=self._folder / "trusted",
+                root_file=self._root_file,
+                now=self._now(),
+                fetch=self._fetch_file,
+            )
+            return self._state.offers
+
+    async def fetch(
+        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+    ) -> bytes:
+        """The release's bytes, size and digest checked; resumes from what an earlier try left.
+
+        Raises:
+            UntrustedReleaseError: the last refresh does not offer it, or its bytes are not what was signed.
+            TooLargeError: it is larger than this host takes.
+            RemoteUnreachableError, StorageFullError.
+        """
+        if self._state is None or offer not in self._state.offers:
+            raise UntrustedReleaseError(
+                f"Remote '{self._name}' does not offer {offer.component} {offer.version}.",
+                hint="Refresh the remote: the release was withdrawn, or was never offered.",
+            )
+        if not self._holds(self._state):
+            raise untrusted(Attack.FREEZE, self._name, "its metadata has expired since the last refresh.")
+        if offer.size_bytes > self._options.component_most_bytes:
+            raise TooLargeError(
+                f"{offer.component} {offer.version} has {offer.size_bytes} bytes; "
+                f"this host takes {self._options.component_most_bytes}."
+            )
+        async with self._fetching.setdefault(offer.digest, asyncio.Lock()):
+            try:
+                return await self._assembled(offer, progress or _ignore)
+            finally:
+                self._fetching.pop(offer.digest, None)
+
+    async def close(self) -> None:
+        """End the trust process."""
+        await self._child.close()
+
+    def _holds(self, state: TrustedState) -> bool:
+        return max(self._now(), state.reference) < state.expires
+
+    async def _is_unchanged(self, state: TrustedState) -> bool:
+        """Whether the remote serves the very files that were accepted, and they still hold: no check needed."""
+        if not self._holds(state):
+            return False
+        next_root = f"metadata/{state.root_version + 1}.root.json"
+        if await self._fetch_file(next_root, METADATA_MOST_BYTES) is not None:
+            return False
+        return await self._fetch_file(TIMESTAMP, METADATA_MOST_BYTES) == state.timestamp
+
+    async def _fetch_file(self, path: str, most_bytes: int) -> bytes | None:
+        try:
+            return await self._transport.fetch(path, most_bytes=most_bytes)
+        except ValueError as error:
+            raise RemoteUnreachableError(
+                f"Remote '{self._name}' names a file that cannot be: {error}."
+            ) from None
+
+    async def _assembled(self, offer: OfferedRelease, progress: Callable[[int, int], None]) -> bytes:
+        sizes = [CHUNK_BYTES] * len(offer.chunks)
+        sizes[-1] = offer.size_bytes - CHUNK_BYTES * (len(offer.chunks) - 1)
+        size_of = dict(zip(offer.chunks, sizes, strict=True))
+        weight = Counter[str]()  # a chunk may come twice in a release, and is fetched once
+        for chunk, size in zip(offer.chunks, sizes, strict=True):
+            weight[chunk] += size
+        here = await asyncio.to_thread(self._partial.open, offer)
+        arrived = sum(weight[chunk] for chunk in here)
+        progress(arrived, offer.size_bytes)
+        missing = iter([chunk for chunk in weight if chunk not in here])
+
+        async def work() -> None:
+            nonlocal arrived
+            for chunk in missing:
+                await self._bring(offer, chunk, size_of[chunk])
+                arrived += weight[chunk]
+                progress(arrived, offer.size_bytes)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(_WINDOW, len(weight))):
+                    tasks.create_task(work(), name=f"edgehost.remote.{self._name}.fetch")
+        except ExceptionGroup as group:
+            first = group.exceptions[0]
+            if isinstance(first, EdgehostError):
+                raise first from None
+            raise
+        content = await asyncio.to_thread(self._partial.joined, offer)
+        await asyncio.to_thread(self._partial.close, offer)
+        if len(content) != offer.size_bytes or hashlib.sha256(content).hexdigest() != offer.digest:
+            raise untrusted(
+                Attack.TAMPERING, self._name, f"the chunks of {offer.target_path} do not make up the release."
+            )
+        return content
+
+    async def _bring(self, offer: OfferedRelease, chunk: str, size: int) -> None:
+        """Fetch one chunk and keep it, if it is what was signed."""
+        path = f"chunk/{chunk}"
+        try:
+            content = await self._fetch_file(path, size)
+        except TooLargeError as error:
+            raise untrusted(Attack.ENDLESS_DATA, self._name, error.message) from None
+        if content is None:
+            raise RemoteUnreachableError(
+                f"Remote '{self._name}' does not serve {path} of {offer.component} {offer.version}.",
+                hint="Mirror the repository again.",
+            )
+        if hashlib.sha256(content).hexdigest() != chunk:
+            raise untrusted(Attack.TAMPERING, self._name, f"{path} of {offer.target_path} has other bytes.")
+        await asyncio.to_thread(self._partial.put, offer, chunk, content)
+
+
+def _ignore(_done: int, _total: int) -> None:
+    """Nobody wants to know the progress."""
+
+
+@asynccontextmanager
+async def open_trusted_remote(
+    name: str,
+    transport: Transport,
+    *,
+    folder: Path,
+    root_file: Path,
+    now: Callable[[], float],
+    options: RemoteOptions | None = None,
+) -> AsyncIterator[TrustedRemote]:
+    """The remote ``name`` over an open transport.
+
+    ``folder`` holds what it trusts and what it has of unfinished transfers; it belongs to this remote alone.
+    ``root_file`` is the publisher's root.json, which the operator got by a way that they trust.
+    """
+    remote = TrustedRemote(
+        name, transport, folder=folder, root_file=root_file, now=now, options=options or RemoteOptions()
+    )
+    try:
+        yield remote
+    finally:
+        await remote.close()
