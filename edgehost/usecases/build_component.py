@@ -9,6 +9,7 @@ from edgehost.domain.component_file import embed_spec
 from edgehost.domain.component_spec import ComponentSpec, read_component_spec
 from edgehost.domain.errors import EdgehostError, GuestError, InvalidComponentError, UnavailableError
 from edgehost.domain.guest_contract import require_contract
+from edgehost.domain.schema_check import require_usable_schema
 from edgehost.domain.spec_document import spec_document
 from edgehost.domain.wasm_outline import bound_memory, read_outline
 from edgehost.ports.sandbox import CallContext, GuestLog, SandboxFactory, SandboxPlan
@@ -35,6 +36,8 @@ async def build_component(
         UnavailableError: the toolchain or a sandbox cannot be started here.
     """
     spec = read_component_spec(document)
+    if spec.model is not None:
+        require_usable_schema(spec.model.schema)
     module = await toolchain.normalised(wasm)
     require_contract(spec, read_outline(module))
     component = embed_spec(bound_memory(module, spec.limits.memory_kib), spec_document(spec))
