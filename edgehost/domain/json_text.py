@@ -87,6 +87,11 @@ def _no_constant(text: str) -> float:
     raise MalformedJSONError(f"{text} is no JSON.", hint="Use null for a missing number.")
 
 
+def same_json(left: object, right: object) -> bool:
+    """Whether both are the same JSON; unlike for Python, true is not 1. The order of members may count as a change."""
+    return left == right and write_json(left) == write_json(right)
+
+
 def require_bounded(value: object) -> None:
     """Check depth and number of values.
 

@@ -59,7 +59,7 @@ class RecordSchema:
             known = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
             if step in known:
                 schema = known[step]
-            elif isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
+            elif _closed(schema):
                 raise KeyError(*known)
             else:
                 return None
@@ -83,6 +83,14 @@ class RecordSchema:
             if found == MAX_PROBLEMS:
                 return
             yield _pointer(error.absolute_path), _shortened(error.message)
+
+
+def _closed(schema: object) -> bool:
+    return (
+        isinstance(schema, Mapping)
+        and schema.get("additionalProperties") is False
+        and not schema.get("patternProperties")
+    )
 
 
 def _pointer(path: Iterator[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from edgehost.domain.errors import GuestProtocolError, RefusedError
 from edgehost.domain.json_text import read_json, write_json
@@ -11,7 +11,10 @@ from edgehost.domain.merge_patch import changes_between
 from edgehost.domain.record import Record
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.live_models import LiveModel
-from edgehost.usecases.record_keeping import MAX_RECORD_BYTES, RecordKeeping, require_storable
+from edgehost.usecases.record_keeping import RecordKeeping
+
+#: Reading JSON takes several times its size in memory, and time in which the host does nothing else.
+MAX_ANSWER_BYTES: Final = 2 * 1024 * 1024
 
 
 async def completed(
@@ -41,7 +44,7 @@ async def completed(
             question |= {"previous": previous.data, "changes": changes_between(previous.data, data)}
         answer = await ask(keeping, model, hook, question, context=context, members={"data"})
         if "data" in answer:
-            data = require_fitting(model, hook, answer["data"])
+            data = require_fitting(keeping, model, hook, answer["data"])
     return data
 
 
@@ -80,7 +83,7 @@ def read_answer(component: str, export: str, output: bytes) -> Any:  # noqa: ANN
     """
     if not output:
         return None
-    if len(output) > 2 * MAX_RECORD_BYTES:  # a result beside a record
+    if len(output) > MAX_ANSWER_BYTES:
         raise GuestProtocolError(f"'{export}' of '{component}' answered with {len(output)} bytes.")
     try:
         return read_json(output)
@@ -88,7 +91,7 @@ def read_answer(component: str, export: str, output: bytes) -> Any:  # noqa: ANN
         raise GuestProtocolError(f"'{export}' of '{component}' answered badly. {error.message}") from None
 
 
-def require_fitting(model: LiveModel, export: str, data: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def require_fitting(keeping: RecordKeeping, model: LiveModel, export: str, data: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
     """Data from a guest, when it may be stored.
 
     Raises:
@@ -96,7 +99,7 @@ def require_fitting(model: LiveModel, export: str, data: Any) -> Mapping[str, An
     """
     try:
         model.schema.require_valid(data)
-        require_storable(data)
+        keeping.require_storable(data)
     except RefusedError as error:
         raise GuestProtocolError(
             f"'{export}' of '{model.component}' answered with data that cannot be stored. {error.message}"

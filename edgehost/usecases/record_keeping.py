@@ -17,8 +17,6 @@ from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.key_locks import KeyLocks
 from edgehost.usecases.live_models import LiveModel
 
-#: A record must fit a guest's input, an event and a page.
-MAX_RECORD_BYTES: Final = 256 * 1024
 #: Writers that meet on one record try again this often; only those inside a guest's call do not queue up.
 WRITE_ATTEMPTS: Final = 8
 
@@ -42,6 +40,7 @@ class RecordKeeping:
     clock: Clock
     revisions: RevisionClock
     components: ComponentCaller
+    record_bytes: int = 1024 * 1024  # a record must fit a guest's input, an event and a page
     locks: KeyLocks = field(default_factory=KeyLocks)
 
     @asynccontextmanager
@@ -68,6 +67,17 @@ class RecordKeeping:
             raise NotFoundError(f"'{model.spec.endpoint}' has no record '{record_id[:128]}'.")
         return record
 
+    def require_storable(self, data: Mapping[str, Any]) -> None:
+        """Check the size of data that was put together here, from parts that were each bounded.
+
+        Raises:
+            TooLargeError: the whole is too large.
+        """
+        size = len(write_json(data))
+        if size > self.record_bytes:
+            raise TooLargeError(f"The record would have {size} bytes; {self.record_bytes} are allowed.")
+        require_bounded(data)
+
     def next_revision(self, now: float, before: Record | None = None) -> str:
         """A later revision than any handed out and than the one before, whatever the wall clock says."""
         if before is not None:
@@ -93,18 +103,6 @@ def require_expected(record: Record, expected: Collection[str] | None) -> None:
             f"The record '{record.id}' has revision {record.revision} by now.",
             hint="Read it again and decide anew.",
         )
-
-
-def require_storable(data: Mapping[str, Any]) -> None:
-    """Check the size of data that was put together here, from parts that were each bounded.
-
-    Raises:
-        TooLargeError: the whole is too large.
-    """
-    size = len(write_json(data))
-    if size > MAX_RECORD_BYTES:
-        raise TooLargeError(f"The record would have {size} bytes; {MAX_RECORD_BYTES} are allowed.")
-    require_bounded(data)
 
 
 def record_document(record: Record) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, NotFoundError, RevisionConflictError
+from edgehost.domain.json_text import same_json
 from edgehost.domain.record import Record
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.sandbox import CallContext
@@ -52,8 +53,8 @@ async def run_command(
         result = answer.get("result")
         if "data" not in answer:
             return CommandOutcome(result)
-        data = require_fitting(model, spec.export, answer["data"])
-        if data == before.data:
+        data = require_fitting(keeping, model, spec.export, answer["data"])
+        if same_json(data, before.data):
             return CommandOutcome(result)
         try:
             return CommandOutcome(result, await store_change(keeping, before, data))

@@ -8,12 +8,13 @@ from typing import Any
 
 from edgehost.domain.errors import ConflictError, InvalidRecordError, RevisionConflictError
 from edgehost.domain.events import RecordUpdated
+from edgehost.domain.json_text import same_json
 from edgehost.domain.merge_patch import merged
 from edgehost.domain.record import Record
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.ask_guest import completed
 from edgehost.usecases.live_models import LiveModel
-from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, require_expected, require_storable
+from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, require_expected
 
 
 async def update_record(
@@ -59,9 +60,9 @@ async def change_record(
             before = await keeping.require(model, record_id)
             require_expected(before, expected)
             data = change(before.data)
-            require_storable(data)
+            keeping.require_storable(data)
             data = await completed(keeping, model, record_id, data, previous=before, context=context)
-            if data == before.data:
+            if same_json(data, before.data):
                 return before
             try:
                 return await store_change(keeping, before, data)

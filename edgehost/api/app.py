@@ -1,0 +1,128 @@
+"""The ASGI application of a host.
+
+Dispatch is a look-up in a dict and the rest is Starlette's requests and responses: a router of patterns would
+have to be rebuilt whenever a release goes live, and costs more than most answers here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edgehost.api.access import AccessPolicy
+from edgehost.api.event_stream import EventStreams
+from edgehost.api.host_routes import HostRoutes
+from edgehost.api.model_routes import ModelRoutes
+from edgehost.api.openapi import ApiDocument
+from edgehost.api.problems import InternalError, problem_response
+from edgehost.api.reading import require_few_headers
+from edgehost.domain.errors import EdgehostError, NotFoundError
+from edgehost.ports.host_control import HostControl
+from edgehost.usecases.live_models import LiveModels
+from edgehost.usecases.record_keeping import RecordKeeping
+
+log = logging.getLogger("edgehost.api")
+
+_Answer = Callable[[Request, tuple[str, ...]], Awaitable[ASGIApp]]
+
+#: The first step below the root behind which the host itself is shown and changed.
+_CONTROL: Final = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """What the application needs to know beside its parts."""
+
+    root: str = "/api"
+    host_name: str = "edgehost"
+    version: str = ""
+    body_bytes: int = 1024 * 1024
+    max_streams: int = 32  # each holds a connection and a backlog of events
+    heartbeat_s: float = 15.0  # proxies commonly close a silent connection after 30 to 60 s
+
+
+class HostApp:
+    """One ASGI application for TCP and the local socket."""
+
+    def __init__(
+        self,
+        keeping: RecordKeeping,
+        models: LiveModels,
+        *,
+        host: HostControl | None,
+        access: AccessPolicy,
+        options: ApiOptions,
+    ) -> None:
+        self.access: Final = access
+        self._streams = EventStreams(
+            keeping.bus,
+            source=options.host_name,
+            max_streams=options.max_streams,
+            heartbeat_s=options.heartbeat_s,
+        )
+        document = ApiDocument(models, root=options.root, title=options.host_name, version=options.version)
+        routes = ModelRoutes(keeping, models, root=options.root, body_bytes=options.body_bytes)
+        self._prefix: Final = tuple(options.root.strip("/").split("/"))
+        self._root = options.root
+        self._answers: Final[dict[str, _Answer]] = {
+            "models": routes.answer,
+            "events": self._streams.answer,
+            "openapi.json": document.answer,
+        }
+        if host is not None:
+            self._answers[_CONTROL] = HostRoutes(host, body_bytes=options.body_bytes).answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"There is nothing to do for {scope['type']!r}.")
+        try:
+            response: ASGIApp = await self._answer(Request(scope, receive))
+        except ClientDisconnect:
+            return
+        except EdgehostError as error:
+            response = problem_response(error)
+        except Exception:
+            log.exception("A request failed by a fault of the host.")
+            response = problem_response(
+                InternalError("The host failed at this request.", hint="Its log says more.")
+            )
+        await response(scope, receive, send)
+
+    def close_streams(self) -> None:
+        """End every event stream, so that the server can close."""
+        self._streams.close()
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        require_few_headers(request.scope)
+        steps = tuple(request.scope["path"].split("/")[1:])
+        depth = len(self._prefix)
+        first = steps[depth] if len(steps) > depth and steps[:depth] == self._prefix else ""
+        self.access.require_allowed(request.scope, control=first == _CONTROL)
+        answer = self._answers.get(first)
+        if answer is None:
+            raise NotFoundError(
+                f"There is nothing at '{request.scope['path'][:120]}'.",
+                hint=f"See {self._root}/models and {self._root}/openapi.json.",
+            )
+        return await answer(request, steps[depth + 1 :])
+
+
+def make_app(
+    keeping: RecordKeeping,
+    models: LiveModels,
+    *,
+    host: HostControl | None = None,
+    access: AccessPolicy | None = None,
+    options: ApiOptions = ApiOptions(),
+) -> HostApp:
+    """The application; ``host`` adds the control routes."""
+    return HostApp(keeping, models, host=host, access=access or AccessPolicy(), options=options)

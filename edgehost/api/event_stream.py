@@ -1,0 +1,170 @@
+"""What happens, as server-sent events, each a CloudEvents document."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edgehost.api.model_routes import handler_for
+from edgehost.api.reading import query_parameters
+from edgehost.domain.errors import BusyError, InvalidQueryError
+from edgehost.domain.events import Event, EventsDropped, RecordEvent
+from edgehost.domain.json_text import write_json
+from edgehost.ports.event_bus import EventBus
+
+#: A client that takes nothing for so long is gone; until then it loses its oldest events.
+SEND_TIMEOUT_S: Final = 60.0
+BACKLOG: Final = 256
+#: How long a client waits before it connects again.
+_RETRY_MS: Final = 2000
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+]
+
+
+class EventStreams:
+    """Every open stream; a bounded number, closed together when the server stops."""
+
+    def __init__(self, bus: EventBus, *, source: str, max_streams: int, heartbeat_s: float) -> None:
+        self._bus = bus
+        self._source = f"urn:edgehost:host:{source}"
+        self._max_streams = max_streams
+        self._heartbeat_s = heartbeat_s
+        self._closing = asyncio.Event()
+        self._open = 0
+
+    async def answer(self, request: Request, path: tuple[str, ...]) -> ASGIApp:
+        """A stream of the events that ``?model=`` and ``?type=`` ask for; ``type=edgehost.record.*`` takes a family.
+
+        Raises:
+            BusyError: there are as many streams as there may be.
+        """
+        handler_for(request, {"GET": self._stream})
+        if path:
+            raise InvalidQueryError(
+                "Events are filtered by parameters.", hint="Use ?model=NAME and ?type=TYPE."
+            )
+        wanted = _read_wanted(request)
+        if self._closing.is_set() or self._open >= self._max_streams:
+            raise BusyError(
+                f"{self._open} event streams are open, as many as there may be.", hint="Close one."
+            )
+
+        async def stream(_scope: Scope, receive: Receive, send: Send) -> None:
+            await self._stream(wanted, receive, send, head_only=request.method == "HEAD")
+
+        return stream
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closing.set()
+
+    async def _stream(
+        self, wanted: Callable[[Event], bool], receive: Receive, send: Send, *, head_only: bool
+    ) -> None:
+        self._open += 1
+        try:
+            await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": _HEADERS})
+            if not head_only:
+                await self._run(wanted, receive, send)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._open -= 1
+
+    async def _run(self, wanted: Callable[[Event], bool], receive: Receive, send: Send) -> None:
+        async with self._bus.subscription(wanted, backlog=BACKLOG) as events:
+            await _send_text(send, b": open\nretry: %d\n\n" % _RETRY_MS)
+            await _first_of(
+                send=self._send_events(events, send),
+                heartbeat=self._send_heartbeats(send),
+                disconnect=_until_disconnected(receive),
+                close=self._until_closing(),
+            )
+
+    async def _send_events(self, events: AsyncIterator[Event], send: Send) -> None:
+        async for event in events:
+            await _send_text(send, _as_text(event, self._source))
+
+    async def _send_heartbeats(self, send: Send) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            await _send_text(send, b": still here\n\n")
+
+    async def _until_closing(self) -> None:
+        await self._closing.wait()
+
+
+def cloud_event(event: Event, source: str) -> dict[str, Any]:
+    """The event in the JSON format of CloudEvents 1.0."""
+    identity = event.revision if isinstance(event, RecordEvent) else f"{event.at:.6f}"
+    return {
+        "specversion": "1.0",
+        "id": f"{event.type.removeprefix('edgehost.')}-{identity}",
+        "source": source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": datetime.fromtimestamp(event.at, UTC).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": event.details(),
+    }
+
+
+def _read_wanted(request: Request) -> Callable[[Event], bool]:
+    models: set[str] = set()
+    types: set[str] = set()
+    for name, value in query_parameters(request):
+        if name not in {"model", "type"}:
+            raise InvalidQueryError(f"{name[:80]!r} is unknown here.", hint="Use ?model=NAME and ?type=TYPE.")
+        (models if name == "model" else types).add(value)
+    families = tuple(kind[:-1] for kind in types if kind.endswith("*"))
+
+    def wanted(event: Event) -> bool:
+        if models and not (isinstance(event, RecordEvent) and event.model in models):
+            return False
+        return not types or event.type in types or event.type.startswith(families)
+
+    return wanted
+
+
+def _as_text(event: Event, source: str) -> bytes:
+    document = cloud_event(event, source)
+    name = b"" if isinstance(event, EventsDropped) else b"id: %s\n" % document["id"].encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (name, event.type.encode(), write_json(document))
+
+
+async def _send_text(send: Send, text: bytes) -> None:
+    async with asyncio.timeout(SEND_TIMEOUT_S):
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+async def _until_disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Done(Exception):  # noqa: N818 - a signal between the tasks below
+    """One of them has ended."""
+
+
+async def _first_of(**jobs: Coroutine[Any, Any, None]) -> None:
+    async def run(job: Coroutine[Any, Any, None]) -> None:
+        await job
+        raise _Done
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for name, job in jobs.items():
+                tasks.create_task(run(job), name=f"edgehost.api.events.{name}")
+    except* (_Done, TimeoutError):
+        pass

@@ -1,0 +1,117 @@
+"""The routes by which an operator sees and changes the host itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgehost.api.model_routes import handler_for, json_response
+from edgehost.api.reading import query_parameters, read_optional_body, read_optional_json_body
+from edgehost.domain.errors import InvalidQueryError, NotFoundError, RefusedError
+from edgehost.domain.json_text import write_json
+from edgehost.domain.suggestion import did_you_mean
+from edgehost.ports.host_control import HostControl
+
+_Handler = Callable[[Request, tuple[str, ...]], Awaitable[Response]]
+
+
+class HostRoutes:
+    """Answers below ``<root>/host``; reached over the local socket, or over TCP with the token."""
+
+    def __init__(self, host: HostControl, *, body_bytes: int) -> None:
+        self._host = host
+        self._body_bytes = body_bytes
+        #: First step of the path -> (number of further steps, handlers by method).
+        self._routes: Final[Mapping[str, tuple[int, Mapping[str, _Handler]]]] = {
+            "status": (0, {"GET": self._status}),
+            "doctor": (0, {"GET": self._doctor}),
+            "releases": (0, {"GET": self._releases}),
+            "instances": (0, {"GET": self._instances}),
+            "deploy": (0, {"POST": self._deploy}),
+            "rollback": (0, {"POST": self._rollback}),
+            "unquarantine": (0, {"POST": self._unquarantine}),
+            "refresh": (0, {"POST": self._refresh}),
+            "call": (2, {"POST": self._call}),
+            "stop": (0, {"POST": self._stop}),
+        }
+
+    async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
+        """The answer for a path below ``host``.
+
+        Raises:
+            NotFoundError, MethodNotAllowedError, or what the host raises.
+        """
+        name, rest = (path[0], path[1:]) if path else ("", ())
+        steps, handlers = self._routes.get(name, (0, None))
+        if handlers is None or len(rest) != steps:
+            raise NotFoundError(
+                f"The host has no '{'/'.join(path)[:80]}'.", hint=did_you_mean(name[:80], self._routes)
+            )
+        return await handler_for(request, handlers)(request, rest)
+
+    async def _status(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response(await self._host.status())
+
+    async def _doctor(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"findings": await self._host.doctor()})
+
+    async def _releases(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        parameters = dict(query_parameters(request))
+        component = parameters.pop("component", None)
+        if parameters:
+            raise InvalidQueryError(
+                f"{next(iter(parameters))[:80]!r} is unknown here.", hint="Use ?component=NAME."
+            )
+        return json_response({"releases": await self._host.releases(component)})
+
+    async def _instances(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"instances": await self._host.instances()})
+
+    async def _deploy(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("component",), optional=("version",))
+        return json_response(await self._host.deploy(order["component"], order.get("version")))
+
+    async def _rollback(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("component",))
+        return json_response(await self._host.rollback(order["component"]))
+
+    async def _unquarantine(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("digest",))
+        return json_response(await self._host.unquarantine(order["digest"]))
+
+    async def _refresh(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, optional=("remote",))
+        return json_response(await self._host.refresh(order.get("remote")))
+
+    async def _call(self, request: Request, rest: tuple[str, ...]) -> Response:
+        component, function = rest
+        payload = await read_optional_body(request, limit_bytes=self._body_bytes)
+        output = await self._host.call(component, function, payload)
+        return Response(output, media_type="application/octet-stream")
+
+    async def _stop(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        await self._host.stop()
+        return Response(write_json({}), HTTPStatus.ACCEPTED, media_type="application/json")
+
+    async def _order(
+        self, request: Request, *, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    ) -> dict[str, str]:
+        order: Any = await read_optional_json_body(request, limit_bytes=self._body_bytes)
+        order = {} if order is None else order
+        if not isinstance(order, dict):
+            raise RefusedError("The order must be a JSON object.")
+        for name, value in order.items():
+            if name not in {*required, *optional}:
+                raise RefusedError(
+                    f"{name[:80]!r} is unknown here.", hint=did_you_mean(name[:80], {*required, *optional})
+                )
+            if not isinstance(value, str):
+                raise RefusedError(f"{name} must be a string.")
+        for name in required:
+            if name not in order:
+                raise RefusedError(f"{name} is missing.", hint=f'Send {{"{name}": "..."}}.')
+        return order

@@ -1,0 +1,50 @@
+"""What an operator may ask of the running host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class HostControl(Protocol):
+    """Answers are ready for JSON. Errors are EdgehostErrors and reach the operator as they are."""
+
+    async def status(self) -> Mapping[str, Any]:
+        """Who this host is, since when it runs, what is live, how its remotes are."""
+        ...
+
+    async def doctor(self) -> Sequence[Mapping[str, Any]]:
+        """Findings: ``{"check", "state": "ok"|"warning"|"failed", "detail", "hint"}``."""
+        ...
+
+    async def releases(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """The ledger, oldest first; of one component when it is named."""
+        ...
+
+    async def instances(self) -> Sequence[Mapping[str, Any]]:
+        """Every sandbox: component, version, process id, state, calls, memory."""
+        ...
+
+    async def deploy(self, component: str, version: str | None = None) -> Mapping[str, Any]:
+        """Bring a release live, the newest one on offer when no version is given; returns it."""
+        ...
+
+    async def rollback(self, component: str) -> Mapping[str, Any]:
+        """Bring the last good release before the live one back; returns it."""
+        ...
+
+    async def unquarantine(self, digest: str) -> Mapping[str, Any]:
+        """Let a quarantined release be tried again; returns it."""
+        ...
+
+    async def refresh(self, remote: str | None = None) -> Mapping[str, Any]:
+        """Look at the remotes now, or at one of them; returns how each is."""
+        ...
+
+    async def call(self, component: str, function: str, payload: bytes) -> bytes:
+        """Call an export of the live release of a component; returns its output."""
+        ...
+
+    async def stop(self) -> None:
+        """Begin to end; returns at once."""
+        ...
