@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,6 +23,10 @@ _MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 DEFAULT_TIMEOUT_S: Final = 60.0
 _SERVER_TROUBLE: Final = 500
 _UNAVAILABLE: Final = frozenset({429, 502, 503})
+
+
+#: Pairs where a name may stand twice.
+Query = Mapping[str, str | int] | Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,29 @@ class StreamedEvent:
 class HostClient:
     """One request at a time, each on a connection of its own."""
 
-    def __init__(self, unix_socket: Path) -> None:
+    def __init__(self, unix_socket: Path, *, root: str = "/api") -> None:
         self._unix_socket = unix_socket
+        self.root = root
+
+    def control(
+        self,
+        method: str,
+        what: str,
+        *,
+        query: Query | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> Any:  # noqa: ANN401 - whatever the route returns
+        """What the host says of itself, or did, as JSON; errors as for request."""
+        answer = self.request(method, f"{self.root}/host/{what}", query=query, body=body, timeout_s=timeout_s)
+        return answer.json()
 
     def request(
         self,
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
         body: Mapping[str, Any] | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
@@ -75,17 +94,14 @@ class HostClient:
             sent.setdefault("Content-Type", "application/json")
         with _Connection(self._unix_socket, timeout_s) as connection:
             response = connection.send_request(method, _target(path, query), content, sent)
-            answer = Answer(
-                response.status,
-                response.headers.get_content_type(),
-                _read_bounded(response, _MOST_ANSWER_BYTES),
-            )
+            answer = _answer(response)
         if answer.status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
             raise _problem(answer)
         return answer
 
-    def events(self, path: str, *, query: Mapping[str, str | int] | None = None) -> Iterator[StreamedEvent]:
-        """Events as they come, until the host ends the stream.
+    @contextmanager
+    def events(self, path: str, *, query: Query | None = None) -> Iterator[Iterator[StreamedEvent]]:
+        """Events from now on, as they come, until the host ends the stream.
 
         Raises:
             UnavailableError, EdgehostError: as for request.
@@ -95,14 +111,8 @@ class HostClient:
                 "GET", _target(path, query), None, {"Accept": "text/event-stream"}
             )
             if response.status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
-                raise _problem(
-                    Answer(
-                        response.status,
-                        response.headers.get_content_type(),
-                        _read_bounded(response, _MOST_ANSWER_BYTES),
-                    )
-                )
-            yield from read_events(response)
+                raise _problem(_answer(response))
+            yield read_events(response)
 
 
 def read_events(lines: http.client.HTTPResponse) -> Iterator[StreamedEvent]:
@@ -174,9 +184,14 @@ class _Connection(http.client.HTTPConnection):
         self.close()
 
 
-def _target(path: str, query: Mapping[str, str | int] | None) -> str:
+def _target(path: str, query: Query | None) -> str:
     target = quote(path, safe="/~:@!$&'()*+,;=%?")
     return f"{target}{'&' if '?' in target else '?'}{urlencode(query)}" if query else target
+
+
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    body = _read_bounded(response, _MOST_ANSWER_BYTES)
+    return Answer(response.status, response.headers.get_content_type(), body)
 
 
 def _read_bounded(response: http.client.HTTPResponse, most_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgehost.cli.host_client import HostClient
 from edgehost.config import CONFIG_FILE_NAME, Config, load_config
 
 
@@ -21,3 +22,9 @@ def host_config(args: argparse.Namespace) -> Config:
         NotFoundError, InvalidConfigError: as for load_config.
     """
     return load_config(config_path(args))
+
+
+def host_client(args: argparse.Namespace) -> HostClient:
+    """The client for the host that runs with that configuration."""
+    config = host_config(args)
+    return HostClient(config.unix_socket, root=config.api.root)

@@ -22,7 +22,9 @@ _MOST_ROOT_BYTES: Final = 131_072
 def check_host(config: Config) -> Iterator[Finding]:
     """The running host answers at its socket; without one, its address must be free."""
     try:
-        status = HostClient(config.unix_socket).request("GET", "/host/status", timeout_s=_ANSWER_S).json()
+        status = HostClient(config.unix_socket, root=config.api.root).control(
+            "GET", "status", timeout_s=_ANSWER_S
+        )
     except UnavailableError:
         yield note(
             "host", f"not running (nobody answers at {config.unix_socket}).", "Start it: 'edgehost run'."

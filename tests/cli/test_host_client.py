@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,10 @@ from tests.cli.unix_http import unix_http
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+
+
+def _events(folder: Path) -> AbstractContextManager[Iterator[StreamedEvent]]:
+    return HostClient(folder / "s").events("/e")
 
 
 def test_an_answer_is_json(tmp_path: Path) -> None:
@@ -95,16 +101,20 @@ def test_an_endless_answer_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_events_come_one_by_one(tmp_path: Path) -> None:
-    stream = b": hello\n\nid: 7\nevent: a.b\ndata: {\ndata: }\n\nretry: 5\ndata:x\r\n\r\nevent: cut"
-    with unix_http(tmp_path / "s", {"GET /e": (200, "text/event-stream", stream)}):
-        events = list(HostClient(tmp_path / "s").events("/e"))
+    text = b": hello\n\nid: 7\nevent: a.b\ndata: {\ndata: }\n\nretry: 5\ndata:x\r\n\r\nevent: cut"
+    with unix_http(tmp_path / "s", {"GET /e": (200, "text/event-stream", text)}), _events(tmp_path) as stream:
+        events = list(stream)
     assert events == [StreamedEvent("a.b", "7", "{\n}"), StreamedEvent("", "7", "x")]
 
 
 def test_a_refused_stream_is_the_error_it_was(tmp_path: Path) -> None:
     refusal = (404, PROBLEM, b'{"code": "not-found", "detail": "No such model."}')
-    with unix_http(tmp_path / "s", {"GET /e": refusal}), pytest.raises(NotFoundError, match="No such model"):
-        list(HostClient(tmp_path / "s").events("/e"))
+    with (
+        unix_http(tmp_path / "s", {"GET /e": refusal}),
+        pytest.raises(NotFoundError, match="No such model"),
+        _events(tmp_path),
+    ):
+        pass
 
 
 def test_an_endless_event_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +122,7 @@ def test_an_endless_event_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     stream = b"data: 0123456789\ndata: 0123456789\n\n"
     with (
         unix_http(tmp_path / "s", {"GET /e": (200, "text/event-stream", stream)}),
+        _events(tmp_path) as events,
         pytest.raises(TooLargeError),
     ):
-        list(HostClient(tmp_path / "s").events("/e"))
+        list(events)
