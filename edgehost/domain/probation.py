@@ -35,12 +35,17 @@ class Conduct:
     calls: int = 0
     faults: int = 0
     faults_in_a_row: int = 0
+    row_before: int = 0  # the row that the last good call ended
 
     def after(self, *, fault: bool) -> Conduct:
         """The conduct after one more call."""
         if fault:
             return Conduct(self.calls + 1, self.faults + 1, self.faults_in_a_row + 1)
-        return Conduct(self.calls + 1, self.faults, 0)
+        return Conduct(self.calls + 1, self.faults, 0, self.faults_in_a_row)
+
+    def corrected(self) -> Conduct:
+        """The conduct when the last call, which seemed good, turns out to be a fault."""
+        return Conduct(self.calls, self.faults + 1, self.row_before + 1)
 
 
 def judge(conduct: Conduct, rule: ProbationRule, *, over: bool) -> Verdict:

@@ -91,7 +91,9 @@ class Deployer:
     on_fault: Callable[[RunningRelease], None]
     probation: ProbationRule = field(default_factory=ProbationRule)
 
-    async def deploy(self, release: Release, *, after: Aftermath | None = None) -> RunningRelease:
+    async def deploy(
+        self, release: Release, *, after: Aftermath | None = None, pinned: bool = False
+    ) -> RunningRelease:
         """Bring the release live; whatever ran before runs on when this one does not make it.
 
         Raises:
@@ -115,7 +117,7 @@ class Deployer:
             pool = await self._staged(release, spec, wasm)
             undo.push_async_callback(pool.close)
             release = await self.ledger.move(release, Stage.PROBED)
-            running = await self._switched(release, spec, pool, before, after or Aftermath())
+            running = await self._switched(release, spec, pool, before, after or Aftermath(), pinned=pinned)
             undo.pop_all()
         return running
 
@@ -193,6 +195,8 @@ class Deployer:
         pool: StartedPool,
         before: Release | None,
         after: Aftermath,
+        *,
+        pinned: bool,
     ) -> RunningRelease:
         try:
             self.routes.require_free(spec)  # another component may have come live in the meantime
@@ -202,6 +206,7 @@ class Deployer:
                 before_goes=after.stage,
                 reason=after.reason,
                 probation_until=self._probation_until(),
+                pinned=pinned,
             )
         except EdgehostError as error:
             await self.ledger.move(release, Stage.SHELVED, reason=error.message)

@@ -109,7 +109,7 @@ class FollowRemote:
             if not self._following.wants(offer.component) or not self._fits(offer):
                 continue
             rival = best.get(offer.component)
-            if rival is None or _rank(offer) > _rank(rival):
+            if rival is None or rank(offer) > rank(rival):
                 best[offer.component] = offer
         return tuple(offer for offer in best.values() if self._is_news(offer))
 
@@ -138,6 +138,21 @@ class FollowRemote:
             release = release.moved_to(stage, at=now)
         return await self._ledger.add(release)
 
+    def require_fitting(self, offer: OfferedRelease, *, by_name: bool = False) -> None:
+        """Check that the offered release is for this host; an operator who names a version may have an older one.
+
+        Raises:
+            IncompatibleReleaseError: device class, ABI, size or sequence does not fit.
+        """
+        wanted = self._following.versions.get(offer.component)
+        require_compatible(
+            offer,
+            device_class=self._following.device_class,
+            abis=self._following.abis,
+            newest_sequence=0 if by_name else self._ledger.newest_sequence(offer.component, within=wanted),
+            most_bytes=self._following.component_bytes,
+        )
+
     def _fits(self, offer: OfferedRelease) -> bool:
         wanted = self._following.versions.get(offer.component)
         if wanted is not None and not wanted.allows(offer.version):
@@ -146,21 +161,15 @@ class FollowRemote:
         if known is not None:
             return known.stage not in _GIVEN_UP
         try:
-            require_compatible(
-                offer,
-                device_class=self._following.device_class,
-                abis=self._following.abis,
-                newest_sequence=self._ledger.newest_sequence(offer.component, within=wanted),
-                most_bytes=self._following.component_bytes,
-            )
+            self.require_fitting(offer)
         except IncompatibleReleaseError as error:
             self._tell(offer, error)
             return False
         return True
 
     def _is_news(self, offer: OfferedRelease) -> bool:
-        known = self._ledger.by_digest(offer.digest)
-        return known is None or known.stage is not Stage.LIVE
+        live = self._ledger.live(offer.component)
+        return live is None or not (live.pinned or live.digest == offer.digest)
 
     def _tell(self, offer: OfferedRelease, error: EdgehostError) -> None:
         if (offer.digest, error.code) in self._told:
@@ -171,5 +180,6 @@ class FollowRemote:
         )
 
 
-def _rank(offer: OfferedRelease) -> tuple[semver.Version, int]:
-    return semver.Version.parse(offer.version), offer.sequence
+def rank(release: OfferedRelease | Release) -> tuple[semver.Version, int]:
+    """The order in which a host prefers releases: the higher version, then the later publication."""
+    return semver.Version.parse(release.version), release.sequence

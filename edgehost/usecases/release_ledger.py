@@ -120,6 +120,7 @@ class ReleaseLedger:
         before_goes: Stage,
         reason: str,
         probation_until: float,
+        pinned: bool = False,
     ) -> Release:
         """Make the release live and move the one before it out of its way, in one write.
 
@@ -128,11 +129,18 @@ class ReleaseLedger:
         """
         now = self._clock.now()
         live = self._releases[release.digest].moved_to(Stage.LIVE, at=now)
-        moved = [replace(live, probation_until=probation_until)]
+        moved = [replace(live, probation_until=probation_until, pinned=pinned)]
         if before is not None:
             moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
         await self._write(tuple(moved))
         return moved[0]
+
+    async def pin(self, release: Release, *, pinned: bool) -> Release:
+        """Note whether newer offers may replace this release by themselves."""
+        changed = replace(self._releases[release.digest], pinned=pinned)
+        if changed != release:
+            await self._write((changed,), told=False)
+        return changed
 
     async def end_probation(self, release: Release) -> Release:
         """Note durably that the release has proved itself."""

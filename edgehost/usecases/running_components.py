@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import (
@@ -50,6 +50,10 @@ class Pool(Protocol):
 
     async def close(self) -> None:
         """End every instance."""
+        ...
+
+    def instances(self) -> Sequence[Mapping[str, Any]]:
+        """What is known of each instance, ready for JSON."""
         ...
 
 
@@ -107,6 +111,14 @@ class RunningComponents:
                 f"No component '{component}' runs on this host.", hint=did_you_mean(component, self._routes)
             )
         return running
+
+    def blame(self, component: str) -> None:
+        """Count an answer that broke the contract against the live release."""
+        running = self._routes.get(component)
+        if running is not None:
+            running.conduct = running.conduct.corrected()
+            if running.on_fault is not None:
+                running.on_fault(running)
 
     async def call(
         self,

@@ -49,3 +49,11 @@ def test_a_release_without_faults_never_goes_and_one_with_only_faults_never_stay
         assert verdict is not Verdict.ROLL_BACK
     if len(outcomes) >= RULE.faults_in_a_row and all(outcomes):
         assert verdict is Verdict.ROLL_BACK
+
+
+def test_answers_that_turn_out_to_break_the_contract_count_as_faults_in_a_row() -> None:
+    conduct = Conduct()
+    for _ in range(5):
+        conduct = conduct.after(fault=False).corrected()
+    assert conduct == Conduct(calls=5, faults=5, faults_in_a_row=5, row_before=4)
+    assert judge(conduct, RULE, over=False) is Verdict.ROLL_BACK

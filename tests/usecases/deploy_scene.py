@@ -72,6 +72,9 @@ class ScriptedPool:
     async def close(self) -> None:
         self.draining = self.closed = True
 
+    def instances(self) -> list[dict[str, Any]]:
+        return []
+
 
 @dataclass
 class RecordedRoutes:

@@ -1,0 +1,185 @@
+"""What an operator may ask of the running host, answered from its rooms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgehost.domain.errors import NotFoundError
+from edgehost.domain.release_life import Release
+from edgehost.domain.suggestion import did_you_mean
+from edgehost.ports.clock import Clock
+from edgehost.usecases.keep_following import RemoteHealth
+from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.running_components import RunningRelease
+
+
+@dataclass(slots=True)
+class HostIdentity:
+    """Who this host is; fixed while it runs."""
+
+    name: str
+    version: str
+    device_class: str
+    pid: int
+    started_at: float
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class ControlHost:
+    """Meets the HostControl port."""
+
+    identity: HostIdentity
+    manager: ComponentManager
+    clock: Clock
+    confinement: Callable[[], Mapping[str, str]]
+    storage: Callable[[], Mapping[str, Any]]
+    request_stop: Callable[[], None]
+    remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
+
+    async def status(self) -> Mapping[str, Any]:
+        """Who this host is, since when it runs, what is live, how its remotes are."""
+        return {
+            **asdict(self.identity),
+            "now": self.clock.now(),
+            "components": [_component(running) for running in self.manager.deployer.running.all()],
+            "remotes": [asdict(health) for health, _ in self.remotes.values()],
+            "confinement": dict(self.confinement()),
+            "storage": dict(self.storage()),
+        }
+
+    async def doctor(self) -> Sequence[Mapping[str, Any]]:
+        """Findings about the running host."""
+        findings = [
+            _finding(
+                f"sandbox {name}",
+                "ok" if state == "on" else "warning",
+                state,
+                "" if state == "on" else "Components run less confined: use a kernel that has it.",
+            )
+            for name, state in self.confinement().items()
+        ]
+        for health, _ in self.remotes.values():
+            findings.append(_remote_finding(health))
+        findings.extend(
+            _finding(
+                f"component {running.release.component}",
+                "warning",
+                f"{running.conduct.faults} of {running.conduct.calls} calls failed.",
+                "See 'edgehost logs'.",
+            )
+            for running in self.manager.deployer.running.all()
+            if running.conduct.faults
+        )
+        damages = self.storage().get("damages", 0)
+        if damages:
+            findings.append(
+                _finding(
+                    "records", "failed", f"{damages} damaged lines were set aside.", "See the host's log."
+                )
+            )
+        return findings
+
+    async def releases(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """The ledger, oldest first; of one component when it is named."""
+        ledger = self.manager.deployer.ledger
+        found = ledger.all() if component is None else ledger.of(component)
+        if component is not None and not found:
+            known = {release.component for release in ledger.all()}
+            raise NotFoundError(
+                f"No release of '{component}' is known here.", hint=did_you_mean(component, known)
+            )
+        return [asdict(release) for release in found]
+
+    async def instances(self) -> Sequence[Mapping[str, Any]]:
+        """Every sandbox."""
+        return [
+            {"component": running.release.component, "version": running.release.version, **instance}
+            for running in self.manager.deployer.running.all()
+            for instance in running.pool.instances()
+        ]
+
+    async def deploy(self, component: str, version: str | None = None) -> Mapping[str, Any]:
+        """Bring a release live; returns it."""
+        return asdict(await self.manager.deploy_named(component, version))
+
+    async def rollback(self, component: str) -> Mapping[str, Any]:
+        """Bring the last good release back; returns it."""
+        live = self.manager.deployer.ledger.live(component)
+        if live is None:
+            raise NotFoundError(f"'{component}' has no live release to roll back.")
+        if not await self._has_good(component):
+            raise NotFoundError(
+                f"'{component}' has no earlier good release on the shelf.",
+                hint="It stays as it is. Deploy another version with 'edgehost deploy NAME@VERSION'.",
+            )
+        restored = await self.manager.roll_back(component, "An operator rolled it back.")
+        if restored is None:
+            raise NotFoundError(
+                f"No earlier release of '{component}' starts any more; it is out of service.",
+                hint="Deploy another version with 'edgehost deploy NAME@VERSION'.",
+            )
+        return asdict(restored)
+
+    async def unquarantine(self, digest: str) -> Mapping[str, Any]:
+        """Let a quarantined release be tried again; returns it."""
+        return asdict(await self.manager.lift_quarantine(digest))
+
+    async def refresh(self, remote: str | None = None) -> Mapping[str, Any]:
+        """Look at the remotes now; returns how each was before."""
+        if remote is not None and remote not in self.remotes:
+            raise NotFoundError(f"There is no remote '{remote}'.", hint=did_you_mean(remote, self.remotes))
+        for name, (_, news) in self.remotes.items():
+            if remote in {None, name}:
+                news.set()
+        return {name: asdict(health) for name, (health, _) in self.remotes.items()}
+
+    async def call(self, component: str, function: str, payload: bytes) -> bytes:
+        """Call an export of the live release of a component."""
+        return await self.manager.deployer.running.call(component, function, payload)
+
+    async def stop(self) -> None:
+        """Begin to end."""
+        self.request_stop()
+
+    async def _has_good(self, component: str) -> bool:
+        deployer = self.manager.deployer
+        for release in deployer.ledger.good(component):
+            if await deployer.shelf.has(release.digest):
+                return True
+        return False
+
+
+def _component(running: RunningRelease) -> dict[str, Any]:
+    release: Release = running.release
+    model = running.spec.model
+    return {
+        "component": release.component,
+        "version": release.version,
+        "kind": str(running.spec.kind),
+        "endpoint": model.endpoint if model else "",
+        "digest": release.digest,
+        "remote": release.remote,
+        "pinned": release.pinned,
+        "live_since": release.changed_at,
+        "probation_until": release.probation_until,
+        "calls": running.conduct.calls,
+        "faults": running.conduct.faults,
+        "instances": len(running.pool.instances()),
+    }
+
+
+def _finding(check: str, state: str, detail: str, hint: str = "") -> dict[str, Any]:
+    return {"check": check, "state": state, "detail": detail, "hint": hint}
+
+
+def _remote_finding(health: RemoteHealth) -> dict[str, Any]:
+    state = {"ok": "ok", "refused": "failed"}.get(health.state, "warning")
+    hint = {
+        "refused": "It is not trusted; what runs keeps running. Ask who publishes there.",
+        "unreachable": "What runs keeps running; the host goes on trying.",
+    }.get(health.state, "")
+    return _finding(f"remote {health.name}", state, health.reason or health.state, hint)

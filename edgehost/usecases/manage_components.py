@@ -1,0 +1,192 @@
+"""All that happens to the components of a host, one thing at a time for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError
+from edgehost.domain.release_life import Release, Stage
+from edgehost.ports.event_bus import EventBus
+from edgehost.usecases.collect_shelf import collect_shelf
+from edgehost.usecases.deploy_release import Deployer
+from edgehost.usecases.follow_remote import FollowRemote, rank
+from edgehost.usecases.roll_back_release import roll_back
+from edgehost.usecases.running_components import RunningRelease
+
+log = logging.getLogger("edgehost.components")
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+@dataclass(slots=True)
+class ComponentManager:
+    """Deploys and rolls back; ``changed`` tells timers and watches that the running set differs."""
+
+    deployer: Deployer
+    bus: EventBus
+    spawn: Spawn  # runs a task that the host owns, under a name
+    keep_good: int = 2
+    drain_timeout_s: float = 30.0  # a call may take no longer than its deadline; this is the last resort
+    changed: Callable[[], None] = lambda: None
+    followers: list[FollowRemote] = field(default_factory=list)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    async def start_live(self) -> None:
+        """Start what was live when the host stopped, side by side; what no longer starts is rolled back."""
+        async with asyncio.TaskGroup() as tasks:
+            for component in self.deployer.ledger.live_components():
+                tasks.create_task(self._start_one(component), name=f"edgehost.start.{component}")
+        self.changed()
+
+    async def deploy(self, release: Release, *, pinned: bool = False) -> Release:
+        """Bring a shelved release live.
+
+        Raises:
+            EdgehostError: as for Deployer.deploy; what ran before runs on.
+        """
+        async with self._turn(release.component):
+            known = self.deployer.ledger.by_digest(release.digest)
+            if known is not None and known.stage is Stage.LIVE:
+                return await self.deployer.ledger.pin(known, pinned=pinned)
+            try:
+                running = await self.deployer.deploy(known or release, pinned=pinned)
+            finally:
+                self.changed()
+        log.info("%s %s is live.", running.release.component, running.release.version)
+        return running.release
+
+    async def deploy_named(self, component: str, version: str | None) -> Release:
+        """Bring a release live by name; without a version, the newest that a remote offers or the shelf has.
+
+        A named version stays until another is named or none: newer offers do not replace it by themselves.
+
+        Raises:
+            NotFoundError: neither shelf nor remotes have it.
+            EdgehostError: it could not be fetched or deployed.
+        """
+        release = self._on_shelf(component, version)
+        problem: EdgehostError | None = None
+        for follower in self.followers:
+            try:
+                offers = [
+                    offer
+                    for offer in await follower.offers()
+                    if offer.component == component and version in {None, offer.version}
+                ]
+                if not offers:
+                    continue
+                best = max(offers, key=rank)
+                if release is None or version is not None or rank(best) > rank(release):
+                    follower.require_fitting(best, by_name=version is not None)
+                    release = await follower.shelved(best)
+            except EdgehostError as error:
+                problem = error
+        if release is None:
+            if problem is not None:
+                raise problem
+            label = f"{component}@{version}" if version else f"of '{component}'"
+            raise NotFoundError(f"No release {label} is on the shelf or offered by a remote.")
+        return await self.deploy(release, pinned=version is not None)
+
+    async def roll_back(self, component: str, reason: str) -> Release | None:
+        """Bring the last good release back and quarantine the live one.
+
+        Raises:
+            NotFoundError: the component has no live release.
+        """
+        async with self._turn(component):
+            try:
+                restored = await roll_back(self.deployer, self.bus, component, reason=reason)
+            finally:
+                self.changed()
+        if restored is None:
+            log.warning(
+                "'%s' is out of service: %s There was no good release to go back to.", component, reason
+            )
+        else:
+            log.warning("'%s' is back at %s: %s", component, restored.version, reason)
+        return restored
+
+    async def lift_quarantine(self, digest: str) -> Release:
+        """Let a quarantined release be tried again.
+
+        Raises:
+            NotFoundError: no release has this digest.
+            ConflictError: it is not quarantined, or its file is gone from the shelf.
+        """
+        release = self.deployer.ledger.by_digest(digest)
+        if release is None:
+            raise NotFoundError(
+                f"No release has the digest {digest[:64]}.", hint="'edgehost history' lists them."
+            )
+        async with self._turn(release.component):
+            if release.stage is not Stage.QUARANTINED:
+                raise ConflictError(
+                    f"{release.component} {release.version} is {release.stage}, not quarantined."
+                )
+            return await self.deployer.ledger.move(
+                release, Stage.SHELVED, reason="Its quarantine was lifted."
+            )
+
+    def drain_later(self, running: RunningRelease, before: Release | None) -> None:
+        """Let a release that has been replaced finish its calls and end, while the host goes on."""
+        self.spawn(self._drained(running, before), f"edgehost.drain.{running.release.component}")
+
+    async def close(self) -> None:
+        """End every instance; their calls have ended with the API."""
+        async with asyncio.TaskGroup() as tasks:
+            for running in self.deployer.running.all():
+                tasks.create_task(running.pool.close(), name=f"edgehost.close.{running.release.component}")
+
+    async def _start_one(self, component: str) -> None:
+        release = self.deployer.ledger.live(component)
+        if release is None:
+            return
+        async with self._turn(component):
+            try:
+                await self.deployer.start_live(release)
+            except EdgehostError as error:
+                log.exception("%s %s does not start any more.", component, release.version)
+                await roll_back(
+                    self.deployer, self.bus, component, reason=f"It did not start again: {error.message}"
+                )
+
+    async def _drained(self, running: RunningRelease, before: Release | None) -> None:
+        if not await running.pool.drain(self.drain_timeout_s):
+            log.warning(
+                "%s %s still had calls after %.0f s; they were ended.",
+                running.release.component,
+                running.release.version,
+                self.drain_timeout_s,
+            )
+        await running.pool.close()
+        async with self._turn(running.release.component):
+            try:
+                if before is not None:
+                    known = self.deployer.ledger.by_digest(before.digest)
+                    if known is not None and known.stage is Stage.DRAINING:
+                        await self.deployer.ledger.move(known, Stage.RETIRED)
+                await collect_shelf(self.deployer.shelf, self.deployer.ledger, keep_good=self.keep_good)
+            except EdgehostError as error:
+                log.warning("The shelf could not be tidied: %s", error)
+
+    def _on_shelf(self, component: str, version: str | None) -> Release | None:
+        ledger = self.deployer.ledger
+        if version is not None:
+            try:
+                return ledger.named(component, version)
+            except NotFoundError:
+                return None
+        waiting: Sequence[Release] = [
+            release
+            for release in ledger.of(component)
+            if release.stage in {Stage.SHELVED, Stage.RETIRED, Stage.LIVE}
+        ]
+        return max(waiting, key=rank, default=None)
+
+    def _turn(self, component: str) -> asyncio.Lock:
+        return self._locks.setdefault(component, asyncio.Lock())
