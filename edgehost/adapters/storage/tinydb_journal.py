@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.journal import Journal, Snapshot
 from edgehost.adapters.storage.journal_lines import LINE_OVERHEAD, Change, journal_line, require_table
-from edgehost.domain.errors import InvalidRecordError, TooLargeError
+from edgehost.domain.errors import InvalidRecordError, TooLargeError, UnavailableError
 
 #: A document is one line and one JSON text in memory.
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -28,6 +29,7 @@ MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 #: Below this much dead weight a compaction would wear the flash more than it saves.
 MIN_DEAD_BYTES: Final = 1024 * 1024
 
+_log = logging.getLogger("edgehost.storage")
 _encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
@@ -142,8 +144,7 @@ class JournalStorage(Storage):
             )
         self.journal.append(line)
         self.publish(changes)
-        if self.wants_compaction:
-            self.compact()
+        self.compact_if_worthwhile()
 
     def publish(self, changes: Iterable[Change]) -> None:
         """Show changes that are durable."""
@@ -177,6 +178,14 @@ class JournalStorage(Storage):
         """Note that this much dead weight is gone (or, when it failed, is not to be tried again at once)."""
         self._total_bytes -= dead_bytes
         self._wants_clean_base = False
+
+    def compact_if_worthwhile(self) -> None:
+        """Compact when it saves more than it wears; what is stored does not depend on its success."""
+        if self.wants_compaction:
+            try:
+                self.compact()
+            except UnavailableError as error:
+                _log.warning("Documents were not compacted: %s", error)
 
     @property
     def dead_bytes(self) -> int:
