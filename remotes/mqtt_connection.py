@@ -12,6 +12,7 @@ from typing import Final
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
+from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError
 from remotes.mqtt_options import CLOSED_AT_ONCE, MqttOptions, bounded_client
 
@@ -64,6 +65,7 @@ class ConnectionKeeper:
         self._serve = serve
         old = options.mqtt_version == "3.1.1"
         self._protocol = aiomqtt.ProtocolVersion.V311 if old else aiomqtt.ProtocolVersion.V5
+        self._backoff = Backoff(options.backoff_base_s, options.backoff_most_s)
         self._proven = options.mqtt_version != "auto"
         self._next: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self.trouble = ""  # why there is no connection, for messages to people
@@ -90,7 +92,7 @@ class ConnectionKeeper:
                     continue
                 self._report(error)
             attempt = 0 if loop.time() - started > _STABLE_S else attempt + 1
-            await asyncio.sleep(self._pause_s(attempt))
+            await asyncio.sleep(self._backoff.delay_s(attempt, secrets.SystemRandom().random()))
 
     async def _connect_and_serve(self) -> None:
         client = await bounded_client(self._options, self._protocol)
@@ -130,11 +132,6 @@ class ConnectionKeeper:
         if trouble != self.trouble:
             _LOG.warning("%s:%d: %s", self._options.host, self._options.tcp_port, trouble)
         self.trouble = trouble
-
-    def _pause_s(self, attempt: int) -> float:
-        # The exponent is bounded because 2.0**1024 overflows after a day without a broker.
-        ceiling = min(self._options.backoff_most_s, self._options.backoff_base_s * 2.0 ** min(attempt, 20))
-        return secrets.SystemRandom().uniform(0.0, ceiling)
 
 
 def _number(code: object) -> object:

@@ -171,7 +171,9 @@ def _read_state(body: bytes) -> TrustedState:
 
 def _read_offer(document: dict[str, Any]) -> OfferedRelease:
     """JSON has no tuples."""
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+    }
     return OfferedRelease(**fields)
 
 

@@ -1,0 +1,274 @@
+"""Publishing: a component becomes a signed target of a repository in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Snapshot, TargetFile, Targets, Timestamp
+
+from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.errors import ConflictError, NotFoundError, TooLargeError
+from edgehost.domain.offered_release import OfferedRelease
+from remotes.clock_floor import from_seconds
+from remotes.durable_file import read_bounded, write_durably
+from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
+from remotes.repository_files import drop_stale_files
+from remotes.root_ceremony import root_signing
+from remotes.signed_target import TARGET_MOST_BYTES, custom_field, read_target, target_path
+from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP
+
+#: In the targets role: the last sequence of each component, which a withdrawal does not take back.
+_SEQUENCES: Final = "x-edgehost-sequences"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a change of the repository made."""
+
+    release: OfferedRelease | None  # None: no component was involved
+    fresh: frozenset[str]  # paths that a mirror of the state before lacks
+    before: bytes  # the timestamp of the state before; b"" for none
+
+
+def publish_release(
+    folder: Path,
+    spec: ComponentSpec,
+    content: bytes,
+    *,
+    signers: Sequence[Signer],
+    keep: int = 3,
+    expiry: Expiry = STANDARD_EXPIRY,
+    now: float,
+) -> Published:
+    """Sign the component as the newest release of its name; ``keep`` releases of it stay on offer.
+
+    Publishing the same bytes again brings an earlier release back to the top.
+
+    Raises:
+        ConflictError: other bytes were published under this version, or somebody else is at work.
+        NotFoundError: there is no repository in the folder.
+        InvalidConfigError: a role's key is not among the signers.
+        TooLargeError: hosts would not take it.
+        StorageFullError.
+    """
+    if not 0 < len(content) <= TARGET_MOST_BYTES:
+        raise TooLargeError(f"The component has {len(content)} bytes; 1 to {TARGET_MOST_BYTES} are possible.")
+    repository = Repository(folder)
+    with repository.locked():
+        repository.root()
+        drop_stale_files(repository)
+        digest = hashlib.sha256(content).hexdigest()
+        targets = _next_targets(repository, expiry, now)
+        path = target_path(spec.name, spec.version)
+        known = targets.targets.get(path)
+        if known is not None and known.hashes.get("sha256") != digest:
+            raise ConflictError(
+                f"{spec.name} {spec.version} was published with other bytes.",
+                hint="A version is one set of bytes for ever: raise the version in component.toml.",
+            )
+        chunks = _write_chunks(folder, content)
+        sequences = targets.unrecognized_fields.setdefault(_SEQUENCES, {})
+        sequences[spec.name] = sequence = int(sequences.get(spec.name, 0)) + 1
+        custom = custom_field(spec, sequence=sequence, chunks=tuple(chunks))
+        targets.targets[path] = TargetFile(len(content), {"sha256": digest}, path, {"custom": custom})
+        _keep_newest(targets, spec.name, keep)
+        release = read_target(
+            path, length=len(content), hashes={"sha256": digest}, custom=custom, remote=folder.name
+        )
+        fresh = frozenset(f"chunk/{chunk}" for chunk in chunks)
+        return _signed(repository, targets, signers, expiry, now, release=release, fresh=fresh)
+
+
+def withdraw_release(
+    folder: Path,
+    component: str,
+    version: str,
+    *,
+    signers: Sequence[Signer],
+    expiry: Expiry = STANDARD_EXPIRY,
+    now: float,
+) -> Published:
+    """Take a release off the offer; hosts that run it keep it until they are told otherwise.
+
+    Raises:
+        NotFoundError: it is not on offer.
+        InvalidConfigError, ConflictError, StorageFullError: as for publish_release.
+    """
+    repository = Repository(folder)
+    with repository.locked():
+        drop_stale_files(repository)
+        targets = _next_targets(repository, expiry, now)
+        if targets.targets.pop(target_path(component, version), None) is None:
+            raise NotFoundError(f"{component} {version} is not on offer.", hint="See 'edgehost remote show'.")
+        return _signed(repository, targets, signers, expiry, now)
+
+
+def refresh_metadata(
+    folder: Path, *, signers: Sequence[Signer], expiry: Expiry = STANDARD_EXPIRY, now: float
+) -> Published:
+    """Sign a new timestamp, and the rest again where it is half-way to its expiry or its keys have changed.
+
+    Raises:
+        NotFoundError: there is no repository in the folder.
+        InvalidConfigError, ConflictError, StorageFullError: as for publish_release.
+    """
+    repository = Repository(folder)
+    with repository.locked():
+        if _must_sign_again(repository, expiry, now):
+            return _signed(repository, _next_targets(repository, expiry, now), signers, expiry, now)
+        before = _timestamp_bytes(repository)
+        repository.sign_timestamp(signers, expiry=expiry, now=now)
+        return Published(None, frozenset({TIMESTAMP}), before)
+
+
+def show_repository(folder: Path, *, now: float) -> dict[str, Any]:
+    """Keys, expiries and releases as a document for people and for ``--json``.
+
+    Raises:
+        NotFoundError: there is no repository, not even a staged one.
+    """
+    repository = Repository(folder)
+    waiting = root_signing(folder)
+    staged = None
+    if waiting is not None:
+        staged = {
+            "version": waiting.version,
+            "signed_by": list(waiting.signed_by),
+            "may_sign": list(waiting.may_sign),
+            "missing": waiting.missing,
+        }
+    if not repository.root_versions() and staged is not None:
+        return {"root": None, "staged_root": staged, "roles": {}, "releases": []}
+    root = repository.root().signed
+    found: dict[str, Any] = {"root": root, "timestamp": repository.timestamp()}
+    found |= {"snapshot": repository.snapshot(), "targets": repository.targets()}
+    roles = {
+        name: _role_row(metadata.signed if isinstance(metadata, Metadata) else metadata, now)
+        for name, metadata in found.items()
+        if metadata is not None
+    }
+    return {
+        "root": {
+            "version": root.version,
+            "file": str(folder / f"metadata/{root.version}.root.json"),
+            "threshold": root.roles["root"].threshold,
+            "keys": sorted(root.roles["root"].keyids),
+            "online_keys": sorted(root.roles[Timestamp.type].keyids),
+        },
+        "staged_root": staged,
+        "roles": roles,
+        "releases": [_release_row(release) for release in releases(repository)],
+    }
+
+
+def releases(repository: Repository) -> tuple[OfferedRelease, ...]:
+    """What is on offer, oldest first in each component."""
+    targets = repository.targets()
+    found = (
+        [] if targets is None else [_offer(path, target) for path, target in targets.signed.targets.items()]
+    )
+    return tuple(sorted(found, key=lambda offer: (offer.component, offer.sequence)))
+
+
+def _offer(path: str, target: TargetFile) -> OfferedRelease:
+    return read_target(path, length=target.length, hashes=target.hashes, custom=target.custom, remote="")
+
+
+def _next_targets(repository: Repository, expiry: Expiry, now: float) -> Targets:
+    """A copy of the current targets with the next version."""
+    current = repository.targets()
+    if current is None:
+        return Targets(version=1, expires=expiry.of(Targets.type, now), targets={})
+    targets = current.signed
+    targets.version += 1
+    targets.expires = expiry.of(Targets.type, now)
+    return targets
+
+
+def _signed(
+    repository: Repository,
+    targets: Targets,
+    signers: Sequence[Signer],
+    expiry: Expiry,
+    now: float,
+    *,
+    release: OfferedRelease | None = None,
+    fresh: frozenset[str] = frozenset(),
+) -> Published:
+    before = _timestamp_bytes(repository)
+    repository.sign_state(targets, signers, expiry=expiry, now=now)
+    snapshot = repository.snapshot()
+    version = snapshot.signed.version if snapshot is not None else 0
+    metadata = {
+        f"metadata/{targets.version}.targets.json",
+        f"metadata/{version}.snapshot.json",
+        f"metadata/{repository.root_versions()[-1]}.root.json",
+        TIMESTAMP,
+    }
+    return Published(release, fresh | metadata, before)
+
+
+def _timestamp_bytes(repository: Repository) -> bytes:
+    return read_bounded(repository.folder / TIMESTAMP, METADATA_MOST_BYTES) or b""
+
+
+def _write_chunks(folder: Path, content: bytes) -> list[str]:
+    chunks = []
+    for start in range(0, len(content), CHUNK_BYTES):
+        chunk = content[start : start + CHUNK_BYTES]
+        name = hashlib.sha256(chunk).hexdigest()
+        if read_bounded(folder / "chunk" / name, CHUNK_BYTES) != chunk:
+            write_durably(folder / "chunk" / name, chunk)
+        chunks.append(name)
+    return chunks
+
+
+def _keep_newest(targets: Targets, component: str, keep: int) -> None:
+    offers = [_offer(path, target) for path, target in targets.targets.items()]
+    mine = sorted((o for o in offers if o.component == component), key=lambda offer: offer.sequence)
+    for offer in mine[: -max(1, keep)]:
+        del targets.targets[offer.target_path]
+
+
+def _must_sign_again(repository: Repository, expiry: Expiry, now: float) -> bool:
+    root, snapshot, targets = repository.root().signed, repository.snapshot(), repository.targets()
+    if snapshot is None or targets is None:
+        return True  # the first state, with nothing on offer: hosts can follow from now on
+    checked: tuple[tuple[str, Metadata[Any], int], ...] = (
+        (Snapshot.type, snapshot, expiry.snapshot_days),
+        (Targets.type, targets, expiry.targets_days),
+    )
+    for role, metadata, days in checked:
+        try:
+            root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except RepositoryError:
+            return True
+        if metadata.signed.expires - from_seconds(now) < timedelta(days=days) / 2:
+            return True
+    return False
+
+
+def _role_row(signed: Any, now: float) -> dict[str, Any]:  # noqa: ANN401 - one of four classes of the library
+    expires: datetime = signed.expires
+    left = (expires - from_seconds(now)) / timedelta(days=1)
+    return {"version": signed.version, "expires": expires.isoformat(), "days_left": round(left, 1)}
+
+
+def _release_row(release: OfferedRelease) -> dict[str, Any]:
+    return {
+        "component": release.component,
+        "version": release.version,
+        "kind": release.kind,
+        "abi": release.abi,
+        "sequence": release.sequence,
+        "device_classes": list(release.device_classes),
+        "digest": release.digest,
+        "size_bytes": release.size_bytes,
+    }
