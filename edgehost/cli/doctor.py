@@ -1,0 +1,75 @@
+"""Check this machine, the configuration and the running host; each finding says what to do.
+
+Works with and without a running host. The exit code is 1 when something is wrong; notes do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from edgehost.cli.command_table import FAILED, OK
+from edgehost.cli.finding import Finding, State, good, note, wrong
+from edgehost.cli.host_config import config_path
+from edgehost.cli.output import Output, table
+from edgehost.cli.progress import waiting
+from edgehost.config import Config, load_config
+from edgehost.domain.errors import EdgehostError, NotFoundError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The configuration file says what to look at."""
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Look at everything, then say it."""
+    with waiting("checking", out):
+        findings = list(_findings(args))
+    is_wrong = any(finding.state is State.WRONG for finding in findings)
+    rows = []
+    for finding in findings:
+        rows.append(
+            (
+                finding.state.upper() if finding.state is State.WRONG else finding.state,
+                finding.subject,
+                finding.what,
+            )
+        )
+        if finding.advice:
+            rows.append(("", "", f"-> {finding.advice}"))
+    out.result(
+        {
+            "healthy": not is_wrong,
+            "findings": [
+                {"subject": each.subject, "state": each.state, "what": each.what, "advice": each.advice}
+                for each in findings
+            ],
+        },
+        *table(("state", "about", "finding"), rows),
+    )
+    return FAILED if is_wrong else OK
+
+
+def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    from edgehost.cli import machine_checks, network_checks, sandbox_check  # noqa: PLC0415 - none of it for --help
+
+    yield from machine_checks.check_versions()
+    yield machine_checks.check_clock()
+    yield from sandbox_check.check_sandbox()
+    path = config_path(args)
+    config: Config | None = None
+    try:
+        config = load_config(path)
+    except NotFoundError as problem:
+        # Named on the command line or in the environment, it was meant to be there.
+        kind = wrong if args.config_file else note
+        yield kind("configuration", problem.message, problem.hint)
+    except EdgehostError as problem:
+        yield wrong("configuration", problem.message, problem.hint)
+    if config is None:
+        return
+    yield good("configuration", f"{path} holds")
+    yield from machine_checks.check_disk(config)
+    yield from machine_checks.check_secrets(config)
+    yield from network_checks.check_host(config)
+    yield from network_checks.check_remotes(config)
