@@ -146,3 +146,18 @@ class EventsDropped(Event):
 
     type: ClassVar[str] = "edgehost.events.dropped"
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentNotified(Event):
+    """A component says something of its own; ``name`` is its word for it."""
+
+    type: ClassVar[str] = "edgehost.component.notified"
+    component: str
+    name: str
+    data: Any = None
+
+    @property
+    def subject(self) -> str:
+        """``component/name``."""
+        return f"{self.component}/{self.name}"

@@ -152,6 +152,11 @@ class SpecReader:
             raise self.refused(key, f"must be a table, not {_kind_of(value)}.")
         return value
 
+    def anything(self, key: str) -> Any:  # noqa: ANN401 - a document holds anything
+        """Whatever the document has here; None when there is nothing."""
+        self._asked.add(key)
+        return self._document.get(key)
+
     def refuse_unknown(self) -> None:
         """Refuse every key that was never asked for."""
         for key in self._document:
