@@ -116,7 +116,7 @@ def cloud_event(event: Event, source: str) -> dict[str, Any]:
         "subject": event.subject,
         "time": datetime.fromtimestamp(event.at, UTC).isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
-        "data": event.details(),
+        "data": {"at": event.at, **event.details()},
     }
 
 

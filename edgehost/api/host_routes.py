@@ -31,6 +31,7 @@ class HostRoutes:
             "doctor": (0, {"GET": self._doctor}),
             "releases": (0, {"GET": self._releases}),
             "instances": (0, {"GET": self._instances}),
+            "logs": (0, {"GET": self._logs}),
             "deploy": (0, {"POST": self._deploy}),
             "rollback": (0, {"POST": self._rollback}),
             "unquarantine": (0, {"POST": self._unquarantine}),
@@ -60,16 +61,14 @@ class HostRoutes:
         return json_response({"findings": await self._host.doctor()})
 
     async def _releases(self, request: Request, _rest: tuple[str, ...]) -> Response:
-        parameters = dict(query_parameters(request))
-        component = parameters.pop("component", None)
-        if parameters:
-            raise InvalidQueryError(
-                f"{next(iter(parameters))[:80]!r} is unknown here.", hint="Use ?component=NAME."
-            )
+        component = _component_parameter(request)
         return json_response({"releases": await self._host.releases(component)})
 
     async def _instances(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         return json_response({"instances": await self._host.instances()})
+
+    async def _logs(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"lines": await self._host.logs(_component_parameter(request))})
 
     async def _deploy(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, required=("component",), optional=("version",))
@@ -115,3 +114,13 @@ class HostRoutes:
             if name not in order:
                 raise RefusedError(f"{name} is missing.", hint=f'Send {{"{name}": "..."}}.')
         return order
+
+
+def _component_parameter(request: Request) -> str | None:
+    parameters = dict(query_parameters(request))
+    component = parameters.pop("component", None)
+    if parameters:
+        raise InvalidQueryError(
+            f"{next(iter(parameters))[:80]!r} is unknown here.", hint="Use ?component=NAME."
+        )
+    return component

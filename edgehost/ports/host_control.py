@@ -14,7 +14,11 @@ class HostControl(Protocol):
         ...
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
-        """Findings: ``{"check", "state": "ok"|"warning"|"failed", "detail", "hint"}``."""
+        """Findings: ``{"subject", "state": "ok"|"note"|"wrong", "what", "advice"}``."""
+        ...
+
+    async def logs(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """The last lines that components logged, oldest first: ``{"at", "component", "level", "message"}``."""
         ...
 
     async def releases(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
