@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from edgehost.domain.errors import (
     BusyError,
@@ -27,6 +27,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
 from edgehost.usecases.pool_statistics import PoolStatistics
+from edgehost.usecases.running_components import DrainingError
 
 DEEPEST_CHAIN: Final = 8  # components on the way to a call; deeper is a circle or a mistake
 _OVERFLOW: Final = 8  # extra instances for nested calls; each is one more process for as long as its call
@@ -62,14 +63,16 @@ class InstancePool:
         self.statistics = PoolStatistics()
 
     @property
-    def instances(self) -> int:
-        """How many instances live now, extra ones included."""
-        return len(self._instances)
+    def draining(self) -> bool:
+        """Whether it takes no more calls from outside."""
+        return self._draining
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Their processes."""
-        return tuple(sandbox.pid for sandbox in self._instances)
+    def instances(self) -> Sequence[Mapping[str, Any]]:
+        """What is known of each instance, extra ones included, ready for JSON."""
+        return [
+            {"pid": sandbox.pid, "state": self._state_of(sandbox)}
+            for sandbox in sorted(self._instances, key=lambda sandbox: sandbox.pid)
+        ]
 
     async def start(self) -> Self:
         """Start the smallest number of instances.
@@ -108,7 +111,7 @@ class InstancePool:
         Raises:
             BusyError: the queue is full, or no instance became free in time.
             CallDepthError: too many components are on the way to this call.
-            UnavailableError: the pool is draining or closed.
+            DrainingError: the pool takes no more calls.
         """
         began = asyncio.get_running_loop().time()
         own_s = self.plan.limits.deadline_ms / 1000 if deadline_s is None else deadline_s
@@ -177,13 +180,18 @@ class InstancePool:
         while self._instances:
             await self._instances.pop().close()
 
+    def _state_of(self, sandbox: Sandbox) -> str:
+        if sandbox in self._finished or not sandbox.alive:
+            return "ending"
+        return "idle" if sandbox in self._idle_since else "busy"
+
     @property
     def _live(self) -> int:
         return len(self._instances) - len(self._finished)
 
     def _require_welcome(self, context: CallContext) -> None:
         if self._closed or (self._draining and not context.chain):
-            raise UnavailableError(
+            raise DrainingError(
                 f"{self.plan.component} takes no more calls.", hint="Call again: its successor answers."
             )
         if len(context.chain) >= DEEPEST_CHAIN:
