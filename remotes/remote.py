@@ -63,7 +63,7 @@ class TrustedRemote:
         self._partial = PartialShelf(folder / "partial", most_bytes=options.partial_most_bytes)
         self._state: TrustedState | None = None
         self._one_check = asyncio.Lock()
-        self._fetching: dict[str, asyncio.Lock] = {}
+        self._one_fetch = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -123,11 +123,8 @@ class TrustedRemote:
                 f"{offer.component} {offer.version} has {offer.size_bytes} bytes; "
                 f"this host takes {self._options.component_most_bytes}."
             )
-        async with self._fetching.setdefault(offer.digest, asyncio.Lock()):
-            try:
-                return await self._assembled(offer, progress or _ignore)
-            finally:
-                self._fetching.pop(offer.digest, None)
+        async with self._one_fetch:
+            return await self._assembled(offer, progress or _ignore)
 
     async def close(self) -> None:
         """End the trust process."""
@@ -140,10 +137,13 @@ class TrustedRemote:
         """Whether the remote serves the very files that were accepted, and they still hold: no check needed."""
         if not self._holds(state):
             return False
-        next_root = f"metadata/{state.root_version + 1}.root.json"
-        if await self._fetch_file(next_root, METADATA_MOST_BYTES) is not None:
-            return False
-        return await self._fetch_file(TIMESTAMP, METADATA_MOST_BYTES) == state.timestamp
+        try:
+            if await self._fetch_file(TIMESTAMP, METADATA_MOST_BYTES) != state.timestamp:
+                return False
+            next_root = f"metadata/{state.root_version + 1}.root.json"
+            return await self._fetch_file(next_root, METADATA_MOST_BYTES) is None
+        except TooLargeError:
+            return False  # the check will say what this is
 
     async def _fetch_file(self, path: str, most_bytes: int) -> bytes | None:
         try:

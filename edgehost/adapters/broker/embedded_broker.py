@@ -31,6 +31,7 @@ class EmbeddedBroker:
     kind: Kind
     tcp_port: int
     _folder: Path
+    _extra_config: str = ""
     _process: asyncio.subprocess.Process | None = None
 
     @property
@@ -98,7 +99,7 @@ class EmbeddedBroker:
         config = self._folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.tcp_port} {_HOST}\n"
-            "allow_anonymous true\n"
+            f"{self._extra_config or 'allow_anonymous true'}\n"
             "persistence true\n"
             f"persistence_location {self._folder}/\n"
             "set_tcp_nodelay true\n" + ("user root\n" if os.geteuid() == 0 else ""),
@@ -123,18 +124,19 @@ class EmbeddedBroker:
 
 @asynccontextmanager
 async def open_broker(
-    tcp_port: int = 0, *, kind: Kind | None = None, folder: Path | None = None
+    tcp_port: int = 0, *, kind: Kind | None = None, folder: Path | None = None, extra_config: str = ""
 ) -> AsyncIterator[EmbeddedBroker]:
     """A running broker on loopback; port 0 picks a free one, ``kind`` None prefers mosquitto.
 
-    ``folder`` keeps mosquitto's retained messages beyond this context.
+    ``folder`` keeps mosquitto's retained messages beyond this context. ``extra_config`` takes the place of
+    "everybody may do anything" in mosquitto's configuration: TLS, passwords, access lists.
 
     Raises:
         UnavailableError: neither broker can be started.
     """
     chosen: Kind = kind or ("mosquitto" if _mosquitto() else "amqtt")
     with tempfile.TemporaryDirectory(prefix="edgehost-broker-") as scratch:
-        broker = EmbeddedBroker(chosen, tcp_port or _free_port(), folder or Path(scratch))
+        broker = EmbeddedBroker(chosen, tcp_port or _free_port(), folder or Path(scratch), extra_config)
         await broker.start()
         try:
             yield broker
