@@ -14,6 +14,7 @@ export function validate(): i32 {
   const fault = faultIn(data);
   if (fault.length) return fail(fault);
   const distance = distanceFromCentre(data);
+  if (isNaN(distance)) return fail("config needs latitude, longitude and radius_m as numbers");
   const inside = distance <= F64.parseFloat(config("radius_m"));
   const was = asked.get("previous").get("inside");
   data.set("distance_m", jsonNumber(distance, 1)).set("inside", jsonBool(inside));

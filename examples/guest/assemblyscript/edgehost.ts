@@ -69,50 +69,19 @@ export function fail(why: string): i32 {
   return 1;
 }
 
+// The host frees the blocks that configuration, variables and log lines are handed over in.
+
 /** A value of [config] in component.toml; empty when there is none. */
-export function config(key: string): string {
-  const block = toHost(key);
-  const reply = config_get(block);
-  release(block);
-  return fromHost(reply);
-}
+export function config(key: string): string { return fromHost(config_get(toHost(key))); }
 
 /** A variable that this instance has set before; empty when there is none. */
-export function variable(key: string): string {
-  const block = toHost(key);
-  const reply = var_get(block);
-  release(block);
-  return fromHost(reply);
-}
+export function variable(key: string): string { return fromHost(var_get(toHost(key))); }
+export function setVariable(key: string, value: string): void { var_set(toHost(key), toHost(value)); }
 
-export function setVariable(key: string, value: string): void {
-  const name = toHost(key);
-  const block = toHost(value);
-  var_set(name, block);
-  release(name);
-  release(block);
-}
-
-export function logDebug(line: string): void {
-  const block = toHost(line);
-  env_log_debug(block);
-  release(block);
-}
-export function logInfo(line: string): void {
-  const block = toHost(line);
-  env_log_info(block);
-  release(block);
-}
-export function logWarn(line: string): void {
-  const block = toHost(line);
-  env_log_warn(block);
-  release(block);
-}
-export function logError(line: string): void {
-  const block = toHost(line);
-  env_log_error(block);
-  release(block);
-}
+export function logDebug(line: string): void { env_log_debug(toHost(line)); }
+export function logInfo(line: string): void { env_log_info(toHost(line)); }
+export function logWarn(line: string): void { env_log_warn(toHost(line)); }
+export function logError(line: string): void { env_log_error(toHost(line)); }
 
 // The host: the reply has the member "ok", or "error" with "code" and "message". What a component does not use is
 // not imported, so it needs no grant.
@@ -184,8 +153,9 @@ export function jsonArray(): Json { return new Json(Kind.Array); }
 export function jsonText(value: string): Json { return valued(Kind.String, value); }
 export function jsonBool(value: bool): Json { return valued(Kind.Bool, value ? "true" : "false"); }
 
-/** A number with so many decimals at most. */
+/** A number with so many decimals at most; null when it is not finite, which JSON cannot express. */
 export function jsonNumber(value: f64, decimals: i32 = 6): Json {
+  if (!isFinite(value)) return new Json();
   const scale = Math.pow(10, decimals);
   const rounded = Math.round(value * scale) / scale;
   const whole = Math.abs(rounded) < 9e15 && rounded == Math.floor(rounded);
@@ -336,8 +306,4 @@ function fromHost(block: u64): string {
   for (; i < size; i++) store<u8>(at + i, load_u8(block + i));
   free(block);
   return String.UTF8.decodeUnsafe(at, size);
-}
-
-function release(block: u64): void {
-  if (block) free(block);
 }

@@ -167,33 +167,23 @@ int32_t eh_fail(const char *why) {
   return 1;
 }
 
-static eh_text eh_asked(uint64_t (*ask)(uint64_t), eh_text question) {
-  uint64_t block = eh_to_host(question);
-  uint64_t answer = ask(block);
-  if (block) eh_env_free(block);
-  return eh_from_host(answer);
-}
-
-eh_text eh_config(const char *key) { return eh_asked(eh_env_config_get, eh_text_of(key)); }
-eh_text eh_var(const char *key) { return eh_asked(eh_env_var_get, eh_text_of(key)); }
-
-void eh_set_var(const char *key, eh_text value) {
-  uint64_t name = eh_to_host(eh_text_of(key)), block = eh_to_host(value);
-  eh_env_var_set(name, block);
-  eh_env_free(name);
-  if (block) eh_env_free(block);
-}
+/* The host frees the blocks that configuration, variables and log lines are handed over in. */
+eh_text eh_config(const char *key) { return eh_from_host(eh_env_config_get(eh_to_host(eh_text_of(key)))); }
+eh_text eh_var(const char *key) { return eh_from_host(eh_env_var_get(eh_to_host(eh_text_of(key)))); }
+void eh_set_var(const char *key, eh_text value) { eh_env_var_set(eh_to_host(eh_text_of(key)), eh_to_host(value)); }
 
 #define EH_LOG(level) \
-  void eh_log_##level(const char *line) { \
-    uint64_t block = eh_to_host(eh_text_of(line)); \
-    eh_env_log_##level(block); \
-    if (block) eh_env_free(block); \
-  }
+  void eh_log_##level(const char *line) { eh_env_log_##level(eh_to_host(eh_text_of(line))); }
 EH_LOG(debug)
 EH_LOG(info)
 EH_LOG(warn)
 EH_LOG(error)
+
+static eh_text eh_asked(uint64_t (*ask)(uint64_t), eh_text request) {
+  uint64_t block = eh_to_host(request), reply = ask(block);
+  if (block) eh_env_free(block);
+  return eh_from_host(reply);
+}
 
 #define EH_HOST(function) \
   __attribute__((import_module("extism:host/user"), import_name(#function))) uint64_t eh_user_##function( \

@@ -87,37 +87,32 @@ pub fn input() -> String {
 
 /// A value of `[config]` in component.toml; empty when there is none.
 pub fn config(key: &str) -> String {
-    asked(|block| unsafe { env::config_get(block) }, key)
+    received(unsafe { env::config_get(to_host(key)) })
 }
 
 /// A variable that this instance has set before; empty when there is none.
 pub fn var(key: &str) -> String {
-    asked(|block| unsafe { env::var_get(block) }, key)
+    received(unsafe { env::var_get(to_host(key)) })
 }
 
 pub fn set_var(key: &str, value: &str) {
-    let (name, block) = (to_host(key), to_host(value));
-    unsafe {
-        env::var_set(name, block);
-        release(name);
-        release(block);
-    }
+    unsafe { env::var_set(to_host(key), to_host(value)) };
 }
 
 pub fn log_debug(line: &str) {
-    logged(line, |block| unsafe { env::log_debug(block) });
+    unsafe { env::log_debug(to_host(line)) };
 }
 
 pub fn log_info(line: &str) {
-    logged(line, |block| unsafe { env::log_info(block) });
+    unsafe { env::log_info(to_host(line)) };
 }
 
 pub fn log_warn(line: &str) {
-    logged(line, |block| unsafe { env::log_warn(block) });
+    unsafe { env::log_warn(to_host(line)) };
 }
 
 pub fn log_error(line: &str) {
-    logged(line, |block| unsafe { env::log_error(block) });
+    unsafe { env::log_error(to_host(line)) };
 }
 
 /// Why the host refused: a stable word and a sentence.
@@ -392,7 +387,8 @@ fn hex4(chars: &mut std::str::CharIndices) -> Option<u32> {
     (0..4).try_fold(0, |code, _| Some(code << 4 | chars.next()?.1.to_digit(16)?))
 }
 
-// The host's memory is reached by calls only; eight bytes at a time keeps them few.
+// The host's memory is reached by calls only; eight bytes at a time keeps them few. The host frees the blocks that
+// configuration, variables and log lines are handed over in.
 
 fn to_host(text: &str) -> u64 {
     if text.is_empty() {
@@ -425,23 +421,21 @@ fn copied(size: usize, word: impl Fn(u64) -> u64, byte: impl Fn(u64) -> u8) -> S
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn asked(ask: impl Fn(u64) -> u64, question: &str) -> String {
-    let block = to_host(question);
+fn asked(ask: impl Fn(u64) -> u64, request: &str) -> String {
+    let block = to_host(request);
     let reply = ask(block);
     release(block);
-    if reply == 0 {
-        return String::new();
-    }
-    let size = unsafe { env::length(reply) } as usize;
-    let text = copied(size, |i| unsafe { env::load_u64(reply + i) }, |i| unsafe { env::load_u8(reply + i) });
-    release(reply);
-    text
+    received(reply)
 }
 
-fn logged(line: &str, log: impl Fn(u64)) {
-    let block = to_host(line);
-    log(block);
+fn received(block: u64) -> String {
+    if block == 0 {
+        return String::new();
+    }
+    let size = unsafe { env::length(block) } as usize;
+    let text = copied(size, |i| unsafe { env::load_u64(block + i) }, |i| unsafe { env::load_u8(block + i) });
     release(block);
+    text
 }
 
 fn release(block: u64) {

@@ -93,26 +93,20 @@ pub const Call = struct {
 
     /// A value of [config] in component.toml; empty when there is none.
     pub fn config(call: *Call, key: []const u8) ![]const u8 {
-        return asked(call, env.config_get, key);
+        return received(call, env.config_get(toHost(key)));
     }
 
     /// A variable that this instance has set before; empty when there is none.
     pub fn variable(call: *Call, key: []const u8) ![]const u8 {
-        return asked(call, env.var_get, key);
+        return received(call, env.var_get(toHost(key)));
     }
 
     pub fn setVariable(_: *Call, key: []const u8, value: []const u8) void {
-        const name = toHost(key);
-        const block = toHost(value);
-        env.var_set(name, block);
-        release(name);
-        release(block);
+        env.var_set(toHost(key), toHost(value));
     }
 
     pub fn log(_: *Call, comptime level: Level, line: []const u8) void {
-        const block = toHost(line);
-        @field(env, "log_" ++ @tagName(level))(block);
-        release(block);
+        @field(env, "log_" ++ @tagName(level))(toHost(line));
     }
 
     /// Asks the host and reads its `ok` as this type; a refusal ends the call with the host's words.
@@ -120,7 +114,10 @@ pub const Call = struct {
         const Refusal = struct { code: []const u8, message: []const u8 };
         const Reply = struct { ok: ?Answer = null, @"error": ?Refusal = null };
         const question = if (@sizeOf(@TypeOf(request)) == 0) "{}" else try written(call, request);
-        const text = try asked(call, @field(user, @tagName(function)), question);
+        const block = toHost(question);
+        const answered = @field(user, @tagName(function))(block);
+        env.free(block);
+        const text = try received(call, answered);
         const reply = parsed(call, Reply, text) catch return call.fail("the host's answer has another shape");
         if (reply.ok) |value| return value;
         return call.fail(if (reply.@"error") |refusal| refusal.message else "the host gave no answer");
@@ -135,7 +132,8 @@ fn written(call: *Call, value: anytype) ![]u8 {
     return std.json.Stringify.valueAlloc(call.allocator, value, .{});
 }
 
-// The host's memory is reached by calls only; eight bytes at a time keeps them few.
+// The host's memory is reached by calls only; eight bytes at a time keeps them few. The host frees the blocks that
+// configuration, variables and log lines are handed over in.
 
 fn toHost(text: []const u8) u64 {
     if (text.len == 0) return 0;
@@ -161,15 +159,8 @@ fn copied(
     return text;
 }
 
-fn asked(call: *Call, comptime ask: fn (u64) callconv(.c) u64, question: []const u8) ![]u8 {
-    const block = toHost(question);
-    const reply = ask(block);
-    release(block);
-    if (reply == 0) return "";
-    defer release(reply);
-    return copied(call, env.length(reply), reply, env.load_u64, env.load_u8);
-}
-
-fn release(block: u64) void {
-    if (block != 0) env.free(block);
+fn received(call: *Call, block: u64) ![]u8 {
+    if (block == 0) return "";
+    defer env.free(block);
+    return copied(call, env.length(block), block, env.load_u64, env.load_u8);
 }
