@@ -32,6 +32,10 @@ class IndexedRecords:
             if model in self._indexes:
                 self._indexes[model].add_field(field)
 
+    def models(self) -> tuple[str, ...]:
+        """Every model that has or had records here."""
+        return tuple(self._indexes)
+
     async def get(self, model: str, record_id: str) -> Record | None:
         """The record, or None. Changing what it holds changes nothing stored."""
         index = self._indexes.get(model)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -283,23 +283,22 @@ class Journal:
             what = "an unfinished write was dropped; it had not been acknowledged"
             self._note([Damage(path.name, offset, size, what)])
 
-    def _note(self, damages: Iterable[Damage]) -> None:
+    def _note(self, damages: Sequence[Damage]) -> None:
         """Keep the report, and the bytes themselves in a file beside."""
         for damage in damages:
-            self.damages.append(damage)
-            if damage.content:
-                with contextlib.suppress(OSError):  # the report matters more than the bytes
-                    self._set_aside(damage)
+            self.damages.append(replace(damage, content=b""))
+        found = b"".join([f"# {d}\n".encode() + d.content + b"\n" for d in damages if d.content])
+        if found:
+            with contextlib.suppress(OSError):  # the report matters more than the bytes
+                self._set_aside(found)
 
-    def _set_aside(self, damage: Damage) -> None:
+    def _set_aside(self, found: bytes) -> None:
         path = self._folder / f"{self._name}.damaged"
-        entry = f"# {damage}\n".encode() + damage.content + b"\n"
         size = path.stat().st_size if path.exists() else 0
-        if size + len(entry) > MAX_SET_ASIDE_BYTES:
-            return
+        found = found[: max(0, MAX_SET_ASIDE_BYTES - size)]
         descriptor = self._disk.open(path)
         try:
-            self._disk.write(descriptor, entry, size)
+            self._disk.write(descriptor, found, size)
             self._disk.sync(descriptor)
         finally:
             self._disk.close(descriptor)

@@ -18,6 +18,9 @@ from edgehost.adapters.storage.journal_lines import (
 #: Damaged bytes that are kept per place: enough to look at, too few to fill the memory.
 KEPT_BYTES: Final = 64 * 1024
 
+#: Damaged places named one by one; what follows them in the same file is named together.
+MAX_DAMAGES: Final = 1000
+
 Apply = Callable[[Change, int], None]
 """Takes a change and the bytes that it occupies in its file."""
 
@@ -64,7 +67,10 @@ class _Damages:
 
     def add(self, offset: int, content: bytes, what: str) -> None:
         last = self.found[-1] if self.found else None
-        if last is not None and last.what == what and last.offset + last.size_bytes == offset:
+        full = len(self.found) == MAX_DAMAGES
+        if last is not None and (
+            full or (last.what == what and last.offset + last.size_bytes == offset and content)
+        ):
             room = max(0, KEPT_BYTES - len(last.content))
             self.found[-1] = Damage(
                 self._file, last.offset, last.size_bytes + len(content), what, last.content + content[:room]
@@ -103,7 +109,7 @@ def read_journal(path: Path, apply: Apply, *, max_line_bytes: int) -> ReadJourna
 def read_base(path: Path, apply: Apply, *, max_line_bytes: int) -> tuple[Damage, ...]:
     """Apply every document of a compacted file whose checksum holds."""
     damages = _Damages(path.name)
-    last = b""
+    last = heading = b""
     size = 0
     for offset, line in _lines(path, 2 * max_line_bytes):
         size, last = offset + len(line), line
@@ -111,8 +117,14 @@ def read_base(path: Path, apply: Apply, *, max_line_bytes: int) -> tuple[Damage,
         change = parse_base_line(body)
         if change is not None:
             apply(change, len(line) + 2)
+            if heading and heading != b'"%b":{' % change.table.encode():
+                damages.add(offset, b"", "the heading above names another table")
+                heading = b""
         elif not is_base_structure(body):
             damages.add(offset, line, "a line does not match its checksum")
+            heading = b""
+        elif body.startswith(b'"'):
+            heading = body
     if last != b"}\n":
         damages.add(size, b"", "the end of the file is missing")
     return tuple(damages.found)

@@ -41,6 +41,7 @@ class Aftermath(enum.StrEnum):
     CONTENT = "content without names"
     HALF = "half of the content"
     ZEROS = "sizes without content"
+    REMOVALS = "removals without new names"
 
 
 class PowerCutDisk(UnsyncedDisk):
@@ -122,6 +123,8 @@ class PowerCutDisk(UnsyncedDisk):
         """The folder as the next start finds it."""
         live = aftermath in (Aftermath.EVERYTHING, Aftermath.NAMES)
         names = self._files if live else self._synced_names
+        if aftermath is Aftermath.REMOVALS:
+            names = {name: number for name, number in names.items() if number in self._files.values()}
         folder.mkdir()
         for name, number in names.items():
             path = folder / name
@@ -132,7 +135,7 @@ class PowerCutDisk(UnsyncedDisk):
     def _content(self, number: int, aftermath: Aftermath) -> bytes:
         synced, current = self._synced[number], self._contents[number]
         match aftermath:
-            case Aftermath.NOTHING | Aftermath.NAMES:
+            case Aftermath.NOTHING | Aftermath.NAMES | Aftermath.REMOVALS:
                 return synced
             case Aftermath.EVERYTHING | Aftermath.CONTENT:
                 return current
