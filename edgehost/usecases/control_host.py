@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgehost.domain.errors import NotFoundError
+from edgehost.domain.events import GuestLogged
 from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.clock import Clock
@@ -38,6 +39,7 @@ class ControlHost:
     confinement: Callable[[], Mapping[str, str]]
     storage: Callable[[], Mapping[str, Any]]
     request_stop: Callable[[], None]
+    guest_lines: Iterable[GuestLogged] = ()
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
 
     async def status(self) -> Mapping[str, Any]:
@@ -82,6 +84,14 @@ class ControlHost:
                 )
             )
         return findings
+
+    async def logs(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """The last lines that components logged, oldest first."""
+        return [
+            {"at": line.at, **line.details()}
+            for line in self.guest_lines
+            if component in {None, line.component}
+        ]
 
     async def releases(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
         """The ledger, oldest first; of one component when it is named."""

@@ -37,10 +37,10 @@ async def keep_following(
     poll_s: float,
     bus: EventBus,
     clock: Clock,
+    news: asyncio.Event,
     backoff: Backoff = Backoff(),
 ) -> None:
-    """Catch up until cancelled. Whatever the remote does, what runs keeps running."""
-    news = asyncio.Event()
+    """Catch up until cancelled, at once when ``news`` is set. Whatever the remote does, what runs keeps running."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_hear(remote, news), name=f"edgehost.remote.{remote.name}.changes")
         while True:

@@ -136,12 +136,6 @@ class ComponentManager:
         """Let a release that has been replaced finish its calls and end, while the host goes on."""
         self.spawn(self._drained(running, before), f"edgehost.drain.{running.release.component}")
 
-    async def close(self) -> None:
-        """End every instance; their calls have ended with the API."""
-        async with asyncio.TaskGroup() as tasks:
-            for running in self.deployer.running.all():
-                tasks.create_task(running.pool.close(), name=f"edgehost.close.{running.release.component}")
-
     async def _start_one(self, component: str) -> None:
         release = self.deployer.ledger.live(component)
         if release is None:
