@@ -71,7 +71,7 @@ def _inline_schema(document: dict[str, Any], file: Path) -> None:
     schema = _inside(file, "model.schema", model["schema"])
     text = _read(schema, _LARGEST_TEXT, hint="model.schema names a JSON file beside component.toml.")
     try:
-        model["schema"] = json.loads(text, object_pairs_hook=_unique)
+        model["schema"] = json.loads(text.decode(), object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise InvalidSpecificationError(
             f"{schema}: {error.msg} (line {error.lineno}, column {error.colno}).",
