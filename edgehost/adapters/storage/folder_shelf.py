@@ -64,6 +64,9 @@ class FolderShelf:
             self._sizes = self._read_sizes()
             self._entries = self._read_entries()
             self._ledger.compact_if_worthwhile()
+        except OSError as error:
+            self._ledger.close()
+            raise storage_error(error, self._files) from error
         except BaseException:
             self._ledger.close()
             raise

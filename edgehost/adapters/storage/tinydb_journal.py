@@ -17,7 +17,7 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 from tinydb.table import Document, Table
 
-from edgehost.adapters.storage.disk import Disk
+from edgehost.adapters.storage.disk import Disk, storage_error
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.journal import Journal, Snapshot
 from edgehost.adapters.storage.journal_lines import LINE_OVERHEAD, Change, journal_line, require_table
@@ -90,14 +90,17 @@ class JournalStorage(Storage):
     ) -> None:
         folder = Path(folder)
         disk = disk or Disk()
-        disk.make_folder(folder)
         self.documents: dict[str, dict[int, bytes]] = {}
         self.tops: dict[str, int] = {}
         self.max_document_bytes = max_document_bytes
         self._min_dead_bytes = min_dead_bytes
         self._live_bytes = 0
         self._total_bytes = 0
-        self._lock = FolderLock(folder)
+        try:
+            disk.make_folder(folder)
+            self._lock = FolderLock(folder)
+        except OSError as error:
+            raise storage_error(error, folder) from error
         self.journal = Journal(folder, name, disk=disk, max_line_bytes=max_document_bytes + LINE_OVERHEAD)
         try:
             self.journal.load(self._apply_loaded)
