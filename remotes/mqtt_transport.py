@@ -54,7 +54,7 @@ class MqttTransport:
     """See Transport. Open it with open_mqtt_transport."""
 
     def __init__(
-        self, name: str, options: MqttOptions, spawn: Callable[[Coroutine[Any, Any, None]], object]
+        self, name: str, options: MqttOptions, spawn: Callable[[Coroutine[Any, Any, None]], None]
     ) -> None:
         self._options = options
         self._prefix = f"{options.topic_root}/{name}/"
@@ -205,9 +205,12 @@ class MqttTransport:
 async def open_mqtt_transport(name: str, options: MqttOptions) -> AsyncIterator[MqttTransport]:
     """The broker as a transport of the remote ``name``; connects by itself, and again after every cut."""
     async with asyncio.TaskGroup() as tasks:
+        farewells: set[asyncio.Task[None]] = set()
 
-        def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-            return tasks.create_task(work, name="edgehost.remote.unsubscribe")
+        def spawn(work: Coroutine[Any, Any, None]) -> None:
+            task = tasks.create_task(work, name="edgehost.remote.unsubscribe")
+            farewells.add(task)
+            task.add_done_callback(farewells.discard)
 
         transport = MqttTransport(name, options, spawn)
         keeper = tasks.create_task(transport.run(), name="edgehost.remote.mqtt")
@@ -215,4 +218,5 @@ async def open_mqtt_transport(name: str, options: MqttOptions) -> AsyncIterator[
             yield transport
         finally:
             transport.close()
-            keeper.cancel()
+            for task in (keeper, *farewells):
+                task.cancel()

@@ -79,6 +79,8 @@ class EmbeddedBroker:
         process, self._process = self._process, None
         if process is None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
         with suppress(ProcessLookupError):
             if kill:
                 process.kill()
@@ -90,8 +92,6 @@ class EmbeddedBroker:
         except TimeoutError:
             process.kill()
             await process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
 
     def _command(self) -> list[str]:
         if self.kind == "amqtt":
