@@ -15,7 +15,7 @@ from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.cli.command_table import OK
 from edgehost.cli.output import Output
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 from edgehost.domain.component_file import component_summary, read_component
 from edgehost.domain.component_spec import ComponentSpec
 from edgehost.usecases.build_component import build_component
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     source = Path(args.folder).expanduser()
     folder = source if source.is_dir() else source.parent
     target = Path(args.output).expanduser() if args.output else folder
-    with waiting(f"building {folder}", out):
+    with Progress(f"building {folder}", out):
         component = asyncio.run(_build(source, out))
     spec = read_component(component)
     path = write_component(target, spec.name, spec.version, component)

@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_bounded, read_input
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import DEFAULT_TIMEOUT_S
 from edgehost.cli.output import Output
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
 from edgehost.domain.component_spec import NAME, Abi
-from edgehost.domain.errors import NotFoundError, TooLargeError
+from edgehost.domain.errors import NotFoundError
 
-_MIB: Final = 1024 * 1024
-#: Far above what a host takes by default, far below what would hurt a small machine.
-_MOST_FILE_BYTES: Final = 64 * _MIB
-_MOST_INPUT_BYTES: Final = 64 * _MIB
+#: 4 GiB, the end of a 32-bit memory.
+_MOST_MEMORY_KIB: Final = 4 * 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the guest's configuration; may be repeated",
     )
     trial.add_argument(
-        "--memory-kib", metavar="N", type=_whole(64, 4 * _MIB), help="linear memory it may use"
+        "--memory-kib", metavar="N", type=_whole(64, _MOST_MEMORY_KIB), help="linear memory it may use"
     )
     trial.add_argument(
         "--allow-host",
@@ -72,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Call, and hand on the answer."""
-    payload = _payload(args)
+    payload = read_input(args.input)
     path = Path(args.target).expanduser()
     if path.exists() and not path.is_dir():
         return _run_file(path, payload, args, out)
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output) -> int:
-    wasm = _read_bounded(path, _MOST_FILE_BYTES)
+    wasm = read_bounded(path, MOST_COMPONENT_BYTES)
     from edgehost.cli.call_file import call_file  # noqa: PLC0415 - the sandbox, only for a file
     from edgehost.cli.trial_plan import TrialWishes, plan_trial  # noqa: PLC0415 - likewise
 
@@ -105,7 +104,7 @@ def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output)
         lines.append({"level": level, "message": message})
         out.note(f"{component}: {level}: {message}")
 
-    with waiting(f"{plan.component}: {args.function}", out):
+    with Progress(f"{plan.component}: {args.function}", out):
         result = call_file(plan, args.function, payload, log=log)
     for defence, state in result.confinement.items():
         if state != "on":
@@ -128,7 +127,7 @@ def _run_component(payload: bytes, args: argparse.Namespace, out: Output) -> int
     host = host_client(args)
     timeout_s = DEFAULT_TIMEOUT_S if args.deadline_ms is None else args.deadline_ms / 1000
     began = time.perf_counter()
-    with waiting(f"{args.target}: {args.function}", out):
+    with Progress(f"{args.target}: {args.function}", out):
         answer = host.request(
             "POST",
             f"{host.root}/host/call/{quote(args.target, '')}/{quote(args.function, '')}",
@@ -166,28 +165,6 @@ def _show(output: bytes, extra: dict[str, Any], out: Output, *, is_text: bool) -
     if is_text:
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
-
-
-def _payload(args: argparse.Namespace) -> bytes:
-    given: str | None = args.input
-    if given is None:
-        return b""
-    if given == "-":
-        content = sys.stdin.buffer.read(_MOST_INPUT_BYTES + 1)
-        if len(content) > _MOST_INPUT_BYTES:
-            raise TooLargeError(f"Standard input has more than {_MOST_INPUT_BYTES} bytes.", hint="Send less.")
-        return content
-    if given.startswith("@"):
-        return _read_bounded(Path(given[1:]).expanduser(), _MOST_INPUT_BYTES)
-    return given.encode("utf-8", "surrogateescape")
-
-
-def _read_bounded(path: Path, most_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise TooLargeError(f"{path} has more than {most_bytes} bytes.", hint="Is it the right file?")
-    return content
 
 
 def _plain_payload(numbers: Sequence[str]) -> bytes:

@@ -14,7 +14,7 @@ from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import HostClient
 from edgehost.cli.host_config import host_client
 from edgehost.cli.output import Output
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
 from edgehost.domain.component_spec import NAME
 from edgehost.domain.errors import NotFoundError
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.lift_quarantine:
         _lift(host, component, version)
     order = {"component": component, "version": version} if version else {"component": component}
-    with waiting(f"deploying {args.release}", out):
+    with Progress(f"deploying {args.release}", out):
         release = host.control("POST", "deploy", body=order, timeout_s=_TIMEOUT_S)
     out.result(release, f"{release['component']} {release['version']} is {release['stage']}.")
     return OK

@@ -12,7 +12,7 @@ from edgehost.cli.command_table import FAILED, OK
 from edgehost.cli.finding import Finding, State, good, note, wrong
 from edgehost.cli.host_config import config_path
 from edgehost.cli.output import Output, table
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 from edgehost.config import Config, load_config
 from edgehost.domain.errors import EdgehostError, NotFoundError
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Look at everything, then say it."""
-    with waiting("checking", out):
+    with Progress("checking", out):
         findings = list(_findings(args))
     is_wrong = any(finding.state is State.WRONG for finding in findings)
     rows = []

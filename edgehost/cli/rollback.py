@@ -7,7 +7,7 @@ import argparse
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_config import host_client
 from edgehost.cli.output import Output
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Roll back, and say what is live now."""
     host = host_client(args)
-    with waiting(f"rolling {args.component} back", out):
+    with Progress(f"rolling {args.component} back", out):
         release = host.control("POST", "rollback", body={"component": args.component})
     out.result(release, f"{release['component']} {release['version']} is {release['stage']}.")
     return OK

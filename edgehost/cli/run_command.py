@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn, Protocol
@@ -18,6 +19,7 @@ from edgehost.cli.command_table import (
     exit_code_lines,
 )
 from edgehost.cli.output import Output
+from edgehost.cli.problems import first_problem
 from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import DeadlineExceededError, EdgehostError, NotFoundError, UnavailableError
 
@@ -51,7 +53,7 @@ def run_command(name: str, words: Sequence[str]) -> int:
             return int(loaded.main(list(words)))
         module: CommandModule = loaded
         parser = _parser(name, module)
-        return module.run(parser.parse_args(words), out)
+        return module.run(parser.parse_args(_common_first(words)), out)
     except SystemExit as exit_request:  # argparse has printed its help
         return exit_request.code if isinstance(exit_request.code, int) else USAGE
     except UsageError as problem:
@@ -63,6 +65,23 @@ def run_command(name: str, words: Sequence[str]) -> int:
         if "--debug" in words:
             raise
         return report(problem, out)
+
+
+def _common_first(words: Sequence[str]) -> list[str]:
+    """The line with the common options in front, where the parser takes them whatever the verb after them is."""
+    common: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            rest += [word, *left]
+        elif word in {"-c", "--config-file"}:
+            common += [word, *itertools.islice(left, 1)]
+        elif word in {"--json", "--debug"} or word.startswith("--config-file="):
+            common.append(word)
+        else:
+            rest.append(word)
+    return [*common, *rest]
 
 
 def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
@@ -87,8 +106,9 @@ def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
     return parser
 
 
-def report(problem: Exception, out: Output) -> int:
+def report(caught: Exception, out: Output) -> int:
     """One sentence for what went wrong; returns the exit code."""
+    problem = first_problem(caught)
     match problem:
         case EdgehostError():
             out.error(problem.code, problem.message, problem.hint)

@@ -10,7 +10,7 @@ from edgehost.cli.command_table import OK
 from edgehost.cli.host_config import host_client
 from edgehost.cli.moments import moment, span
 from edgehost.cli.output import Output, size, table
-from edgehost.cli.progress import waiting
+from edgehost.cli.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Ask, and print."""
     host = host_client(args)
     if args.refresh:
-        with waiting("looking at the remotes", out):
+        with Progress("looking at the remotes", out):
             host.control("POST", "refresh")
     status = host.control("GET", "status")
     out.result(status, *_lines(status))

@@ -3,82 +3,66 @@
 from __future__ import annotations
 
 import io
-import time
+import threading
 
 import pytest
 
 from edgehost.cli import progress
 from edgehost.cli.output import Output, printable, size, table
-from edgehost.cli.progress import Progress, waiting
+from edgehost.cli.progress import Progress
 
 
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+class _Stream(io.StringIO):
+    """Tells when so many lines were written."""
 
-
-class _Told(io.StringIO):
-    """Ends the test's wait once something was written."""
-
-    def __init__(self) -> None:
+    def __init__(self, *, terminal: bool, wanted: int) -> None:
         super().__init__()
-        self.lines: list[str] = []
+        self._terminal, self._left = terminal, wanted
+        self.has_enough = threading.Event()
 
-    def write(self, text: str) -> int:
-        self.lines.append(text)
-        return len(text)
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def flush(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            self.has_enough.set()
 
 
 def test_a_quick_step_says_nothing() -> None:
-    stream = _Terminal()
+    stream = _Stream(terminal=True, wanted=1)
     with Progress("publishing", Output(), stream=stream) as bar:
         bar.moved_to(10, 10)
-    with waiting("building", Output(), stream=io.StringIO()):
-        pass
     assert stream.getvalue() == ""
 
 
-def test_a_slow_step_draws_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_step_draws_a_bar_on_a_terminal_and_takes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_QUIET_S", 0.0)
-    stream = _Terminal()
+    monkeypatch.setattr(progress, "_REDRAW_S", 0.001)
+    stream = _Stream(terminal=True, wanted=2)
     with Progress("publishing", Output(), stream=stream) as bar:
-        bar.moved_to(512, 1024)
-        bar.moved_to(1024, 1024)
+        bar.moved_to(5, 10)
+        assert stream.has_enough.wait(10)
     text = stream.getvalue()
-    assert "publishing [###############---------------]  50% 512 B of 1.0 KiB" in text
-    assert "100%" in text
+    assert "publishing [###############---------------]  50%, 5 of 10, 0 s" in text
     assert text.endswith("\r\x1b[K")
 
 
-def test_a_slow_step_writes_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
-    stream = io.StringIO()
-    with Progress("building", Output(), in_bytes=False, stream=stream) as bar:
-        bar.moved_to(0, 0)  # nothing known yet
-        bar.moved_to(1, 4)  # too soon for another line
-        bar.moved_to(2, 4)
-        bar.moved_to(4, 4)
-    assert stream.getvalue() == "building: 0%, 0 of 0\nbuilding: 100%, 4 of 4\n"
+def test_a_slow_step_writes_ever_rarer_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.01)
+    stream = _Stream(terminal=False, wanted=3)
+    with Progress("building", Output(), stream=stream) as bar:
+        assert stream.has_enough.wait(10)
+        bar.moved_to(1, 4)
+    assert stream.getvalue().startswith("building: 0 s\nbuilding: 0 s\n")
 
 
 def test_json_output_has_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_QUIET_S", 0.0)
-    stream = io.StringIO()
+    stream = _Stream(terminal=False, wanted=1)
     with Progress("x", Output(as_json=True), stream=stream) as bar:
         bar.moved_to(1, 2)
-    with waiting("x", Output(as_json=True), stream=stream):
-        pass
     assert stream.getvalue() == ""
-
-
-def test_waiting_tells_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.01)
-    stream = _Told()
-    deadline = time.monotonic() + 10
-    with waiting("calling", Output(), stream=stream):
-        while len(stream.lines) < 2 and time.monotonic() < deadline:
-            time.sleep(0.005)
-    assert stream.lines[0] == "calling: 0 s\n"
 
 
 def test_control_characters_of_a_guest_do_not_reach_the_terminal() -> None:

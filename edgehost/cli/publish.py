@@ -1,0 +1,88 @@
+"""Sign components as the newest releases of their names, in a repository's folder, and mirror it to where hosts look.
+
+  edgehost publish fleet telemetry-1.1.0.wasm --key keys/online.key --to mqtt://localhost/fleet
+
+A folder that hosts reach themselves (a share, a stick) needs no --to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_bounded
+from edgehost.cli.command_table import OK
+from edgehost.cli.output import Output, size
+from edgehost.domain.component_file import read_component
+from edgehost.domain.offered_release import OfferedRelease
+
+_KEEP: Final = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("folder", metavar="REPOSITORY", help="folder that 'edgehost remote init' made")
+    parser.add_argument(
+        "components", metavar="FILE.wasm", nargs="+", help="components that 'edgehost build' made"
+    )
+    parser.add_argument(
+        "--key", metavar="FILE", action="append", required=True, help="online key; may be repeated"
+    )
+    parser.add_argument(
+        "--to",
+        metavar="TARGET",
+        action="append",
+        default=[],
+        help="mqtt://HOST/NAME, mqtts://... or a folder; may be repeated",
+    )
+    parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
+    parser.add_argument(
+        "--keep", metavar="N", type=int, default=_KEEP, help=f"releases of it on offer; default {_KEEP}"
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Sign, then mirror."""
+    from edgehost.cli.mirror_targets import mirror_to_all, mirrored_lines, read_target  # noqa: PLC0415 - TUF and MQTT are slow to import
+    from edgehost.cli.signing_keys import signers  # noqa: PLC0415 - likewise
+    from remotes.publisher import publish_release  # noqa: PLC0415 - likewise
+
+    folder = Path(args.folder).expanduser()
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    contents = [read_bounded(Path(name), MOST_COMPONENT_BYTES) for name in args.components]
+    specs = [read_component(content) for content in contents]  # all are components before one is signed
+    keys = signers(args.key)
+    published = [
+        publish_release(folder, spec, content, signers=keys, keep=args.keep, now=SystemClock().now())
+        for spec, content in zip(specs, contents, strict=True)
+    ]
+    fresh = frozenset[str]().union(*(each.fresh for each in published))
+    mirrored = asyncio.run(mirror_to_all(folder, targets, out, fresh=fresh, before=published[0].before))
+    releases = [each.release for each in published if each.release is not None]
+    out.result(
+        {
+            "published": [_document(release) for release in releases],
+            "mirrored": {target: asdict(counts) for target, counts in mirrored.items()},
+        },
+        *(
+            f"Signed {release.component} {release.version}: {size(release.size_bytes)}, "
+            f"sequence {release.sequence}, sha256 {release.digest}."
+            for release in releases
+        ),
+        *mirrored_lines(mirrored),
+    )
+    return OK
+
+
+def _document(release: OfferedRelease) -> dict[str, Any]:
+    return {
+        "component": release.component,
+        "version": release.version,
+        "sequence": release.sequence,
+        "digest": release.digest,
+        "size_bytes": release.size_bytes,
+    }

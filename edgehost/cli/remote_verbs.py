@@ -1,0 +1,206 @@
+"""What the verbs of ``edgehost remote`` do."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.cli.command_table import OK
+from edgehost.cli.mirror_targets import MirrorTarget, mirror_to_all, mirrored_lines, read_target
+from edgehost.cli.output import Output, size, table
+from edgehost.cli.signing_keys import public_keys, signers
+from edgehost.cli.usage import UsageError
+from remotes.publisher import Published, refresh_metadata, show_repository, withdraw_release
+from remotes.repository import Repository
+from remotes.root_ceremony import STAGED, RootSigning, init_repository, rotate_root, sign_root, sign_root_file
+
+
+def _now() -> float:
+    return SystemClock().now()
+
+
+def _init(args: argparse.Namespace, out: Output) -> int:
+    folder = args.folder.expanduser()
+    root_keys = public_keys(args.root_key)
+    online_keys = public_keys(args.online_key)
+    # Only root keys sign a root; the online ones sign the first, empty state below.
+    progress = init_repository(
+        folder,
+        root_keys=root_keys,
+        root_threshold=args.threshold or _majority(len(root_keys)),
+        online_keys=online_keys,
+        signers=signers([*args.root_key, *args.key]),
+        now=_now(),
+    )
+    if progress.complete:
+        _begin(folder, args.online_key)
+    return _show_progress(folder, progress, out)
+
+
+def _sign(args: argparse.Namespace, out: Output) -> int:
+    path = args.folder.expanduser()
+    if path.is_file():
+        if args.merge:
+            raise UsageError("--merge brings copies into a repository: name its folder")
+        signed_by = sign_root_file(path, signers(args.key))
+        out.result(
+            {"file": str(path), "signed_by": list(signed_by)}, f"{path} is signed by {', '.join(signed_by)}."
+        )
+        return OK
+    progress = sign_root(path, signers(args.key), merge=[Path(name) for name in args.merge])
+    return _show_progress(path, progress, out)
+
+
+def _rotate(args: argparse.Namespace, out: Output) -> int:
+    folder = args.folder.expanduser()
+    root_keys = None if args.root_key is None else public_keys(args.root_key)
+    threshold = args.threshold
+    if threshold is None and root_keys is not None:
+        threshold = _majority(len(root_keys))
+    progress = rotate_root(
+        folder,
+        root_keys=root_keys,
+        root_threshold=threshold,
+        online_keys=None if args.online_key is None else public_keys(args.online_key),
+        signers=signers([*(args.root_key or []), *args.key]),
+        now=_now(),
+    )
+    if progress.complete:
+        _begin(folder, args.online_key or [])
+    return _show_progress(folder, progress, out)
+
+
+def _begin(folder: Path, online_key: list[str]) -> None:
+    """Sign a state under the new root when a key for it is at hand, so that hosts can follow at once."""
+    if keys := signers(online_key):
+        refresh_metadata(folder, signers=keys, now=_now())
+
+
+def _refresh(args: argparse.Namespace, out: Output) -> int:
+    folder = args.folder.expanduser()
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    published = refresh_metadata(folder, signers=signers(args.key), now=_now())
+    return _mirrored(folder, targets, published, out, f"{folder} is signed anew.")
+
+
+def _withdraw(args: argparse.Namespace, out: Output) -> int:
+    component, at, version = args.release.partition("@")
+    if not at or not version:
+        raise UsageError(f"'{args.release}' is no NAME@VERSION")
+    folder = args.folder.expanduser()
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    published = withdraw_release(folder, component, version, signers=signers(args.key), now=_now())
+    return _mirrored(folder, targets, published, out, f"{component} {version} is off the offer.")
+
+
+def _mirror(args: argparse.Namespace, out: Output) -> int:
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    return _mirrored(args.folder.expanduser(), targets, _NOTHING_NEW, out)
+
+
+def _mirrored(
+    folder: Path, targets: list[MirrorTarget], published: Published, out: Output, *lines: str
+) -> int:
+    mirrored = asyncio.run(
+        mirror_to_all(folder, targets, out, fresh=published.fresh, before=published.before)
+    )
+    out.result(
+        {
+            "repository": str(folder),
+            "mirrored": {target: asdict(counts) for target, counts in mirrored.items()},
+        },
+        *lines,
+        *mirrored_lines(mirrored),
+    )
+    return OK
+
+
+def _show(args: argparse.Namespace, out: Output) -> int:
+    document = show_repository(args.folder.expanduser(), now=_now())
+    out.result(document, *_show_lines(document))
+    return OK
+
+
+def _show_lines(document: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    root, staged = document["root"], document["staged_root"]
+    if root is not None:
+        lines += [
+            f"root      version {root['version']}, {root['threshold']} of {len(root['keys'])} keys: {root['file']}",
+            f"  keys    {', '.join(root['keys'])}",
+            f"  online  {', '.join(root['online_keys'])}",
+        ]
+    if staged is not None:
+        lines.append(
+            f"waiting   root version {staged['version']} lacks {staged['missing']} signatures; "
+            f"may sign: {', '.join(staged['may_sign'])}"
+        )
+    roles = [
+        (name, role["version"], role["expires"][:10], f"{role['days_left']:g}")
+        for name, role in document["roles"].items()
+    ]
+    if roles:
+        lines += ["", *table(("role", "version", "expires", "days left"), roles)]
+    releases = [
+        (
+            release["component"],
+            release["version"],
+            release["sequence"],
+            size(release["size_bytes"]),
+            ", ".join(release["device_classes"]),
+            release["digest"][:12],
+        )
+        for release in document["releases"]
+    ]
+    headings = ("component", "version", "seq", "size", "for", "sha256")
+    return [*lines, "", *(table(headings, releases) if releases else ["Nothing is on offer."])]
+
+
+def _show_progress(folder: Path, progress: RootSigning, out: Output) -> int:
+    file = folder / (f"metadata/{progress.version}.root.json" if progress.complete else STAGED)
+    document = {
+        "repository": str(folder),
+        "root_file": str(file),
+        "root_version": progress.version,
+        "complete": progress.complete,
+        "missing": progress.missing,
+        "signed_by": list(progress.signed_by),
+        "may_sign": list(progress.may_sign),
+    }
+    if progress.complete:
+        lines = [f"Root version {progress.version} is in force: {file}."]
+        if progress.version == 1:
+            lines.append("Give hosts a copy of that file as the 'root' of this remote.")
+        if Repository(folder).timestamp() is None:
+            lines.append(
+                f"Next: 'edgehost remote refresh {folder} --key ONLINE.key' signs the first, empty state."
+            )
+    else:
+        lines = [
+            f"Root version {progress.version} waits in {file} for {progress.missing} more signatures.",
+            f"Next: 'edgehost remote sign {folder} --key NAME.key' by one of {', '.join(progress.may_sign)}.",
+        ]
+    out.result(document, *lines)
+    return OK
+
+
+def _majority(count: int) -> int:
+    return count // 2 + 1
+
+
+_NOTHING_NEW: Final = Published(release=None, fresh=frozenset(), before=b"")
+
+VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = {
+    "init": _init,
+    "sign": _sign,
+    "rotate": _rotate,
+    "refresh": _refresh,
+    "show": _show,
+    "withdraw": _withdraw,
+    "mirror": _mirror,
+}
