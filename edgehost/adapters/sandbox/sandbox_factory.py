@@ -44,7 +44,7 @@ class WasmSandboxFactory:
         """A running, locked-down instance with the module loaded; see the port.
 
         Raises:
-            GuestTrapError, DeadlineExceededError, SandboxDiedError: its start function or initialisation did.
+            DeadlineExceededError, SandboxDiedError: its start function or initialisation never ended, or crashed.
         """
         zygote = await self.ready()
         ours, theirs = socket.socketpair()
@@ -99,7 +99,7 @@ class WasmSandboxFactory:
     def _note(self, states: Mapping[str, str]) -> None:
         for name, state in states.items():
             if state != "on" and self._confinement.get(name) != state:
-                _log.warning("sandboxes run WITHOUT the defence %r (%s)", name, state)
+                _log.warning("sandboxes run WITHOUT the defence %r (%s)", name, state.removeprefix("off: "))
             self._confinement[name] = state
 
 

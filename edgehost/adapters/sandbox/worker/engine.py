@@ -42,8 +42,11 @@ class Engine:
                 module.link_function(space, name, signature, function)
         except RuntimeError as error:
             raise invalid(f"wasm3 cannot load the module: {error}.") from None
-        if self.module.start:
-            self._find(self.module.start, "its start function")
+
+    def start(self) -> None:
+        """Run the start function, if there is one; once, after the host functions are ready."""
+        if self.module.start is not None:
+            self.invoke(self.module.start)
 
     def exports(self) -> tuple[str, ...]:
         """Compile every exported function and name them."""
@@ -87,8 +90,6 @@ class Engine:
         try:
             function = self._runtime.find_function(engine_name)
         except RuntimeError as error:
-            if str(error).startswith(_TRAP):  # the first look-up runs the start function
-                raise _fault_of(error) from None
             raise Fault(
                 wire.INVALID,
                 f"wasm3 cannot compile {shown[:140]}: {error}.",

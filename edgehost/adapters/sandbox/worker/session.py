@@ -42,7 +42,10 @@ class Session:
         )
         self._wasi.memory = self._engine.memory
         try:
+            self._engine.start()
             self._abi.started(self._engine)
+        except Trap as trap:
+            raise invalid(f"the module traps while starting: {trap.message}.") from None
         except GuestExit as exit_:
             raise invalid(f"the module ended itself while starting, with status {exit_.status}.") from None
         finally:

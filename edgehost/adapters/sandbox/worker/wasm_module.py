@@ -1,9 +1,9 @@
 """A module's outline, and the module as wasm3 should see it.
 
 wasm3 cannot name a module's imports or exports, finds an export by its name section's names too, keeps only
-three names of a function, and has no memory limit of its own. So the outline is read here, and the engine gets
-a copy without custom sections, with one generated name per exported function, and with the memory's maximum
-lowered to the limit. Contents are not validated here: the sandbox is what protects the host.
+three names of a function, forgets a start function that is the first function, and has no memory limit of its
+own. So the outline is read here, and the engine gets a copy without custom sections and start, with one
+generated name per exported function, and with the memory's maximum lowered to the limit. Contents are not validated here: the sandbox is what protects the host.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WasmModule:
     imports: dict[tuple[str, str], Signature] = field(default_factory=dict)
     exports: dict[str, Export] = field(default_factory=dict)
     memory_pages: int = 0
-    start: str = ""  # the engine's name of the start function
+    start: Export | None = None
     normalised: bytes = b""
 
 
@@ -118,7 +118,7 @@ def read_module(wasm: bytes, *, memory_pages: int) -> WasmModule:
         outline.read(kind, reader)
         if kind == _MEMORY:
             kept.append((kind, _bounded_memory(reader, outline.module, memory_pages)))
-        elif kind not in (_CUSTOM, _EXPORT):
+        elif kind not in (_CUSTOM, _EXPORT, _START):
             kept.append((kind, body))
     outline.module.normalised = _assemble(kept, outline.engine_names)
     return outline.module
@@ -210,7 +210,10 @@ class _Outline:
     def _read_start(self, index: int) -> None:
         if index >= len(self._functions) or self._functions[index][1]:
             raise invalid("the start function is not one of the module's own.")
-        self.module.start = self.engine_names.setdefault(index, f"f{index}")
+        signature = self._signature(self._functions[index][0], "the start function")
+        if signature.params or signature.results:
+            raise invalid("the start function takes or returns something.")
+        self.module.start = Export("start", self.engine_names.setdefault(index, f"f{index}"), signature)
 
 
 def _read_type(reader: _Reader) -> Signature | None:
