@@ -54,7 +54,14 @@ class DemoHost:
         began = time.perf_counter()
         with log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "edgehost", "-c", str(self.config_file), "run", stdout=output, stderr=output
+                sys.executable,
+                "-m",
+                "edgehost",
+                "-c",
+                str(self.config_file),
+                "run",
+                stdout=output,
+                stderr=output,
             )
         while time.perf_counter() - began < _START_TIMEOUT_S:
             try:
@@ -105,7 +112,9 @@ class HeardEvents:
         self._listening.wait(10)
         yield
 
-    async def wait_for(self, kind: str, matches: Callable[[dict[str, Any]], bool], *, timeout_s: float) -> float:
+    async def wait_for(
+        self, kind: str, matches: Callable[[dict[str, Any]], bool], *, timeout_s: float
+    ) -> float:
         """When (perf_counter seconds) the first such event was heard.
 
         Raises:

@@ -18,7 +18,7 @@ from edgehost.cli.problems import first_problem
 from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
 from edgehost.domain.component_spec import NAME
-from edgehost.domain.errors import EdgehostError
+from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
 from remotes.folder_transport import open_folder_transport
 from remotes.mirror import Mirrored, mirror_repository
 from remotes.mqtt_options import MqttOptions
