@@ -45,9 +45,12 @@ class MirrorTarget:
         if self.broker is not None:
             return open_mqtt_transport(self.remote, self.broker)
         folder = Path(self.text) if self.folder is None else self.folder
-        folder.mkdir(
-            exist_ok=True
-        )  # not its parents: a stick that is not plugged in must not become a folder
+        try:
+            folder.mkdir(exist_ok=True)  # not its parents: a stick that is away must not become a folder
+        except OSError as problem:
+            raise RemoteUnreachableError(
+                f"{folder} cannot be made: {problem.strerror}.", hint="Is the medium plugged in and mounted?"
+            ) from None
         return open_folder_transport(folder)
 
 
