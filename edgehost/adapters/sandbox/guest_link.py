@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from edgehost.adapters.sandbox import wire
 
@@ -38,8 +38,7 @@ class GuestLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the way back."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream socket has no other
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own transports do not derive from it
 
     def send(self, kind: int, *parts: bytes) -> None:
         """Queue a frame; what is queued is bounded by what one call may carry."""
