@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -24,9 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the host; returns when it has stopped."""
     config = host_config(args)
-    host: Any = importlib.import_module("edgehost.host")  # the whole host, only for this command
+    logging.basicConfig(
+        level=config.host.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    from edgehost.host import run_host  # noqa: PLC0415 - the whole host, only for this command
+
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_until_asked(host.run_host, config))
+        runner.run(_until_asked(run_host, config))
     out.note("edgehost: stopped.")
     return OK
 

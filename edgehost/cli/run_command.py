@@ -7,7 +7,7 @@ import importlib
 import itertools
 import os
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from edgehost.cli.command_table import (
     COMMANDS,
@@ -22,9 +22,6 @@ from edgehost.cli.output import Output
 from edgehost.cli.problems import first_problem
 from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import DeadlineExceededError, EdgehostError, NotFoundError, UnavailableError
-
-#: The command with a parser of its own, in ``main(argv) -> int``: it is a program that plays all the others.
-_OWN_PARSER: Final = frozenset({"demo"})
 
 
 class CommandModule(Protocol):
@@ -49,8 +46,6 @@ def run_command(name: str, words: Sequence[str]) -> int:
     out = Output(as_json="--json" in words)
     try:
         loaded: Any = importlib.import_module(f"edgehost.cli.{name}")
-        if name in _OWN_PARSER:
-            return int(loaded.main(list(words)))
         module: CommandModule = loaded
         parser = _parser(name, module)
         return module.run(parser.parse_args(_common_first(words)), out)
