@@ -71,19 +71,20 @@ class DemoFigures:
     def lines(self) -> tuple[str, ...]:
         """The outcome for people."""
         figures = self.document()
-        return (
-            "",
-            f"published to live   {figures['published_to_live_ms']} ms (median of "
-            f"{len(self.published_to_live_each_ms)} releases of {self.release_bytes // 1024} KiB over {self.broker})",
-            f"swap                {figures['swap_ms']} ms from first instance to the old release's end",
-            f"calls               {self.calls_total} during the swaps, {self.calls_failed} failed",
-            f"bad release         {self.calls_failed_in_probation} of {self.calls_in_probation} calls failed before "
-            f"it was rolled back, {figures['rolled_back_ms']} ms after it went live",
-            f"records             {self.records_before_kill} before kill -9, {self.records_after_kill} after",
-            f"offline restart     {figures['offline_restart_ms']} ms from exec to the first answer",
-            f"memory              host {figures['host_pss_mb']} MB, each sandbox {figures['sandbox_private_mb']} MB",
-            f"all promises held   {'yes' if self.all_held() else 'NO'}",
+        count = len(self.published_to_live_each_ms)
+        median_of = f"median of {count} releases of {self.release_bytes // 1024} KiB over {self.broker}"
+        bad = f"{self.calls_failed_in_probation} of {self.calls_in_probation} calls failed before it was rolled back"
+        rows = (
+            ("published to live", f"{figures['published_to_live_ms']} ms ({median_of})"),
+            ("swap", f"{figures['swap_ms']} ms, from the first new instance to the end of the last old one"),
+            ("calls", f"{self.calls_total} during the swaps, {self.calls_failed} failed"),
+            ("bad release", f"{bad}, {figures['rolled_back_ms']} ms after it went live"),
+            ("records", f"{self.records_before_kill} before kill -9, {self.records_after_kill} after"),
+            ("offline restart", f"{figures['offline_restart_ms']} ms from exec to the first answer"),
+            ("memory", f"host {figures['host_pss_mb']} MB, each sandbox {figures['sandbox_private_mb']} MB"),
+            ("all promises held", "yes" if self.all_held() else "NO"),
         )
+        return ("", *(f"{name:<19}{value}" for name, value in rows))
 
 
 def pss_mb(pid: int) -> float:
