@@ -58,11 +58,17 @@ class ExtismMemory:
         if length == 0:
             return 0
         length &= _U64
-        offset = self._reusable(length)
+        wanted = length + _HEADER.size
+        left = len(self._bytes) - _ROOT - self._position - _ROOT
+        offset = None
+        if left <= wanted <= self._position:  # freed blocks are looked at only before the memory would grow
+            offset = self._reusable(length)
         if offset is None:
-            offset = self._fresh(length)
-        elif length > _U32:  # the official allocator looks at the low half only
-            raise Trap("oom: out of memory")
+            if wanted >= left:
+                self._grow(-(-(wanted - left) // PAGE))
+            offset = _FIRST + self._position + _HEADER.size
+            self._position += wanted
+            self._sizes[offset] = length
         self._used[offset] = length
         _HEADER.pack_into(self._bytes, offset - _HEADER.size, _ACTIVE, self._sizes[offset], length)
         return offset
@@ -70,9 +76,9 @@ class ExtismMemory:
     def _reusable(self, length: int) -> int | None:
         for at, offset in enumerate(self._freed):
             size = self._freed_sizes[offset]
-            if size < length & _U32:
+            if size < length:
                 continue
-            left = size - (length & _U32)
+            left = size - length
             if left < _SPLIT:
                 del self._freed[at], self._freed_sizes[offset]
                 self._sizes[offset] = size
@@ -85,18 +91,10 @@ class ExtismMemory:
             return taken
         return None
 
-    def _fresh(self, length: int) -> int:
-        left = len(self._bytes) - _ROOT - self._position - _ROOT
-        wanted = length + _HEADER.size
-        if wanted >= left:
-            pages = -(-(wanted - left) // PAGE)
-            if len(self._bytes) // PAGE + pages > self._room_pages():
-                raise Trap("oom: out of memory")
-            self._bytes.extend(bytes(pages * PAGE))
-        offset = _FIRST + self._position + _HEADER.size
-        self._position += wanted
-        self._sizes[offset] = length
-        return offset
+    def _grow(self, pages: int) -> None:
+        if len(self._bytes) // PAGE + pages > self._room_pages():
+            raise Trap("oom: out of memory")
+        self._bytes.extend(bytes(pages * PAGE))
 
     def free(self, offset: int) -> None:
         """Give a block back; anything that is no active block is ignored."""
