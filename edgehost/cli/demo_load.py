@@ -19,7 +19,7 @@ _MOST_KEPT: Final = 5
 
 @dataclass(slots=True)
 class SteadyLoad:
-    """Four callers, each about 50 calls a second: three calls of the guest, one read."""
+    """Four callers, each up to 100 calls a second: two commands, one durable write, one read, and over again."""
 
     client: HostClient
     record_id: str
@@ -55,8 +55,13 @@ class SteadyLoad:
         path = f"/api/models/telemetry/{self.record_id}"
         body: dict[str, Any] | None = None
         method = "GET"
-        if number % 4:
-            method, path, body = "POST", f"{path}/commands/summary", {}
+        match number % 4:
+            case 0:
+                method, body = "PATCH", {"load_1m": number / 100}
+            case 1 | 3:
+                method, path, body = "POST", f"{path}/commands/summary", {}
+            case _:
+                pass
         try:
             await asyncio.to_thread(self.client.request, method, path, body=body)
         except EdgehostError as error:
