@@ -185,9 +185,9 @@ class Journal:
     def _load_base(self, bases: list[int], apply: Apply) -> None:
         seen: set[tuple[str, int]] = set()
 
-        def apply_and_note(change: Change, size: int) -> None:
+        def apply_and_note(change: Change) -> None:
             seen.add((change.table, change.doc_id))
-            apply(change, size)
+            apply(change)
 
         path = self._path(self._base, "json")
         damages = read_base(path, apply_and_note, max_line_bytes=self._max_line_bytes)
@@ -198,7 +198,7 @@ class Journal:
         for (table, doc_id), raw in self._generation_before(bases).items():
             if (table, doc_id) not in seen:
                 recovered += 1
-                apply(Change("put", table, doc_id, raw), len(raw))
+                apply(Change("put", table, doc_id, raw))
         if recovered:
             self._note(
                 [Damage(path.name, 0, 0, f"{recovered} documents were recovered from the generation before")]
@@ -208,7 +208,7 @@ class Journal:
         """What the damaged base was made of: the generation before and its journals up to the base."""
         documents: dict[tuple[str, int], bytes] = {}
 
-        def apply(change: Change, _size: int) -> None:
+        def apply(change: Change) -> None:
             key = (change.table, change.doc_id)
             if change.op == "put":
                 documents[key] = change.raw

@@ -39,6 +39,11 @@ class Change(NamedTuple):
     doc_id: int
     raw: bytes = b""  # the document as compact ASCII JSON, for "put"
 
+    @property
+    def weight(self) -> int:
+        """About the bytes that it takes in a file."""
+        return len(self.raw) + len(self.table) + 32
+
     def encoded(self) -> bytes:
         """The change as it stands in a line."""
         if self.op == "put":

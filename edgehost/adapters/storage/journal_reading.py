@@ -21,8 +21,7 @@ KEPT_BYTES: Final = 64 * 1024
 #: Damaged places named one by one; what follows them in the same file is named together.
 MAX_DAMAGES: Final = 1000
 
-Apply = Callable[[Change, int], None]
-"""Takes a change and the bytes that it occupies in its file."""
+Apply = Callable[[Change], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def read_journal(path: Path, apply: Apply, *, max_line_bytes: int) -> ReadJourna
                 damages.add(offset + piece.offset, content, "a line does not match its checksum")
                 continue
             for change in changes_in(piece.payload):
-                apply(change, len(change.encoded()))
+                apply(change)
     return ReadJournal(size, torn, ended, tuple(damages.found))
 
 
@@ -116,7 +115,7 @@ def read_base(path: Path, apply: Apply, *, max_line_bytes: int) -> tuple[Damage,
         body = line.removesuffix(b"\n")
         change = parse_base_line(body)
         if change is not None:
-            apply(change, len(line) + 2)
+            apply(change)
             if heading and heading != b'"%b":{' % change.table.encode():
                 damages.add(offset, b"", "the heading above names another table")
                 heading = b""

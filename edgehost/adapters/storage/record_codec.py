@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edgehost.adapters.storage.tinydb_journal import encode_document
+from edgehost.adapters.storage.tinydb_journal import decode_document, encode_document
 from edgehost.domain.errors import InvalidRecordError, TooLargeError
 from edgehost.domain.record import Record, require_record_id
 
@@ -57,7 +56,7 @@ def encode_record(record: Record, *, limit_bytes: int) -> bytes:
 
 def decode_record(model: str, raw: bytes) -> Record:
     """The record, sharing nothing with what is stored."""
-    document = json.loads(raw)
+    document = decode_document(raw)
     return Record(
         model,
         document["id"],
