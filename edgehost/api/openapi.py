@@ -193,7 +193,7 @@ def _query_parameters(model: LiveModel) -> list[_Json]:
     fields: _Json = {
         name: schema
         for name, schema in model.schema.document.get("properties", {}).items()
-        if isinstance(schema, Mapping) and schema.get("type") in _FILTERABLE
+        if isinstance(schema, Mapping) and _is_filterable(schema.get("type"))
     }
     operators = ", ".join(f"{operator}" for operator in Operator if operator is not Operator.EQ)
     parameters: list[_Json] = [
@@ -225,6 +225,12 @@ def _query_parameters(model: LiveModel) -> list[_Json]:
             }
         )
     return parameters
+
+
+def _is_filterable(kind: object) -> bool:
+    """Whether a field of this type, or of one of these types, can be compared; null never is."""
+    kinds = set(kind if isinstance(kind, list | tuple) else [kind]) - {"null"}
+    return bool(kinds) and kinds <= _FILTERABLE
 
 
 def _data_schema(model: LiveModel) -> _Json:
