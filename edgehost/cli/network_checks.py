@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from edgehost.cli.finding import Finding, good, note, wrong
+from edgehost.cli.finding import Finding, State, good, note, wrong
 from edgehost.cli.host_client import HostClient
 from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
 #: A broker that takes longer than this to answer is too far away for anything that follows.
 _ANSWER_S: Final = 3.0
+#: A host's own words for how it is.
+_STATES: Final = {"ok": State.GOOD, "warning": State.NOTE, "failed": State.WRONG}
 _MOST_ROOT_BYTES: Final = 131_072
 
 
 def check_host(config: Config) -> Iterator[Finding]:
     """The running host answers at its socket; without one, its address must be free."""
+    host = HostClient(config.unix_socket, root=config.api.root)
     try:
-        status = HostClient(config.unix_socket, root=config.api.root).control(
-            "GET", "status", timeout_s=_ANSWER_S
-        )
+        status = host.control("GET", "status", timeout_s=_ANSWER_S)
+        findings = host.control("GET", "doctor", timeout_s=_ANSWER_S)["findings"]
     except UnavailableError:
         yield note(
             "host", f"not running (nobody answers at {config.unix_socket}).", "Start it: 'edgehost run'."
@@ -39,8 +41,10 @@ def check_host(config: Config) -> Iterator[Finding]:
     except EdgehostError as problem:
         yield wrong("host", problem.message, problem.hint)
     else:
-        name = status.get("name", "") if isinstance(status, dict) else ""
-        yield good("host", f"'{name}' answers at {config.unix_socket}")
+        yield good("host", f"'{status['name']}' answers at {config.unix_socket}")
+        for each in findings:
+            subject = f"host: {each['check']}"
+            yield Finding(subject, _STATES.get(each["state"], State.NOTE), each["detail"], each["hint"])
 
 
 def _check_address(config: Config) -> Iterator[Finding]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from edgehost.cli.command_table import OK
+from edgehost.cli.host_client import HostClient
 from edgehost.cli.host_config import host_client
 from edgehost.cli.moments import moment, span
 from edgehost.cli.output import Output, size, table
 from edgehost.cli.progress import Progress
+
+#: A broker that is away is known to be away within a few seconds.
+_LOOK_S: Final = 10.0
+_KNOCK_S: Final = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +29,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
     host = host_client(args)
     if args.refresh:
         with Progress("looking at the remotes", out):
-            host.control("POST", "refresh")
+            _wait_for_news(host)
     status = host.control("GET", "status")
     out.result(status, *_lines(status))
     return OK
+
+
+def _wait_for_news(host: HostClient) -> None:
+    """Have the host look at its remotes, and wait until it has, or has given up on one."""
+    before = host.control("POST", "refresh")
+    give_up_at = time.monotonic() + _LOOK_S
+    while time.monotonic() < give_up_at:
+        remotes = host.control("GET", "status")["remotes"]
+        if all(remote != before.get(remote["name"]) for remote in remotes):
+            return
+        time.sleep(_KNOCK_S)
 
 
 def _lines(status: Mapping[str, Any]) -> Iterator[str]:
@@ -41,6 +58,9 @@ def _lines(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"{_title(name)}:" if rows else f"{_title(name)}: none"
             if rows:
                 yield from (f"  {line}" for line in object_table(rows))
+        elif isinstance(value, dict) and value and set(value.values()) == {"on"}:
+            yield ""
+            yield f"{_title(name)}: all on ({', '.join(map(_title, value))})"
         elif isinstance(value, dict):
             yield ""
             yield f"{_title(name)}:"
@@ -62,14 +82,14 @@ def _all_objects(values: Any) -> bool:  # noqa: ANN401 - whatever the host sent
 
 
 def _title(key: str) -> str:
-    for unit in ("_at", "_s", "_bytes", "_until"):
+    for unit in ("_at", "_s", "_bytes"):
         key = key.removesuffix(unit)
     return key.replace("_", " ")
 
 
 def _cell(key: str, value: object) -> str:
     """The value by the unit that its key names."""
-    if key.endswith(("_at", "_until")):
+    if key == "now" or key.endswith(("_at", "_until", "_since")):
         return moment(value)
     if key.endswith("_bytes") and isinstance(value, int):
         return size(value)
