@@ -66,3 +66,11 @@ def write_floor(folder: Path, floor: ClockFloor) -> None:
     """Persist the floor."""
     document = {"seconds": floor.seconds, "keys": list(floor.keys)}
     write_durably(folder / _FILE, json.dumps(document).encode())
+
+
+def raise_floor(folder: Path, now: float) -> None:
+    """Raise the persisted floor to a time under which accepted metadata has just been seen to hold."""
+    floor = read_floor(folder)
+    raised = floor.raised_to(from_seconds(now), floor.keys)
+    if raised is not floor and floor.keys:
+        write_floor(folder, raised)

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgehost.domain.errors import RemoteUnreachableError, TooLargeError
 from remotes.change_signals import ChangeSignals
 from remotes.durable_file import write_durably
+from remotes.owned_tasks import owned_tasks
 from remotes.transport import TIMESTAMP, require_path
 
 
@@ -121,10 +122,9 @@ async def open_folder_transport(
     async def sleep() -> None:
         await asyncio.sleep(poll_s)
 
-    async with asyncio.TaskGroup() as tasks:
-        watcher = tasks.create_task(transport.watch(pause or sleep), name="edgehost.remote.folder")
+    async with owned_tasks() as spawn:
+        spawn(transport.watch(pause or sleep), "edgehost.remote.folder")
         try:
             yield transport
         finally:
             transport.close()
-            watcher.cancel()

@@ -20,6 +20,7 @@ from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, TooLar
 from remotes.change_signals import ChangeSignals
 from remotes.mqtt_connection import ConnectionKeeper, FloodError, FloodMeter, Link
 from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import Spawn, owned_tasks
 from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP, require_path
 
 T = TypeVar("T")
@@ -53,9 +54,7 @@ class _Wanted:
 class MqttTransport:
     """See Transport. Open it with open_mqtt_transport."""
 
-    def __init__(
-        self, name: str, options: MqttOptions, spawn: Callable[[Coroutine[Any, Any, None]], None]
-    ) -> None:
+    def __init__(self, name: str, options: MqttOptions, spawn: Spawn) -> None:
         self._options = options
         self._prefix = f"{options.topic_root}/{name}/"
         self._spawn = spawn
@@ -170,7 +169,7 @@ class MqttTransport:
         if not others:
             del self._wanted[topic]
             if topic != self._prefix + TIMESTAMP and not link.gone.done():
-                self._spawn(self._unsubscribe(link, topic))
+                self._spawn(self._unsubscribe(link, topic), "edgehost.remote.unsubscribe")
 
     async def _unsubscribe(self, link: Link, topic: str) -> None:
         with suppress(aiomqtt.MqttError):
@@ -204,19 +203,10 @@ class MqttTransport:
 @asynccontextmanager
 async def open_mqtt_transport(name: str, options: MqttOptions) -> AsyncIterator[MqttTransport]:
     """The broker as a transport of the remote ``name``; connects by itself, and again after every cut."""
-    async with asyncio.TaskGroup() as tasks:
-        farewells: set[asyncio.Task[None]] = set()
-
-        def spawn(work: Coroutine[Any, Any, None]) -> None:
-            task = tasks.create_task(work, name="edgehost.remote.unsubscribe")
-            farewells.add(task)
-            task.add_done_callback(farewells.discard)
-
+    async with owned_tasks() as spawn:
         transport = MqttTransport(name, options, spawn)
-        keeper = tasks.create_task(transport.run(), name="edgehost.remote.mqtt")
+        spawn(transport.run(), "edgehost.remote.mqtt")
         try:
             yield transport
         finally:
             transport.close()
-            for task in (keeper, *farewells):
-                task.cancel()

@@ -18,6 +18,7 @@ from edgehost.domain.errors import (
     UntrustedReleaseError,
 )
 from edgehost.domain.offered_release import OfferedRelease
+from remotes.clock_floor import raise_floor
 from remotes.partial_shelf import PartialShelf
 from remotes.refusal import Attack, untrusted
 from remotes.signed_target import TARGET_MOST_BYTES
@@ -91,6 +92,9 @@ class TrustedRemote:
         async with self._one_check:
             state = self._state
             if state is not None and await self._is_unchanged(state):
+                # No check, no trust process; but a host that follows a quiet remote for a year must not
+                # have a clock floor of a year ago when its clock is lost.
+                await asyncio.to_thread(raise_floor, self._folder / "trusted", self._now())
                 return state.offers
             self._state = await self._child.check(
                 remote=self._name,

@@ -110,8 +110,6 @@ async def test_many_fetches_at_once_each_get_their_own_file(carrier: str, tmp_pa
     "path", ["../secret", "metadata/../x.json", "/etc/passwd", "chunk/XYZ", "metadata/#.json", "chunk/+", ""]
 )
 async def test_a_path_that_leads_elsewhere_is_refused(carrier: str, tmp_path: Path, path: str) -> None:
-    if carrier == "amqtt":
-        pytest.skip("the same code as for mosquitto")
     async with open_carrier(carrier, tmp_path) as (publisher, reader):
         with pytest.raises(ValueError, match="no path of a repository"):
             await reader.fetch(path, most_bytes=10)
