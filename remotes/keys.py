@@ -21,6 +21,10 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 from edgehost.domain.errors import ConflictError, InvalidConfigError
 from remotes.durable_file import read_bounded, write_durably
 
+#: What rooms that may not know the library call its keys.
+PublicKey = SSlibKey
+PrivateKey = CryptoSigner
+
 PRIVATE_SUFFIX: Final = ".key"
 PUBLIC_SUFFIX: Final = ".pub"
 _FILE_MOST_BYTES: Final = 16_384

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner, SSlibKey
-
 from edgehost.cli.passphrase import known_passphrase
 from edgehost.cli.usage import UsageError
-from remotes.keys import PRIVATE_SUFFIX, PUBLIC_SUFFIX, load_public_key, load_signer, needs_passphrase
+from remotes.keys import (
+    PRIVATE_SUFFIX,
+    PUBLIC_SUFFIX,
+    PrivateKey,
+    PublicKey,
+    load_public_key,
+    load_signer,
+    needs_passphrase,
+)
 
 
-def public_keys(names: Iterable[str]) -> list[SSlibKey]:
+def public_keys(names: Iterable[str]) -> list[PublicKey]:
     """The public halves; of ``NAME.key`` it is ``NAME.pub`` beside it, so that no passphrase is needed."""
     return [load_public_key(_path(name).with_suffix(PUBLIC_SUFFIX)) for name in names]
 
 
-def signers(names: Sequence[str]) -> list[CryptoSigner]:
+def signers(names: Sequence[str]) -> list[PrivateKey]:
     """The keys among these that can sign."""
     found = []
     for path in dict.fromkeys(_path(name) for name in names):
