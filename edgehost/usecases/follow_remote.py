@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import semver
 
-from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError
+from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError, UnavailableError
 from edgehost.domain.events import RemoteChecked, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
 from edgehost.domain.release_life import Release, Stage
@@ -63,6 +63,7 @@ class FollowRemote:
         self._bus = bus
         self._clock = clock
         self._deploy = deploy
+        self.unfinished = 0  # releases that the last try could not bring live yet, and another may
         self._told: set[tuple[str, str]] = set()  # refusals already told, so that a poll does not repeat them
 
     async def catch_up(self) -> tuple[Release, ...]:
@@ -75,6 +76,7 @@ class FollowRemote:
         """
         offers = await self.offers()
         handed_on: list[Release] = []
+        self.unfinished = 0
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def take_up(offer: OfferedRelease) -> None:
@@ -83,6 +85,7 @@ class FollowRemote:
                     release = await self.shelved(offer)
                     await self._deploy(release)
                 except EdgehostError as error:
+                    self.unfinished += isinstance(error, UnavailableError)
                     self._tell(offer, error)
                 else:
                     handed_on.append(release)

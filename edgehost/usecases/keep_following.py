@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 from edgehost.domain.backoff import Backoff
-from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, UntrustedReleaseError
+from edgehost.domain.errors import EdgehostError, UnavailableError, UntrustedReleaseError
 from edgehost.domain.events import RemoteRefused
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
@@ -26,7 +26,7 @@ class RemoteHealth:
     state: str = "not asked yet"  # then: "ok", "unreachable", "refused"
     reason: str = ""
     checked_at: float = 0.0  # unix seconds of the last good check
-    failures: int = 0  # in a row
+    failures: int = 0  # in a row, releases that could not be started included
 
 
 async def keep_following(
@@ -77,16 +77,22 @@ async def _catch_up(
         _note(health, "refused", error)
         bus.publish(RemoteRefused(at=clock.now(), remote=remote.name, code=error.code, reason=str(error)))
         return poll_s
-    except RemoteUnreachableError as error:
+    except UnavailableError as error:
         _note(health, "unreachable", error)
-        return min(backoff.delay_s(health.failures, random.uniform(0.5, 1.0)), poll_s)  # noqa: S311 - spreads a fleet, no secret
+        return _soon(health, backoff, poll_s)
     except EdgehostError as error:
         _note(health, "refused", error)
         return poll_s
     if health.state not in {"ok", "not asked yet"}:
         log.info("Remote '%s' answers again.", remote.name)
-    health.state, health.reason, health.failures, health.checked_at = "ok", "", 0, clock.now()
-    return poll_s
+    health.state, health.reason, health.checked_at = "ok", "", clock.now()
+    health.failures = health.failures + 1 if follow.unfinished else 0
+    return _soon(health, backoff, poll_s) if follow.unfinished else poll_s
+
+
+def _soon(health: RemoteHealth, backoff: Backoff, poll_s: float) -> float:
+    """When to try again what may succeed later; spread, so that a fleet does not come back as one."""
+    return min(backoff.delay_s(health.failures, random.uniform(0.5, 1.0)), poll_s)  # noqa: S311 - no secret
 
 
 def _note(health: RemoteHealth, state: str, error: EdgehostError) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.storage.memory_shelf import MemoryShelf
-
 from edgehost.domain.component_file import embed_spec
 from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EdgehostError, EndpointTakenError

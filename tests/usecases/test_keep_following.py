@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edgehost.domain.backoff import Backoff
+from edgehost.domain.errors import RemoteUnreachableError, UnavailableError, UntrustedReleaseError
+from edgehost.usecases.keep_following import RemoteHealth, keep_following
+from tests.usecases.test_follow_remote import Followed
+
+AT_ONCE = Backoff(base_s=0, cap_s=0)
+
+
+class Kept(Followed):
+    """Follows in the background until the block ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.health = RemoteHealth("test")
+        self.news = asyncio.Event()
+        self.checked = asyncio.Event()
+
+    async def run(self, *, poll_s: float = 3600) -> None:
+        await keep_following(
+            self.follow,
+            self.remote,
+            self.health,
+            poll_s=poll_s,
+            bus=self.bus,
+            clock=self.clock,
+            news=self.news,
+            backoff=AT_ONCE,
+        )
+
+    async def until(self, state: str) -> None:
+        async with asyncio.timeout(5):
+            while self.health.state != state:
+                await asyncio.sleep(0)
+
+
+async def test_a_remote_that_comes_back_is_followed_again_without_news() -> None:
+    scene = Kept()
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.remote.error = RemoteUnreachableError("No broker.")
+    task = asyncio.create_task(scene.run())
+    await scene.until("unreachable")
+    assert scene.health.reason == "No broker."
+    scene.remote.error = None
+    await scene.until("ok")
+    assert scene.live("orders") == "1.0.0"
+    task.cancel()
+
+
+async def test_news_is_taken_up_at_once_and_a_refused_remote_waits_for_it() -> None:
+    scene = Kept()
+    scene.remote.error = UntrustedReleaseError("It was rolled back.")
+    task = asyncio.create_task(scene.run())
+    await scene.until("refused")
+    assert [event.code for event in scene.events] == ["untrusted-release"]
+    scene.remote.error = None
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.news.set()
+    await scene.until("ok")
+    assert scene.live("orders") == "1.0.0"
+    task.cancel()
+
+
+async def test_a_release_that_cannot_be_started_now_is_tried_again_by_itself() -> None:
+    scene = Kept()
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.start_errors["1.0.0"] = UnavailableError("No process can be started.")
+    task = asyncio.create_task(scene.run())
+    await scene.until("ok")
+    assert scene.live("orders") == ""
+    scene.start_errors.clear()
+    async with asyncio.timeout(5):
+        while not scene.live("orders"):
+            await asyncio.sleep(0)
+    assert scene.health.failures <= 1
+    task.cancel()
+
+
+async def test_a_poll_finds_what_no_news_told_of() -> None:
+    scene = Kept()
+    task = asyncio.create_task(scene.run(poll_s=0))
+    await scene.until("ok")
+    scene.remote.offer("orders", "1.0.0", 1)
+    async with asyncio.timeout(5):
+        while not scene.live("orders"):
+            await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
