@@ -21,6 +21,8 @@ from edgehost.usecases.query_records import RECORD_FIELDS
 _Json = dict[str, Any]
 
 _FILTERABLE: Final = {"string", "number", "integer", "boolean"}
+#: Keywords whose value is data, not a schema.
+_PLAIN_VALUES: Final = {"const", "default", "enum", "examples"}
 _PROBLEM: Final[_Json] = {"$ref": "#/components/responses/Problem"}
 
 
@@ -55,6 +57,7 @@ def openapi_document(table: ModelTable, *, root: str, info: Mapping[str, str]) -
     schemas: _Json = {"Problem": _problem_schema()}
     for model in table.by_endpoint.values():
         schemas[_data_name(model)] = _data_schema(model)
+        schemas[_new_name(model)] = _new_schema(model)
         schemas[_record_name(model)] = _record_schema(model)
         paths |= _model_paths(model, root)
     return {
@@ -80,16 +83,12 @@ def _model_paths(model: LiveModel, root: str) -> _Json:
     base = f"{root}/models/{model.spec.endpoint}"
     name = model.spec.endpoint
     record = {"$ref": f"#/components/schemas/{_record_name(model)}"}
-    data = {"$ref": f"#/components/schemas/{_data_name(model)}"}
     page = {
         "type": "object",
         "required": ["records", "next_cursor"],
         "properties": {"records": {"type": "array", "items": record}, "next_cursor": {"type": "string"}},
     }
-    new = {
-        "allOf": [{"type": "object", "properties": {"id": _id_schema()}}],
-        "description": "The data; 'id' is optional",
-    }
+    new = {"$ref": f"#/components/schemas/{_new_name(model)}"}
     paths: _Json = {
         base: {
             "get": _operation(
@@ -103,7 +102,7 @@ def _model_paths(model: LiveModel, root: str) -> _Json:
                 f"create-{name}",
                 {"201": _ok("Created", record, headers=("ETag", "Location"))},
                 parameters=[_header("Idempotency-Key", "The same key and body create one record only")],
-                body={JSON: {"schema": new | {"x-data": data}}},
+                body={JSON: {"schema": new}},
             ),
         },
         f"{base}/{{id}}": {
@@ -234,9 +233,29 @@ def _is_filterable(kind: object) -> bool:
 
 
 def _data_schema(model: LiveModel) -> _Json:
-    # With an id of its own, the schema's references to '#/...' stay within it.
-    identity = f"urn:edgehost:model:{model.spec.name}:{model.version}"
-    return {"type": "object", **model.schema.document, "$id": identity}
+    schema = _rebased(model.schema.document, f"#/components/schemas/{_data_name(model)}")
+    schema.pop("$schema", None)
+    return {"type": "object", **schema}
+
+
+def _new_schema(model: LiveModel) -> _Json:
+    schema = _data_schema(model)
+    return {**schema, "properties": {"id": _id_schema(), **schema.get("properties", {})}}
+
+
+def _rebased(value: Any, base: str) -> Any:  # noqa: ANN401 - JSON
+    """The schema with its references counted from the whole document's root."""
+    if isinstance(value, list | tuple):
+        return [_rebased(item, base) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    rebased: _Json = {}
+    for key, item in value.items():
+        if key == "$ref" and isinstance(item, str):
+            rebased[key] = base + item.removeprefix("#")
+        else:
+            rebased[key] = item if key in _PLAIN_VALUES else _rebased(item, base)
+    return rebased
 
 
 def _record_schema(model: LiveModel) -> _Json:
@@ -292,3 +311,7 @@ def _data_name(model: LiveModel) -> str:
 
 def _record_name(model: LiveModel) -> str:
     return f"{model.spec.endpoint}-record"
+
+
+def _new_name(model: LiveModel) -> str:
+    return f"{model.spec.endpoint}-new"

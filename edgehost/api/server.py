@@ -81,15 +81,20 @@ async def serving(
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             )
         )
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(server.serve(sockets=sockets), name="edgehost.api.server")
             try:
                 await server.until_started()
                 yield ServedAt(url, port, unix_socket)
+            except Exception as error:  # noqa: BLE001 - raised again, without the group around it
+                failure = error
             finally:
                 app.close_streams()
                 server.stop()
                 await _ended(task)
+        if failure is not None:
+            raise failure
 
 
 class _Server(uvicorn.Server):
