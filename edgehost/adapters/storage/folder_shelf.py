@@ -22,6 +22,7 @@ from edgehost.adapters.storage.release_ledger import (
     changed_entries,
     decode_release,
     encode_release,
+    is_digest,
     require_content,
     require_digest,
 )
@@ -213,7 +214,7 @@ class FolderShelf:
         for path in self._files.iterdir():
             if path.suffix == ".tmp":
                 self._disk.remove(path)
-            elif not path.suffix:
+            elif is_digest(path.name):
                 sizes[path.name] = path.stat().st_size
         return sizes
 

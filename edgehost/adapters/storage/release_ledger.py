@@ -71,13 +71,18 @@ def decode_release(raw: bytes) -> Release:
         ) from error
 
 
+def is_digest(name: str) -> bool:
+    """Whether this is a sha256 in lower-case hex."""
+    return _DIGEST.fullmatch(name) is not None
+
+
 def require_digest(digest: str) -> str:
     """The digest itself, when it is one: it becomes a file name.
 
     Raises:
         InvalidComponentError: it is no sha256 in lower-case hex.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not is_digest(digest):
         raise InvalidComponentError(
             f"{digest[:80]!r} is no digest.", hint="Use the sha256 of the file as 64 lower-case hex digits."
         )
