@@ -6,11 +6,10 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as package_version
-from typing import Any
 
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.adapters.services.local_event_bus import LocalEventBus
@@ -46,6 +45,7 @@ from remotes.clock_floor import EARLIEST
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
+from remotes.owned_tasks import Spawn, owned_tasks
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
 from remotes.transport import Transport
 
@@ -96,9 +96,9 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
             )
             for settings in config.remotes
         ]
-        tasks = await stack.enter_async_context(_background())
+        spawn = await stack.enter_async_context(owned_tasks())
         services_changed = asyncio.Event()
-        manager = _manager(rooms, tasks, services_changed)
+        manager = _manager(rooms, spawn, services_changed)
         control = _control(rooms, manager)
         await manager.start_live()
         served_at = await stack.enter_async_context(
@@ -110,12 +110,12 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
             )
         )
         control.identity.urls = _urls(config, served_at)
-        tasks.spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
+        spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
         for settings, remote, health, news in remotes:
             follower = _follower(rooms, manager, settings, remote)
             manager.followers.append(follower)
             control.remotes[settings.name] = (health, news)
-            tasks.spawn(
+            spawn(
                 keep_following(
                     follower,
                     remote,
@@ -192,42 +192,13 @@ async def _opened(config: Config, stack: AsyncExitStack) -> _Rooms:
     )
 
 
-class _Background:
-    """Tasks that end with the host."""
-
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run it until it is done or the host ends."""
-        task = self._group.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def cancel(self) -> None:
-        """End them all."""
-        for task in self._tasks:
-            task.cancel()
-
-
-@asynccontextmanager
-async def _background() -> AsyncIterator[_Background]:
-    async with asyncio.TaskGroup() as group:
-        background = _Background(group)
-        try:
-            yield background
-        finally:
-            background.cancel()
-
-
 async def _close_pools(running: RunningComponents) -> None:
     async with asyncio.TaskGroup() as group:
         for each in running.all():
             group.create_task(each.pool.close(), name=f"edgehost.close.{each.release.component}")
 
 
-def _manager(rooms: _Rooms, tasks: _Background, services_changed: asyncio.Event) -> ComponentManager:
+def _manager(rooms: _Rooms, spawn: Spawn, services_changed: asyncio.Event) -> ComponentManager:
     config = rooms.config
     rule = ProbationRule(
         seconds=config.probation.seconds,
@@ -274,11 +245,11 @@ def _manager(rooms: _Rooms, tasks: _Background, services_changed: asyncio.Event)
             probation=rule,
         ),
         bus=rooms.bus,
-        spawn=tasks.spawn,
+        spawn=spawn,
         keep_good=config.keep.releases - 1,  # the live one is kept anyway
         changed=changed,
     )
-    tasks.spawn(watch.run(), "edgehost.probation")
+    spawn(watch.run(), "edgehost.probation")
     return manager
 
 
