@@ -88,12 +88,13 @@ class GroupCommit(Generic[WriteT]):
     async def close(self) -> None:
         """Refuse new writes, finish those that wait."""
         self._closed = True
-        try:
-            if self._busy or self._waiting or self._alone:
-                self._idle = asyncio.get_running_loop().create_future()
-                await self._idle
-        finally:
-            self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._busy or self._waiting or self._alone:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def end_thread(self) -> None:
+        """Wait for the thread's last sync; blocks, so not for the event loop."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _schedule(self) -> None:
         # At the end of this turn of the loop, so that writers who start together share one sync.

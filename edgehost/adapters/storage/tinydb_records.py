@@ -145,8 +145,12 @@ class TinyDBRecords(IndexedRecords):
             if self._compaction is not None:
                 await asyncio.wait([self._compaction])
         finally:
-            self._compactor.shutdown(wait=True)
-            self.release()
+            await asyncio.to_thread(self._end_threads)
+
+    def _end_threads(self) -> None:
+        self._commit.end_thread()
+        self._compactor.shutdown(wait=True)
+        self.release()
 
     def release(self) -> None:
         """Give files and folder back at once; for a store that nothing was written to."""

@@ -1,0 +1,162 @@
+"""An index changes what a query costs, never what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgehost.adapters.storage.memory_records import MemoryRecords
+from edgehost.adapters.storage.model_index import ModelIndex
+from edgehost.adapters.storage.record_matching import matches
+from edgehost.adapters.storage.tinydb_records import open_records
+from edgehost.domain.errors import StorageFullError
+from edgehost.domain.record import Record
+from edgehost.domain.record_query import Filter, Operator, RecordQuery
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([0.5, -0.0, 1e300, 2**70, float("inf"), float("nan")])
+    | st.sampled_from(["", "a", "ab", "abc", "b", "\U0010ffff", "\U0010ffffa"])
+)
+STORED = SCALARS.filter(lambda value: not isinstance(value, float) or math.isfinite(value))
+DOCUMENTS = st.fixed_dictionaries(
+    {}, optional={"x": STORED, "y": STORED, "z": st.fixed_dictionaries({"x": STORED})}
+)
+FILTERS = st.builds(
+    Filter, st.sampled_from(["x", "y", "z.x", "id"]), st.sampled_from(list(Operator)), SCALARS
+)
+
+
+async def answer(store: MemoryRecords, query: RecordQuery) -> list[str]:
+    found = []
+    while True:
+        page = await store.find(query)
+        assert len(page.records) <= query.limit
+        found += [record.id for record in page.records]
+        if not page.next_cursor:
+            return found
+        query = RecordQuery(query.model, query.filters, query.limit, page.next_cursor, query.descending)
+
+
+async def compare(
+    documents: list[dict[str, Any]],
+    updates: list[tuple[int, dict[str, Any] | None]],
+    filters: list[Filter],
+    limit: int,
+    descending: bool,
+) -> None:
+    plain = MemoryRecords()
+    indexed = MemoryRecords(indexed_fields={"m": ["x", "z.x"]})
+    expected: dict[str, Record] = {}
+    for record_id, document in [(f"r{n}", document) for n, document in [*enumerate(documents), *updates]]:
+        for store in (plain, indexed):
+            if document is None:
+                await store.delete("m", record_id)
+            else:
+                await store.put(Record("m", record_id, document, "r", 1.0, 1.0))
+        if document is None:
+            expected.pop(record_id, None)
+        else:
+            expected[record_id] = Record("m", record_id, document, "r", 1.0, 1.0)
+    wanted = [record.id for record in expected.values() if matches(record, tuple(filters))]
+    if descending:
+        wanted.reverse()
+    query = RecordQuery("m", tuple(filters), limit, descending=descending)
+    assert await answer(plain, query) == wanted
+    assert await answer(indexed, query) == wanted
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(DOCUMENTS, max_size=12),
+    st.lists(st.tuples(st.integers(0, 11), st.none() | DOCUMENTS), max_size=6),
+    st.lists(FILTERS, max_size=3),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_with_and_without_an_index_a_query_gives_the_same_records_in_the_same_order(
+    documents: list[dict[str, Any]],
+    updates: list[tuple[int, dict[str, Any] | None]],
+    filters: list[Filter],
+    limit: int,
+    descending: bool,
+) -> None:
+    asyncio.run(compare(documents, updates, filters, limit, descending))
+
+
+class CountingDocuments(dict[int, bytes]):
+    reads = 0
+
+    def __getitem__(self, doc_id: int) -> bytes:
+        self.reads += 1
+        return super().__getitem__(doc_id)
+
+
+def a_store(*fields: str) -> tuple[MemoryRecords, CountingDocuments]:
+    store = MemoryRecords(indexed_fields={"m": fields})
+    documents = store._documents["m"] = CountingDocuments()
+    store._indexes["m"] = ModelIndex("m", documents, fields)
+    return store, documents
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Filter("device", Operator.EQ, "d7"),
+        Filter("at", Operator.GE, 1990),
+        Filter("at", Operator.LT, 10),
+        Filter("id", Operator.EQ, "r77"),
+        Filter("device", Operator.PREFIX, "d7"),
+    ],
+    ids=lambda condition: f"{condition.field} {condition.operator}",
+)
+async def test_an_indexed_query_reads_only_the_records_of_its_page(condition: Filter) -> None:
+    store, documents = a_store("device", "at")
+    for n in range(2000):
+        await store.put(Record("m", f"r{n}", {"device": f"d{n % 50}", "at": n}, "r", 1.0, 1.0))
+    for descending in (False, True):
+        documents.reads = 0
+        page = await store.find(RecordQuery("m", (condition,), limit=5, descending=descending))
+        assert page.records
+        assert documents.reads <= 6
+
+
+async def test_the_most_selective_index_is_used() -> None:
+    store, documents = a_store("device", "at")
+    for n in range(2000):
+        await store.put(Record("m", f"r{n}", {"device": f"d{n % 2}", "at": n}, "r", 1.0, 1.0))
+    documents.reads = 0
+    conditions = (Filter("device", Operator.EQ, "d1"), Filter("at", Operator.GE, 1996))
+    page = await store.find(RecordQuery("m", conditions))
+    assert [record.id for record in page.records] == ["r1997", "r1999"]
+    assert documents.reads == 4
+
+
+async def test_the_event_loop_never_waits_for_the_disk(tmp_path: Path) -> None:
+    with blockbuster_ctx():
+        async with open_records(tmp_path, min_dead_bytes=5000) as records:
+            for n in range(30):
+                await records.put(Record("m", f"r{n % 3}", {"filling": "x" * 500}, "r", 1.0, 1.0))
+            await records.compact()
+            assert records.statistics().compactions > 1
+            await records.delete("m", "r1")
+
+
+async def test_memory_is_bounded() -> None:
+    store = MemoryRecords(limit_bytes=1000)
+    await store.put(Record("m", "a", {"filling": "x" * 500}, "r", 1.0, 1.0))
+    with pytest.raises(StorageFullError):
+        await store.put(Record("m", "b", {"filling": "x" * 500}, "r", 1.0, 1.0))
+    await store.put(Record("m", "a", {"filling": "y" * 500}, "r2", 1.0, 1.0))
+    await store.delete("m", "a")
+    await store.put(Record("m", "b", {"filling": "x" * 500}, "r", 1.0, 1.0))
+    assert await store.count("m") == 1
