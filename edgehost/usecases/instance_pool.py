@@ -208,7 +208,8 @@ class InstancePool:
             return sandbox
         if context.chain:
             return await self._extra_one(until)
-        if len(self._waiters) >= self.plan.limits.queue:
+        to_come = max(0, self._most - self._live)  # these wait for an instance that is on its way
+        if len(self._waiters) >= self.plan.limits.queue + to_come:
             raise BusyError(
                 f"{self.plan.component} has {len(self._waiters)} calls waiting already.",
                 hint="Call again later, or raise limits.queue or limits.instances_max.",

@@ -146,7 +146,7 @@ SIZES = st.one_of(
 PLACES = st.one_of(
     st.integers(60, 700),
     st.integers(65_400, 66_000),
-    st.sampled_from([0, 1, 1 << 32, 1 << 62, -1 << 63, -20, -64]),
+    st.sampled_from([0, 1, 1 << 32, 1 << 62, -1 << 63, -1, -4, -8, -20, -64]),
 )
 
 

@@ -124,28 +124,24 @@ class ExtismMemory:
     def load_u8(self, offset: int) -> int:
         """One byte; 0 outside of the memory."""
         offset &= _U64
-        if not _ROOT <= offset <= len(self._bytes):
-            return 0
-        return self._bytes[self._in_bounds(offset, 1)]
+        return self._bytes[offset] if _ROOT <= offset < len(self._bytes) else 0
 
     def load_u64(self, offset: int) -> int:
         """Eight bytes; 0 outside of the memory."""
         last = offset + 7 & _U64
-        if not _ROOT <= last <= len(self._bytes):
-            return 0
-        return int(_load(self._bytes, self._in_bounds(last - 7, 8))[0])
+        return int(_load(self._bytes, last - 7)[0]) if _ROOT <= last < len(self._bytes) else 0
 
     def store_u8(self, offset: int, value: int) -> None:
         """Write one byte; nothing happens outside of the memory."""
         offset &= _U64
-        if _ROOT <= offset <= len(self._bytes):
-            self._bytes[self._in_bounds(offset, 1)] = value & 0xFF
+        if _ROOT <= offset < len(self._bytes):
+            self._bytes[offset] = value & 0xFF
 
     def store_u64(self, offset: int, value: int) -> None:
         """Write eight bytes; nothing happens outside of the memory."""
         last = offset + 7 & _U64
-        if _ROOT <= last <= len(self._bytes):
-            _store(self._bytes, self._in_bounds(last - 7, 8), value)
+        if _ROOT <= last < len(self._bytes):
+            _store(self._bytes, last - 7, value)
 
     def input_length(self) -> int:
         """Length of the input."""
@@ -160,13 +156,16 @@ class ExtismMemory:
         offset &= _U64
         if offset >= self._input_length:
             return 0
-        return self._bytes[self._in_bounds(self._input + offset, 1)]
+        return self._bytes[self._input + offset]
 
     def input_load_u64(self, offset: int) -> int:
-        """Eight bytes of the input; 0 past its end."""
+        """Eight bytes of the input; 0 past its end, and what stands before it for -8 to -1."""
         if (offset + 8) & _U64 > self._input_length:
             return 0
-        return int(_load(self._bytes, self._in_bounds(self._input + offset & _U32, 8))[0])
+        at = (self._input + offset) & _U32
+        if at + 8 > len(self._bytes):
+            raise Trap("out of bounds memory access")
+        return int(_load(self._bytes, at)[0])
 
     def output_set(self, offset: int, length: int) -> None:
         """Say where the output is; a range that is not in the memory is ignored."""
@@ -216,8 +215,3 @@ class ExtismMemory:
 
     def _holds(self, offset: int) -> bool:
         return _FIRST <= offset < _FIRST + len(self._bytes) - _ROOT
-
-    def _in_bounds(self, offset: int, count: int) -> int:
-        if offset + count > len(self._bytes):
-            raise Trap("out of bounds memory access")
-        return offset
