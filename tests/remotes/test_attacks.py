@@ -98,7 +98,7 @@ async def tamper_with_the_snapshot(site: Site) -> None:
     site.shop.publish("1.2.0")
     files = site.shop.files()
     files["metadata/4.snapshot.json"] = files["metadata/4.snapshot.json"].replace(
-        b'"version":4}}', b'"version":4 }}'
+        b'"spec_version":"1', b'"spec_version":"2'
     )
     assert files["metadata/4.snapshot.json"] != site.shop.file("metadata/4.snapshot.json")
     await site.serve(files)
