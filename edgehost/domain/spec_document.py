@@ -123,7 +123,7 @@ def _count_members(encoded: bytes) -> int:
         open_items[-1] -= 1
         major, argument = _read_head(stream)
         if major == _TEXT:
-            if len(stream.read(argument)) < argument:
+            if argument > len(encoded) or len(stream.read(argument)) < argument:
                 raise _damaged("a string ends too early")
         elif major in {_ARRAY, _MAP}:
             if argument > len(encoded) or len(open_items) > MAX_SPEC_DEPTH:

@@ -24,9 +24,10 @@ from edgehost.domain.wasm_sections import (
 PAGE_KIB: Final = 64
 #: 4 GiB, the end of a 32-bit memory.
 _MOST_PAGES: Final = 65_536
-#: A 1.5 MB module has about 3000 functions; these bounds keep a hostile one to seconds.
+#: A 1.5 MB module has about 3000 functions; these bounds keep a hostile one to a second.
 _MOST_FUNCTIONS: Final = 200_000
-_MOST_TYPES: Final = 50_000
+_MOST_TYPES: Final = 10_000
+_MOST_VALUES: Final = 128
 _MOST_NAMED: Final = 20_000
 _MOST_MEMORIES: Final = 1  # wasm3 knows one
 
@@ -164,7 +165,7 @@ def _read_types(reader: WasmReader | None) -> list[FunctionType]:
 
 
 def _read_values(reader: WasmReader) -> tuple[str, ...]:
-    return tuple(_read_value(reader) for _ in range(reader.count("values", 1000)))
+    return tuple(_read_value(reader) for _ in range(reader.count("values", _MOST_VALUES)))
 
 
 def _read_value(reader: WasmReader) -> str:

@@ -135,6 +135,7 @@ def test_a_file_of_another_kind_and_one_that_is_too_large_are_refused() -> None:
         (b"\x81" * 60_000, "nested"),
         (b"\xa1\x61a\x9b\xff\xff\xff\xff\xff\xff\xff\xff", "more items"),
         (b"\xa1\x61a\x7b\x7f\xff\xff\xff\xff\xff\xff\xff", "string ends"),
+        (b"\xa1\x61a\x7b\xff\xff\xff\xff\xff\xff\xff\xff", "string ends"),
         (b"\x18", "length"),
         (bytes(MAX_SPEC_BYTES + 1), "limit"),
         (cbor2.dumps(DOCUMENT | {"nmae": "x"}), "nmae"),
