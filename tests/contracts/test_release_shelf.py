@@ -128,6 +128,31 @@ async def test_two_digests_under_one_version_are_two_releases(open_a_shelf: Open
         assert await shelf.releases() == (first, other)
 
 
+async def test_a_file_published_again_under_another_version_is_the_same_release(
+    open_a_shelf: OpenShelf,
+) -> None:
+    first = a_release()
+    async with open_a_shelf() as shelf:
+        await shelf.record(first)
+        again = replace(first, version="1.0.0+again", sequence=8, pinned=True)
+        await shelf.record(again)
+        assert await shelf.releases() == (again,)
+
+
+async def test_forgotten_releases_leave_the_ledger_and_their_files_stay(open_a_shelf: OpenShelf) -> None:
+    first, second, third = a_release("1.0.0"), a_release("1.1.0"), a_release("1.2.0")
+    content = b"telemetry 1.1.0"
+    async with open_a_shelf() as shelf:
+        await shelf.put(second.digest, content)
+        await shelf.record(first, second, third)
+        await shelf.forget([second.digest, third.digest, digest_of(b"unknown")])
+        await shelf.forget([])
+        assert await shelf.releases() == (first,)
+        assert await shelf.get(second.digest) == content
+        await shelf.record(second)
+        assert await shelf.releases() == (first, second)
+
+
 async def test_many_records_at_once_are_all_kept(open_a_shelf: OpenShelf) -> None:
     releases = [a_release(f"1.0.{n}") for n in range(30)]
     async with open_a_shelf() as shelf:

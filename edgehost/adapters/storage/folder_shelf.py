@@ -22,6 +22,7 @@ from edgehost.adapters.storage.release_ledger import (
     changed_entries,
     decode_release,
     encode_release,
+    forgotten_entries,
     is_digest,
     require_content,
     require_digest,
@@ -112,6 +113,15 @@ class FolderShelf:
         """
         await self._in_thread(lambda: self._record(releases))
 
+    async def forget(self, digests: Iterable[str]) -> None:
+        """Drop these releases from the ledger; their files stay until they are collected.
+
+        Raises:
+            StorageFullError, UnavailableError: nothing was changed.
+        """
+        unwanted = tuple(digests)
+        await self._in_thread(lambda: self._forget_releases(unwanted))
+
     async def collect(self, keep: Iterable[str]) -> tuple[str, ...]:
         """Drop every file whose digest is not in ``keep``; returns the digests dropped."""
         kept = frozenset(keep)
@@ -155,7 +165,7 @@ class FolderShelf:
             content = path.read_bytes()
             require_content(digest, content)
         except FileNotFoundError as error:
-            self._forget(digest)
+            self._drop(digest)
             raise NotFoundError(
                 f"The file {digest[:12]} has vanished from the shelf.",
                 hint="It is fetched again when needed.",
@@ -171,7 +181,7 @@ class FolderShelf:
         return content
 
     def _set_aside(self, path: Path) -> None:
-        self._forget(path.name)
+        self._drop(path.name)
         try:
             self._disk.rename(path, path.with_name(path.name + ".damaged"))
             damaged = sorted(self._files.glob("*.damaged"), key=lambda file: file.stat().st_mtime)
@@ -193,19 +203,24 @@ class FolderShelf:
         self._ledger.apply(changes)
         self._entries = self._read_entries()
 
+    def _forget_releases(self, digests: tuple[str, ...]) -> None:
+        numbers = forgotten_entries(self._entries, digests)
+        self._ledger.apply([Change("del", _TABLE, number) for number in numbers])
+        self._entries = self._read_entries()
+
     def _collect(self, keep: frozenset[str]) -> tuple[str, ...]:
         dropped = tuple(sorted(self._sizes.keys() - keep))
         try:
             for digest in dropped:
                 self._disk.remove(self._files / digest)
-                self._forget(digest)
+                self._drop(digest)
             if dropped:
                 self._disk.sync_folder(self._files)
         except OSError as error:
             raise storage_error(error, self._files) from error
         return dropped
 
-    def _forget(self, digest: str) -> None:
+    def _drop(self, digest: str) -> None:
         self._sizes = {name: size for name, size in self._sizes.items() if name != digest}
 
     def _read_sizes(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from edgehost.adapters.storage.folder_shelf import DEFAULT_QUOTA_BYTES, quota_er
 from edgehost.adapters.storage.release_ledger import (
     MAX_RELEASES,
     changed_entries,
+    forgotten_entries,
     require_content,
     require_digest,
 )
@@ -67,6 +68,11 @@ class MemoryShelf:
                 del self._entries[number]
             else:
                 self._entries[number] = release
+
+    async def forget(self, digests: Iterable[str]) -> None:
+        """Drop these releases from the ledger; their files stay until they are collected."""
+        for number in forgotten_entries(self._entries, digests):
+            del self._entries[number]
 
     async def collect(self, keep: Iterable[str]) -> tuple[str, ...]:
         """Drop every file whose digest is not in ``keep``; returns the digests dropped."""

@@ -26,14 +26,13 @@ def changed_entries(
     entries: Entries, last_number: int, releases: Iterable[Release], *, limit: int = MAX_RELEASES
 ) -> dict[int, Release | None]:
     """The entries to write (None: to drop) so that the ledger holds these releases' new state."""
-    numbers = {_identity(release): number for number, release in entries.items()}
+    numbers = {release.digest: number for number, release in entries.items()}
     changed: dict[int, Release | None] = {}
     for release in releases:
-        identity = _identity(release)
-        if identity not in numbers:
+        if release.digest not in numbers:
             last_number += 1
-            numbers[identity] = last_number
-        changed[numbers[identity]] = release
+            numbers[release.digest] = last_number
+        changed[numbers[release.digest]] = release
     surplus = len(numbers) - limit
     for number, release in entries.items():
         if surplus <= 0:
@@ -44,8 +43,10 @@ def changed_entries(
     return changed
 
 
-def _identity(release: Release) -> tuple[str, str, str]:
-    return release.component, release.version, release.digest
+def forgotten_entries(entries: Entries, digests: Iterable[str]) -> list[int]:
+    """The entries to drop so that nothing is known of these releases."""
+    wanted = set(digests)
+    return [number for number, release in entries.items() if release.digest in wanted]
 
 
 def encode_release(release: Release) -> dict[str, Any]:

@@ -45,6 +45,7 @@ STATES: list[Found] = [
     (frozenset({OLD, NEW}), (FIRST, SECOND)),
     (frozenset({OLD, NEW}), LIVE),
     (frozenset({NEW}), LIVE),
+    (frozenset({NEW}), LIVE[1:]),
 ]
 
 
@@ -62,6 +63,8 @@ def deploy(shelf: FolderShelf) -> Iterator[int]:
     yield 5
     shelf._collect(frozenset({digest_of(NEW)}))
     yield 6
+    shelf._forget_releases((digest_of(OLD), digest_of(b"unknown")))
+    yield 7
 
 
 def cut_power(folder: Path, stop_at: int, moment: Moment) -> tuple[PowerCutDisk, int]:
