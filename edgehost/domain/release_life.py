@@ -71,6 +71,7 @@ class Release:
     probation_until: float = 0.0  # unix seconds; 0 when it has passed
     abi: str = "extism"
     device_classes: tuple[str, ...] = field(default=("any",))
+    live_at: float = 0.0  # unix seconds when it last went live; 0: never
     pinned: bool = False  # an operator chose this version: a newer offer does not replace it by itself
 
     def moved_to(self, stage: Stage, *, at: float, reason: str = "") -> Release:

@@ -14,7 +14,7 @@ from edgehost.ports.event_bus import EventBus
 from edgehost.ports.release_shelf import ReleaseShelf
 
 #: What a rollback may go back to.
-_GOOD = frozenset({Stage.RETIRED, Stage.DRAINING})
+_GOOD = frozenset({Stage.RETIRED, Stage.DRAINING, Stage.SHELVED})
 _ACCEPTED = KEPT_STAGES - {Stage.QUARANTINED}
 
 
@@ -60,9 +60,12 @@ class ReleaseLedger:
         return tuple(release.component for release in self._releases.values() if release.stage is Stage.LIVE)
 
     def good(self, component: str) -> tuple[Release, ...]:
-        """What a rollback may go back to: retired releases, the one that was live most lately first."""
-        retired = [release for release in self.of(component) if release.stage in _GOOD]
-        return tuple(sorted(retired, key=lambda release: release.changed_at, reverse=True))
+        """What a rollback may go back to: releases that were live, the latest first.
+
+        One that a power cut caught on its way back is on the shelf again, and no worse for it.
+        """
+        good = [release for release in self.of(component) if release.stage in _GOOD and release.live_at]
+        return tuple(sorted(good, key=lambda release: release.live_at, reverse=True))
 
     def newest_sequence(self, component: str, *, within: VersionRange | None = None) -> int:
         """The largest sequence of this component that was accepted here and did not misbehave; 0 for none.
@@ -129,7 +132,7 @@ class ReleaseLedger:
         """
         now = self._clock.now()
         live = self._releases[release.digest].moved_to(Stage.LIVE, at=now)
-        moved = [replace(live, probation_until=probation_until, pinned=pinned)]
+        moved = [replace(live, probation_until=probation_until, pinned=pinned, live_at=now)]
         if before is not None:
             moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
         await self._write(tuple(moved))

@@ -32,6 +32,7 @@ async def test_a_service_calls_the_model_by_time_and_its_records_arrive(tmp_path
     await fleet.publish(demo_component("sensors-1.0.0"))
     async with fleet.host() as host:
         await host.live("sensors", "1.0.0")
+        await host.live("telemetry", "1.0.0")
         records: list[dict[str, object]] = []
         async with asyncio.timeout(20):
             while not records:
@@ -127,8 +128,7 @@ async def test_a_live_release_that_no_longer_starts_gives_way_to_the_last_good_o
             await fleet.publish(telemetry(version))
             await host.live("telemetry", version)
         manager = host.host.control.manager
-        one = manager.deployer.ledger.named("telemetry", "1.0.0")
-        await host.until(lambda: manager.deployer.ledger.by_digest(one.digest).stage is Stage.RETIRED)
+        await host.until(lambda: manager.deployer.ledger.named("telemetry", "1.0.0").stage is Stage.RETIRED)
         digest = manager.deployer.ledger.named("telemetry", "1.0.1").digest
     file = next((tmp_path / "data" / "releases").rglob(f"{digest}*"))
     content = bytearray(file.read_bytes())

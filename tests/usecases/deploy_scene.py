@@ -14,6 +14,7 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EdgehostError, EndpointTakenError
 from edgehost.domain.probation import ProbationRule
 from edgehost.domain.release_life import Release, Stage
+from edgehost.ports.release_shelf import ReleaseShelf
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.release_ledger import ReleaseLedger
@@ -107,10 +108,10 @@ def component_bytes(name: str, version: str, *, endpoint: str | None = None, **m
 class Scene:
     """Everything a deployment touches."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: ReleaseShelf | None = None) -> None:
         self.clock = StillClock()
         self.bus = LocalEventBus()
-        self.shelf = MemoryShelf()
+        self.shelf = shelf or MemoryShelf()
         self.ledger = ReleaseLedger(self.shelf, self.bus, self.clock)
         self.running = RunningComponents()
         self.routes = RecordedRoutes()
