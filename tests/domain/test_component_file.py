@@ -7,7 +7,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgehost.domain.component_file import SPEC_SECTION, component_summary, embed_spec, padded, read_component
@@ -67,22 +67,34 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
             read_all(wasm)
 
 
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    result = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(result) or 1)
+        match chance.randrange(3):
+            case 0:  # heads of long numbers, strings, lists and tables, endless ones, and any other byte
+                head = chance.choice((0x1B, 0x5F, 0x7B, 0x9B, 0xBB, 0xFF, chance.randrange(256)))
+                result[at : at + 1] = bytes((head,))
+            case 1:
+                del result[at : at + chance.randint(1, 9)]
+            case _:
+                result[at:at] = bytes(chance.choices(range(256), k=chance.randint(1, 9)))
+    return bytes(result)
+
+
 @given(
     st.sampled_from([COMPONENT, *(path.read_bytes() for path in EXAMPLES)]), st.randoms(use_true_random=False)
 )
 def test_a_damaged_component_is_read_or_refused(wasm: bytes, chance: random.Random) -> None:
-    damaged = bytearray(wasm)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(damaged) or 1)
-        match chance.randrange(3):
-            case 0:
-                damaged[at : at + 1] = bytes((chance.randrange(256),))
-            case 1:
-                del damaged[at : at + chance.randint(1, 9)]
-            case _:
-                damaged[at:at] = bytes(chance.choices(range(256), k=chance.randint(1, 9)))
     with suppress(InvalidComponentError):
-        read_all(bytes(damaged))
+        read_all(damaged(wasm, chance))
+
+
+@settings(max_examples=500)
+@given(st.randoms(use_true_random=False))
+def test_a_damaged_specification_is_read_or_refused(chance: random.Random) -> None:
+    with suppress(InvalidComponentError):
+        read_component(sample() + custom_section(SPEC_SECTION, damaged(encode_document(DOCUMENT), chance)))
 
 
 @given(st.binary(max_size=120))
