@@ -169,22 +169,25 @@ class TrustedRemote:
         progress(arrived, offer.size_bytes)
         missing = iter([chunk for chunk in weight if chunk not in here])
 
+        failures: list[EdgehostError] = []
+
         async def work() -> None:
             nonlocal arrived
             for chunk in missing:
-                await self._bring(offer, chunk, size_of[chunk])
+                try:
+                    await self._bring(offer, chunk, size_of[chunk])
+                except EdgehostError as error:
+                    failures.append(error)
+                if failures:
+                    return  # the others keep what is on its way to them, and begin nothing new
                 arrived += weight[chunk]
                 progress(arrived, offer.size_bytes)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(_WINDOW, len(weight))):
-                    tasks.create_task(work(), name=f"edgehost.remote.{self._name}.fetch")
-        except ExceptionGroup as group:
-            first = group.exceptions[0]
-            if isinstance(first, EdgehostError):
-                raise first from None
-            raise
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(_WINDOW, len(weight))):
+                tasks.create_task(work(), name=f"edgehost.remote.{self._name}.fetch")
+        if failures:
+            raise failures[0]
         content = await asyncio.to_thread(self._partial.joined, offer)
         await asyncio.to_thread(self._partial.close, offer)
         if len(content) != offer.size_bytes or hashlib.sha256(content).hexdigest() != offer.digest:
