@@ -143,7 +143,8 @@ async def _ended(task: asyncio.Task[None]) -> None:
 def _bound_tcp(address: str, tcp_port: int) -> Iterator[socket.socket]:
     numeric = "127.0.0.1" if address == "localhost" else address
     family = socket.AF_INET6 if ":" in numeric else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # The protocol must be named: asyncio sets TCP_NODELAY only where it is, and answers would wait 40 ms for ACKs.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((numeric, tcp_port))
