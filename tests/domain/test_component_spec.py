@@ -1,14 +1,29 @@
 from __future__ import annotations
 
 import copy
+import tomllib
 from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehost.domain.component_spec import Abi, Kind, read_component_spec
+from edgehost.domain.component_spec import (
+    HOST_FUNCTIONS,
+    Abi,
+    CommandSpec,
+    ComponentSpec,
+    Grants,
+    Kind,
+    Limits,
+    ModelSpec,
+    ProbeSpec,
+    ServiceSpec,
+    read_component_spec,
+)
 from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.spec_document import decode_spec, encode_document, spec_document
 from tests.domain.spec_strategies import DOCUMENTS, JSON
@@ -132,3 +147,25 @@ def test_a_missing_key_is_named(missing: str) -> None:
     document = copy.deepcopy(MINIMAL)
     del document[missing]
     assert missing in str(refusal(document))
+
+
+def test_the_reference_names_every_key_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "examples/component.toml").read_text()
+    document = tomllib.loads(text)
+    assert document.pop("wasm")
+    assert read_component_spec(document) == read_component_spec(
+        {
+            "name": "example",
+            "version": "1.0.0",
+            "kind": "model",
+            "model": {"commands": {"reset": {}}},
+            "service": {},
+        }
+    )
+    assert set(document) == {found.name for found in fields(ComponentSpec)}
+    assert set(document["model"].pop("commands")["reset"]) == {found.name for found in fields(CommandSpec)}
+    for key, noun in {"service": ServiceSpec, "probe": ProbeSpec, "limits": Limits, "grants": Grants}.items():
+        assert set(document[key]) == {found.name for found in fields(noun)}
+    assert {*document["model"], "commands"} == {found.name for found in fields(ModelSpec)}
+    for function in HOST_FUNCTIONS:
+        assert function in text
