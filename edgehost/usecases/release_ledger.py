@@ -15,11 +15,13 @@ from edgehost.ports.release_shelf import ReleaseShelf
 
 #: What a rollback may go back to.
 _GOOD = frozenset({Stage.RETIRED, Stage.DRAINING, Stage.SHELVED})
+#: Stages that a restart puts right by itself (``AFTER_RESTART``): writing them would only wear the disk.
+_PASSING = frozenset({Stage.STAGED, Stage.PROBED, Stage.RETIRED})
 _ACCEPTED = KEPT_STAGES - {Stage.QUARANTINED}
 
 
 class ReleaseLedger:
-    """The shelf's ledger, held in memory; a move is durable before it is told."""
+    """The shelf's ledger, held in memory; a move that must outlive a restart is durable before it is told."""
 
     def __init__(self, shelf: ReleaseShelf, bus: EventBus, clock: Clock) -> None:
         self._shelf = shelf
@@ -152,7 +154,9 @@ class ReleaseLedger:
         return changed
 
     async def _write(self, releases: tuple[Release, ...], *, told: bool = True) -> None:
-        await self._shelf.record(*releases)
+        lasting = [release for release in releases if release.stage not in _PASSING]
+        if lasting:
+            await self._shelf.record(*lasting)
         for release in releases:
             self._releases[release.digest] = release
             if told:

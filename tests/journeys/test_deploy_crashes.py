@@ -160,7 +160,7 @@ async def test_a_power_cut_at_any_step_leaves_the_old_release_or_the_new_one(
             assert not await cut_in(folder, deed, old, new, 10_000)
             assert (await found_after(folder)).live("orders").version == ends_with  # type: ignore[union-attr]
         cuts += 1
-    assert cuts >= 8
+    assert cuts >= 4
 
 
 async def test_a_rolled_back_release_stays_quarantined_whenever_the_power_failed(tmp_path: Path) -> None:
