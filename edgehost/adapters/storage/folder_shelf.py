@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from edgehost.adapters.storage.disk import Disk, storage_error, write_whole_file
 from edgehost.adapters.storage.journal_lines import Change
-from edgehost.adapters.storage.journal_reading import Damage
+from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.release_ledger import (
     MAX_RELEASES,
     changed_entries,
@@ -201,12 +201,14 @@ class FolderShelf:
             for number, release in changed.items()
         ]
         self._ledger.apply(changes)
-        self._entries = self._read_entries()
+        # Replaced, never changed in place: the event loop reads it meanwhile.
+        entries = self._entries | changed
+        self._entries = {number: release for number, release in entries.items() if release is not None}
 
     def _forget_releases(self, digests: tuple[str, ...]) -> None:
         numbers = forgotten_entries(self._entries, digests)
         self._ledger.apply([Change("del", _TABLE, number) for number in numbers])
-        self._entries = self._read_entries()
+        self._entries = {n: release for n, release in self._entries.items() if n not in numbers}
 
     def _collect(self, keep: frozenset[str]) -> tuple[str, ...]:
         dropped = tuple(sorted(self._sizes.keys() - keep))
@@ -278,8 +280,7 @@ async def open_shelf(
     except asyncio.CancelledError:
         opening.add_done_callback(_close_unused)
         raise
-    for damage in shelf.damage:
-        _log.error("The ledger of releases was damaged: %s", damage)
+    log_damages(_log, "Ledger of releases", shelf.damage)
     try:
         yield shelf
     finally:

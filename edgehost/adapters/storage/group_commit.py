@@ -40,12 +40,13 @@ class Batch:
     lines: bytes
     outcomes: Sequence[bool | EdgehostError]  # one per write, valid once the lines are durable
     publish: Callable[[], None]
+    frees: bool = False  # it deletes: it may use what a full disk keeps in reserve
 
 
 class GroupCommit(Generic[WriteT]):
     """Takes writes from the event loop and hands their lines to ``append`` in a thread, batch by batch."""
 
-    def __init__(self, plan: Callable[[Sequence[WriteT]], Batch], append: Callable[[bytes], None]) -> None:
+    def __init__(self, plan: Callable[[Sequence[WriteT]], Batch], append: Callable[[Batch], None]) -> None:
         self._plan = plan
         self._append = append
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edgehost.records.commit")
@@ -132,14 +133,14 @@ class GroupCommit(Generic[WriteT]):
             _settle(writes, batch.outcomes, error)
 
         if batch.lines:
-            self._run(lambda: self._write(batch.lines), finish)
+            self._run(lambda: self._write(batch), finish)
         else:
             finish(None, None)
             self._schedule()
 
-    def _write(self, lines: bytes) -> int:
-        self._append(lines)
-        return len(lines)
+    def _write(self, batch: Batch) -> int:
+        self._append(batch)
+        return len(batch.lines)
 
     def _run(
         self, work: Callable[[], int], finish: Callable[[int | None, BaseException | None], None]

@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from edgehost.adapters.storage.disk import Disk, remove_quietly, storage_error
+from edgehost.adapters.storage.disk import FULL_ERRNOS, Disk, remove_quietly, storage_error
 from edgehost.adapters.storage.journal_lines import Change, base_file, journal_line
 from edgehost.adapters.storage.journal_reading import Apply, Damage, read_base, read_journal
 
@@ -28,6 +28,7 @@ MAX_SET_ASIDE_BYTES: Final = 1024 * 1024
 _SLICE_BYTES: Final = 64 * 1024
 _PAUSE_S: Final = 0.001
 
+ResultT = TypeVar("ResultT")
 Snapshot = Mapping[str, Mapping[int, bytes]]
 
 
@@ -81,8 +82,10 @@ class Journal:
         except OSError as error:
             raise storage_error(error, self._folder) from error
 
-    def append(self, lines: bytes) -> None:
+    def append(self, lines: bytes, *, may_make_room: bool = True) -> None:
         """Write these lines durably, or leave everything as it was.
+
+        ``may_make_room`` lets a full disk give up the generation before.
 
         Raises:
             StorageFullError: there was no room; nothing was changed.
@@ -90,10 +93,10 @@ class Journal:
         """
         lines = self._line_end + lines
         try:
-            self._mend()
-            self._torn = True
-            self._disk.write(self._descriptor, lines, self._size)
-            self._disk.sync(self._descriptor)
+            if may_make_room:
+                self._making_room(lambda: self._append(lines))
+            else:
+                self._append(lines)
         except OSError as error:
             with contextlib.suppress(OSError):  # tried again before the next append, which waits for it
                 self._mend()
@@ -102,6 +105,12 @@ class Journal:
         self._size += len(lines)
         self.counters.syncs += 1
         self.counters.bytes_appended += len(lines)
+
+    def _append(self, lines: bytes) -> None:
+        self._mend()
+        self._torn = True
+        self._disk.write(self._descriptor, lines, self._size)
+        self._disk.sync(self._descriptor)
 
     def rotate(self, tops: Mapping[str, int]) -> int:
         """Go on in a new journal and return its generation, for ``write_base``.
@@ -113,7 +122,7 @@ class Journal:
         path = self._path(generation, "journal")
         try:
             self._mend()
-            descriptor, size = self._start_journal(path, tops)
+            descriptor, size = self._making_room(lambda: self._start_journal(path, tops))
         except OSError as error:
             remove_quietly(self._disk, path)
             raise storage_error(error, path) from error
@@ -133,7 +142,7 @@ class Journal:
         path = self._path(generation, "json")
         temporary = path.with_name(path.name + ".tmp")
         try:
-            size = self._write_slices(temporary, tables, pause_s)
+            size = self._making_room(lambda: self._write_slices(temporary, tables, pause_s))
             self._disk.rename(temporary, path)
             self._disk.sync_folder(self._folder)
             self._remove_before(self._base)
@@ -272,16 +281,28 @@ class Journal:
             self._disk.close(descriptor)
         return size
 
-    def _remove_before(self, generation: int) -> None:
-        for suffix in ("json", "journal"):
-            for number in self._generations(suffix):
-                if number < generation:
-                    self._disk.remove(self._path(number, suffix))
+    def _making_room(self, work: Callable[[], ResultT]) -> ResultT:
+        """Do it; on a full disk give up the generation before and do it again."""
+        try:
+            return work()
+        except OSError as error:
+            if error.errno not in FULL_ERRNOS or not self._remove_before(self._base):
+                raise
+            self._disk.sync_folder(self._folder)
+        return work()
+
+    def _remove_before(self, generation: int) -> bool:
+        """Remove older files; whether there were any."""
+        suffixes = ("json", "journal")
+        older = [(n, suffix) for suffix in suffixes for n in self._generations(suffix) if n < generation]
+        for number, suffix in older:
+            self._disk.remove(self._path(number, suffix))
+        return bool(older)
 
     def _note_torn(self, path: Path, offset: int, size: int) -> None:
         if size:
             what = "an unfinished write was dropped; it had not been acknowledged"
-            self._note([Damage(path.name, offset, size, what)])
+            self._note([Damage(path.name, offset, size, what, acknowledged=False)])
 
     def _note(self, damages: Sequence[Damage]) -> None:
         """Keep the report, and the bytes themselves in a file beside."""

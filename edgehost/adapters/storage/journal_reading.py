@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ KEPT_BYTES: Final = 64 * 1024
 
 #: Damaged places named one by one; what follows them in the same file is named together.
 MAX_DAMAGES: Final = 1000
+MAX_LOGGED: Final = 20
 
 Apply = Callable[[Change], None]
 
@@ -33,9 +35,19 @@ class Damage:
     size_bytes: int
     what: str
     content: bytes = b""  # at most KEPT_BYTES of them
+    acknowledged: bool = True  # False: a write that nobody was told had succeeded
 
     def __str__(self) -> str:
         return f"{self.file}, byte {self.offset}: {self.what} ({self.size_bytes} bytes)."
+
+
+def log_damages(log: logging.Logger, store: str, damages: Sequence[Damage]) -> None:
+    """Tell the log, without filling it."""
+    for damage in damages[:MAX_LOGGED]:
+        level = logging.ERROR if damage.acknowledged else logging.WARNING
+        log.log(level, "%s: %s", store, damage)
+    if len(damages) > MAX_LOGGED:
+        log.error("%s: %d more damaged places.", store, len(damages) - MAX_LOGGED)
 
 
 @dataclass(frozen=True, slots=True)

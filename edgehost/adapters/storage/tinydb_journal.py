@@ -114,7 +114,7 @@ class JournalStorage(Storage):
             self.close()
             raise
         # What a damaged line said is lost or recovered by now: a clean base ends the matter.
-        self._wants_clean_base = bool(self.journal.damages)
+        self._wants_clean_base = any(damage.acknowledged for damage in self.journal.damages)
         self._put_in_order()
 
     def read(self) -> dict[str, Any] | None:
@@ -165,6 +165,11 @@ class JournalStorage(Storage):
         """Whether dead lines weigh as much as live ones: a base then costs at most one more write per byte."""
         dead = self._total_bytes - self._live_bytes
         return self._wants_clean_base or dead > max(self._min_dead_bytes, self._live_bytes)
+
+    @property
+    def live_bytes(self) -> int:
+        """About what the documents take in a file, and in memory."""
+        return self._live_bytes
 
     def snapshot(self) -> Snapshot:
         """What is stored now; later changes do not show in it."""

@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.group_commit import Batch, GroupCommit
 from edgehost.adapters.storage.indexed_records import IndexedRecords, require_revision
+from edgehost.adapters.storage.journal import Snapshot
 from edgehost.adapters.storage.journal_lines import Change, journal_line
-from edgehost.adapters.storage.journal_reading import Damage
+from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.record_codec import encode_record
 from edgehost.adapters.storage.tinydb_journal import (
@@ -27,10 +29,14 @@ from edgehost.adapters.storage.tinydb_journal import (
     JournalDB,
     JournalStorage,
 )
-from edgehost.domain.errors import EdgehostError, RevisionConflictError, UnavailableError
+from edgehost.domain.errors import EdgehostError, RevisionConflictError, StorageFullError, UnavailableError
 from edgehost.domain.record import Record
 
 _log = logging.getLogger("edgehost.storage")
+
+
+#: Every record is in memory: half of what the smallest boards have.
+DEFAULT_LIMIT_BYTES: Final = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,19 @@ class TinyDBRecords(IndexedRecords):
     """A RecordStore on the disk; made by ``open_records``."""
 
     def __init__(
-        self, database: JournalDB, *, indexed_fields: Mapping[str, Iterable[str]] | None = None
+        self,
+        database: JournalDB,
+        *,
+        indexed_fields: Mapping[str, Iterable[str]] | None = None,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
         super().__init__(indexed_fields)
+        self._limit_bytes = limit_bytes
         self._database = database
         self._storage: JournalStorage = database.storage
-        self._commit = GroupCommit[_Write](self._plan, self._storage.journal.append)
+        self._commit = GroupCommit[_Write](
+            self._plan, lambda batch: self._storage.journal.append(batch.lines, may_make_room=batch.frees)
+        )
         self._compactor = ThreadPoolExecutor(1, thread_name_prefix="edgehost.records.compact")
         self._compaction: asyncio.Future[int] | None = None
         self._closed = False
@@ -99,7 +112,7 @@ class TinyDBRecords(IndexedRecords):
             bytes_compacted=counters.bytes_compacted,
             syncs=counters.syncs,
             compactions=counters.compactions,
-            damages=len(self._storage.journal.damages),
+            damages=sum(damage.acknowledged for damage in self._storage.journal.damages),
         )
 
     async def put(self, record: Record, *, expected_revision: str | None = None) -> None:
@@ -166,6 +179,7 @@ class TinyDBRecords(IndexedRecords):
         """What each write comes to, given those before it in the same batch."""
         ahead: dict[tuple[str, str], _Current | None] = {}
         tops: dict[str, int] = {}
+        room = self._limit_bytes - self._storage.live_bytes
         outcomes: list[bool | EdgehostError] = []
         changes: list[tuple[Change, Record | None]] = []
         for write in writes:
@@ -177,6 +191,10 @@ class TinyDBRecords(IndexedRecords):
             except RevisionConflictError as conflict:
                 outcomes.append(conflict)
                 continue
+            room -= write.size_bytes
+            if write.record is not None and room < 0:
+                outcomes.append(self._full())
+                continue
             if write.record is not None:
                 doc_id = current.doc_id if current else self._next_id(write.model, tops)
                 ahead[key] = _Current(doc_id, write.record.revision)
@@ -186,7 +204,14 @@ class TinyDBRecords(IndexedRecords):
                 changes.append((Change("del", write.model, current.doc_id), None))
             outcomes.append(write.record is not None or current is not None)
         lines = b"".join([journal_line((change,)) for change, _ in changes])
-        return Batch(lines, outcomes, lambda: self._publish(changes))
+        frees = any(change.op == "del" for change, _ in changes)
+        return Batch(lines, outcomes, lambda: self._publish(changes), frees)
+
+    def _full(self) -> StorageFullError:
+        return StorageFullError(
+            f"Records may take {self._limit_bytes} bytes and would take more; nothing was changed.",
+            hint="Delete some, shorten their retention, or raise the limit.",
+        )
 
     def _current(self, write: _Write) -> _Current | None:
         index = self._indexes.get(write.model)
@@ -220,21 +245,21 @@ class TinyDBRecords(IndexedRecords):
         compaction: asyncio.Future[int] = loop.create_future()
         self._compaction = compaction
         dead_bytes = 0
-        write_base: Callable[[int], int] | None = None
+        snapshot: Snapshot = {}
 
         def rotate() -> Callable[[], int]:
-            nonlocal dead_bytes, write_base
-            snapshot, tops = self._storage.snapshot(), dict(self._storage.tops)
-            dead_bytes = self._storage.dead_bytes
-            write_base = lambda generation: self._storage.journal.write_base(generation, snapshot)  # noqa: E731
+            nonlocal dead_bytes, snapshot
+            dead_bytes, snapshot = self._storage.dead_bytes, self._storage.snapshot()
+            tops = dict(self._storage.tops)
             return lambda: self._storage.journal.rotate(tops)
 
         def rotated(future: asyncio.Future[int]) -> None:
-            error = future.exception()
-            if error is not None or write_base is None:
+            if future.exception() is not None:
                 finished(future)
-            else:
-                loop.run_in_executor(self._compactor, write_base, future.result()).add_done_callback(finished)
+                return
+            write_base = self._storage.journal.write_base
+            writing = loop.run_in_executor(self._compactor, write_base, future.result(), snapshot)
+            writing.add_done_callback(finished)
 
         def finished(future: asyncio.Future[int]) -> None:
             self._compaction = None
@@ -259,6 +284,7 @@ async def open_records(
     disk: Disk | None = None,
     min_dead_bytes: int = MIN_DEAD_BYTES,
     max_record_bytes: int = MAX_DOCUMENT_BYTES,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
 ) -> AsyncIterator[TinyDBRecords]:
     """The records in this folder, which belongs to one host at a time.
 
@@ -271,7 +297,7 @@ async def open_records(
         database = JournalDB(
             folder, disk=disk, min_dead_bytes=min_dead_bytes, max_document_bytes=max_record_bytes
         )
-        return TinyDBRecords(database, indexed_fields=indexed_fields)
+        return TinyDBRecords(database, indexed_fields=indexed_fields, limit_bytes=limit_bytes)
 
     opening = asyncio.get_running_loop().run_in_executor(None, read)
     try:
@@ -279,8 +305,7 @@ async def open_records(
     except asyncio.CancelledError:
         opening.add_done_callback(_close_unused)
         raise
-    for damage in records.damage:
-        _log.error("Stored records were damaged: %s", damage)
+    log_damages(_log, "Records", records.damage)
     try:
         records.compact_if_worthwhile()
         yield records

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 import errno
+import functools
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from edgehost.adapters.storage.disk import Disk
 
@@ -44,13 +48,32 @@ class Aftermath(enum.StrEnum):
     REMOVALS = "removals without new names"
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _one_at_a_time(
+    step: Callable[Concatenate[PowerCutDisk, P], R],
+) -> Callable[Concatenate[PowerCutDisk, P], R]:
+    @functools.wraps(step)
+    def locked(disk: PowerCutDisk, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with disk._lock:
+            return step(disk, *args, **kwargs)
+
+    return locked
+
+
 class PowerCutDisk(UnsyncedDisk):
-    """Works until step ``stop_at``; then ``left_behind`` makes the folder that is found after the power cut."""
+    """Works until step ``stop_at``; then ``left_behind`` makes the folder that is found after the power cut.
+
+    Threads may share it: a power cut stops them all at one instant.
+    """
 
     def __init__(self, root: Path, stop_at: int = 1 << 30, moment: Moment = Moment.BEFORE) -> None:
         self._root = root
         self._stop_at = stop_at
         self._moment = moment
+        self._lock = threading.RLock()
         self.steps = 0
         self._paths: dict[int, Path] = {}
         self._files: dict[str, int] = {}  # names now -> file
@@ -64,6 +87,7 @@ class PowerCutDisk(UnsyncedDisk):
                 self._synced[number] = self._contents[number] = path.read_bytes()
         self._synced_names = dict(self._files)
 
+    @_one_at_a_time
     def open(self, path: Path, *, empty: bool = False) -> int:
         self._step()
         descriptor = super().open(path, empty=empty)
@@ -77,6 +101,7 @@ class PowerCutDisk(UnsyncedDisk):
         self._step(after=True)
         return descriptor
 
+    @_one_at_a_time
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
         self._step()
         if self.steps == self._stop_at and self._moment is Moment.HALFWAY:
@@ -87,30 +112,35 @@ class PowerCutDisk(UnsyncedDisk):
         self._see(descriptor)
         self._step(after=True)
 
+    @_one_at_a_time
     def sync(self, descriptor: int) -> None:
         self._step()
         number = self._files[self._name(self._paths[descriptor])]
         self._synced[number] = self._contents[number]
         self._step(after=True)
 
+    @_one_at_a_time
     def truncate(self, descriptor: int, size: int) -> None:
         self._step()
         super().truncate(descriptor, size)
         self._see(descriptor)
         self._step(after=True)
 
+    @_one_at_a_time
     def rename(self, source: Path, target: Path) -> None:
         self._step()
         super().rename(source, target)
         self._files[self._name(target)] = self._files.pop(self._name(source))
         self._step(after=True)
 
+    @_one_at_a_time
     def remove(self, path: Path) -> None:
         self._step()
         super().remove(path)
         self._files.pop(self._name(path), None)
         self._step(after=True)
 
+    @_one_at_a_time
     def sync_folder(self, folder: Path) -> None:
         self._step()
         here = folder.relative_to(self._root)

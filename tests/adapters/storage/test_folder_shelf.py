@@ -187,7 +187,7 @@ async def test_a_damaged_ledger_line_is_logged_and_costs_one_release(
         async with open_shelf(tmp_path) as shelf:
             assert [release.version for release in await shelf.releases()] == ["1.0.0", "1.2.0"]
             assert len(shelf.damage) == 1
-    assert "ledger of releases was damaged" in caplog.text
+    assert "Ledger of releases: releases-000001.journal" in caplog.text
     async with open_shelf(tmp_path) as shelf:
         assert shelf.damage == ()
         assert len(await shelf.releases()) == 2

@@ -16,7 +16,7 @@ import pytest
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.folder_shelf import open_shelf
 from edgehost.adapters.storage.tinydb_journal import JournalStorage
-from edgehost.adapters.storage.tinydb_records import open_records
+from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.domain.errors import StorageFullError, UnavailableError
 from edgehost.domain.record import Record
 from edgehost.domain.record_query import Filter, Operator, RecordQuery
@@ -83,8 +83,8 @@ def test_an_error_that_lasts_changes_nothing_until_it_is_mended(tmp_path: Path) 
         storage.close()
 
 
-def files_in(folder: Path, suffix: str) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix == suffix]
+def files_in(folder: Path, suffix: str = "") -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and suffix in ("", path.suffix)]
 
 
 def a_record(record_id: str, value: Any, revision: str = "r") -> Record:
@@ -140,6 +140,50 @@ async def test_a_full_disk_does_not_keep_a_host_from_reading(tmp_path: Path) -> 
         assert records.damage == ()
 
 
+class SmallDisk(UnsyncedDisk):
+    """Has room for so many bytes, whatever files they are in."""
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self.folder = folder
+        self.room = room
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        if sum(path.stat().st_size for path in self.folder.iterdir()) + len(data) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(descriptor, data, offset)
+
+
+async def fill(records: TinyDBRecords, first: int) -> int:
+    """Put until the disk is full; the number of records then."""
+    try:
+        while True:
+            await records.put(a_record(f"r{first}", "x" * 400))
+            first += 1
+    except StorageFullError:
+        return first
+
+
+async def test_on_a_full_disk_the_generation_before_is_the_reserve_for_deleting_and_compacting(
+    tmp_path: Path,
+) -> None:
+    disk = SmallDisk(tmp_path, 20_000)
+    async with open_records(tmp_path, disk=disk) as records:
+        for n in range(8):
+            await records.put(a_record(f"r{n}", "x" * 400))
+        await records.compact()  # the journal before it stays
+        stored = await fill(records, 8)
+        assert stored > 15
+        disk.room = sum(path.stat().st_size for path in files_in(tmp_path))  # not a byte is left
+        for n in range(stored - 2):
+            assert await records.delete("reading", f"r{n}")
+        await records.compact()
+        assert await fill(records, stored) > stored
+        count = await records.count("reading")
+    async with open_records(tmp_path, disk=UnsyncedDisk()) as records:
+        assert await records.count("reading") == count
+        assert records.damage == ()
+
+
 async def test_a_compaction_without_room_is_told_and_costs_nothing(tmp_path: Path) -> None:
     disk = FailingDisk()
     async with open_records(tmp_path, disk=disk, min_dead_bytes=1000) as records:
@@ -159,7 +203,7 @@ async def test_a_compaction_without_room_is_told_and_costs_nothing(tmp_path: Pat
 CHILD = """
 import asyncio, json, resource, sys
 from pathlib import Path
-from edgehost.adapters.storage.tinydb_records import open_records
+from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.domain.errors import StorageFullError
 from edgehost.domain.record import Record
 

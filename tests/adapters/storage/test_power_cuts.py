@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.journal_lines import Change
 from edgehost.adapters.storage.tinydb_journal import JournalStorage, encode_document
+from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.domain.record import Record
 from tests.adapters.storage.faulty_disk import (
     Aftermath,
     Moment,
@@ -174,3 +177,42 @@ def test_a_journal_cut_off_at_any_byte_keeps_every_whole_line(tmp_path: Path) ->
         assert len(state_of(storage)) == whole + 1
         assert not storage.journal.damages
         storage.close()
+
+
+async def write_until_the_power_goes(folder: Path, disk: PowerCutDisk) -> dict[str, int]:
+    """The last acknowledged round of each record, written by several writers with compactions beside them."""
+    acknowledged: dict[str, int] = {}
+
+    async def write(records: TinyDBRecords, name: str) -> None:
+        for number in range(1, 25):
+            data = {"round": number, "filling": "x" * 40}
+            await records.put(Record("reading", name, data, f"r{number}", 1.0, 1.0))
+            acknowledged[name] = number
+
+    with contextlib.suppress(BaseExceptionGroup, PowerCutError):
+        async with (
+            open_records(folder, disk=disk, min_dead_bytes=500) as records,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for name in ("a", "b", "c"):
+                tasks.create_task(write(records, name))
+    return acknowledged
+
+
+async def test_writers_beside_a_compaction_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    (tmp_path / "count").mkdir()
+    counting = PowerCutDisk(tmp_path / "count")
+    assert await write_until_the_power_goes(tmp_path / "count", counting) == {"a": 24, "b": 24, "c": 24}
+    assert counting.steps > 50
+    for stop_at in range(1, counting.steps):
+        here = tmp_path / str(stop_at)
+        here.mkdir()
+        disk = PowerCutDisk(here, stop_at, list(Moment)[stop_at % 3])
+        acknowledged = await write_until_the_power_goes(here, disk)
+        for aftermath in (Aftermath.NOTHING, Aftermath.EVERYTHING, Aftermath.REMOVALS, Aftermath.HALF):
+            left = disk.left_behind(tmp_path / f"{stop_at} {aftermath}", aftermath)
+            async with open_records(left, disk=UnsyncedDisk()) as records:
+                found = {record.id: record.data["round"] async for record in records.scan("reading")}
+                assert not [damage for damage in records.damage if damage.acknowledged]
+            for name, number in acknowledged.items():
+                assert found[name] in (number, number + 1)

@@ -15,7 +15,7 @@ from tinydb import TinyDB, where
 from edgehost.adapters.storage import group_commit
 from edgehost.adapters.storage.group_commit import Batch
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
-from edgehost.domain.errors import BusyError, EdgehostError, UnavailableError
+from edgehost.domain.errors import BusyError, EdgehostError, StorageFullError, UnavailableError
 from edgehost.domain.record import Record
 from edgehost.domain.record_query import Filter, Operator, RecordQuery
 from tests.adapters.storage.faulty_disk import UnsyncedDisk
@@ -292,6 +292,48 @@ async def test_damage_is_logged_reported_and_gone_after_the_next_start(
     async with open_records(tmp_path) as records:
         assert await all_ids(records) == ["r0", "r1", "r3", "r4"]
         assert records.damage == ()
+
+
+async def test_a_torn_tail_is_told_apart_from_damage_and_costs_no_compaction(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_records(tmp_path) as records:
+        await records.put(a_record("a"))
+    journal = tmp_path / "records-000001.journal"
+    journal.write_bytes(contents_of(tmp_path)[journal.name] + b"00000000 100 put 2 read")
+    async with open_records(tmp_path) as records:
+        assert await all_ids(records) == ["a"]
+        assert [damage.acknowledged for damage in records.damage] == [False]
+        await records.put(a_record("b"))
+        assert records.statistics().damages == records.statistics().compactions == 0
+    assert "had not been acknowledged" in caplog.text
+    async with open_records(tmp_path) as records:
+        assert await all_ids(records) == ["a", "b"]
+        assert records.damage == ()
+
+
+async def test_many_damages_do_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_records(tmp_path) as records:
+        await records.put(a_record("a"))
+    journal = tmp_path / "records-000001.journal"
+    line = contents_of(tmp_path)[journal.name]
+    journal.write_bytes(b"".join(b"garbage %d\n" % n + line for n in range(100)))
+    async with open_records(tmp_path) as records:
+        assert await all_ids(records) == ["a"]
+    assert 20 < len(caplog.records) < 25
+    assert "80 more damaged places" in caplog.text
+
+
+async def test_the_records_have_a_limit_and_deleting_makes_room(tmp_path: Path) -> None:
+    async with open_records(tmp_path, limit_bytes=2500) as records:
+        await put_all(records, *[a_record(f"r{n}", "x" * 300) for n in range(4)])
+        with pytest.raises(StorageFullError, match="2500 bytes"):
+            await records.put(a_record("r5", "x" * 800))
+        assert await records.count("reading") == 4
+        await records.delete("reading", "r0")
+        await records.delete("reading", "r1")
+        await records.put(a_record("r5", "x" * 800))
+        assert await all_ids(records) == ["r2", "r3", "r5"]
 
 
 async def test_a_defect_in_the_plan_reaches_the_writer_instead_of_hanging(tmp_path: Path) -> None:
