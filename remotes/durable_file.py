@@ -8,8 +8,18 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from edgehost.domain.errors import StorageFullError
+
+_PREFIX: Final = ".new-"
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left half-written; for folders that have one writer, before it writes."""
+    for file in folder.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -24,7 +34,7 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 def replace(path: Path, content: bytes, *, mode: int = 0o644, sync: bool) -> None:
     """Replace the file at once; ``sync=False`` is for content that carries its own digest."""
     with storage_errors():
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), mode)

@@ -22,7 +22,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 
 from edgehost.domain.errors import ConflictError, DamagedError, InvalidConfigError, NotFoundError
 from remotes.clock_floor import from_seconds
-from remotes.durable_file import read_bounded, write_durably
+from remotes.durable_file import drop_leftovers, read_bounded, write_durably
 from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP
 from remotes.trust import SIGNED_AT
 
@@ -70,6 +70,8 @@ class Repository:
         descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in ("metadata", "chunk"):
+                drop_leftovers(self.folder / name)
             yield
         except BlockingIOError:
             raise ConflictError(

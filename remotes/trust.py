@@ -26,7 +26,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.offered_release import OfferedRelease
 from remotes.clock_floor import ClockFloor, from_seconds, read_floor, write_floor
-from remotes.durable_file import read_bounded, storage_errors, write_durably
+from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
 from remotes.signed_target import read_target
 from remotes.transport import METADATA_MOST_BYTES
@@ -87,6 +87,8 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
     fetcher = _Fetcher(fetch)
     with storage_errors():
         request.folder.mkdir(parents=True, exist_ok=True)
+        for folder in (request.folder, request.folder / "root_history"):
+            drop_leftovers(folder)
         floor = read_floor(request.folder)
         try:
             updater = _Updater(request, floor, fetcher, bootstrap)
