@@ -55,6 +55,19 @@ class _Cost:
     looked_at: int = 0  # nodes; unrolling nested repetitions multiplies them
 
 
+@dataclass(frozen=True, slots=True)
+class PatternCost:
+    """What trying a pattern can cost at worst."""
+
+    undecided: int
+    degree: int
+    reach: int  # how far a match can go, at most MAX_TEXT_LENGTH
+
+    def steps(self, length: int) -> int:
+        """Steps of the engine on a text of this length: each of the ways may go as far as a match can."""
+        return self.undecided * int(length**self.degree) * min(self.reach, length)
+
+
 class _Refused(Exception):  # noqa: N818 - never leaves this module
     """Why the pattern is not safe."""
 
@@ -65,6 +78,12 @@ def require_safe_pattern(pattern: str) -> None:
     Raises:
         InvalidSpecificationError: it is no expression, too long, or could explode.
     """
+    pattern_cost(pattern)
+
+
+@functools.lru_cache(maxsize=256)
+def pattern_cost(pattern: str) -> PatternCost:
+    """What the expression can cost; raises as ``require_safe_pattern``."""
     if len(pattern) > MAX_PATTERN_LENGTH:
         raise InvalidSpecificationError(
             f"The pattern {pattern[:40]!r}... is longer than {MAX_PATTERN_LENGTH} characters."
@@ -78,9 +97,9 @@ def require_safe_pattern(pattern: str) -> None:
             raise _Refused("it sets flags")  # noqa: TRY301 - one place turns reasons into errors
         cost = _Cost(degree=0 if _anchored(tree) else 1)
         _check(list(tree), 0, cost, in_loop=False)
-        # Each of the ways may walk as far as the pattern can reach before it fails.
         reach = min(tree.getwidth()[1], MAX_TEXT_LENGTH)
-        if cost.undecided * MAX_TEXT_LENGTH**cost.degree * reach > MAX_STEPS:
+        result = PatternCost(cost.undecided, cost.degree, reach)
+        if result.steps(MAX_TEXT_LENGTH) > MAX_STEPS:
             raise _Refused("too many ways to match the same text")  # noqa: TRY301
     except (re.error, RecursionError, OverflowError, Warning) as error:
         raise InvalidSpecificationError(
@@ -91,6 +110,7 @@ def require_safe_pattern(pattern: str) -> None:
             f"The pattern {pattern[:80]!r} could take very long on some texts: {reason}.",
             hint="Start it with '^', and let the next character decide at every choice, as in '^[a-z]+(-[a-z]+)*$'.",
         ) from None
+    return result
 
 
 def _anchored(tree: Sequence[Any]) -> bool:

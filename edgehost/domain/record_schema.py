@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidRecordError
-from edgehost.domain.json_text import write_json
-from edgehost.domain.pattern_check import MAX_TEXT_LENGTH
 from edgehost.domain.schema_check import require_usable_schema
+from edgehost.domain.schema_validator import bounded_work, make_validator
 
 __all__ = ["RecordSchema", "require_usable_schema"]
 
@@ -24,21 +22,25 @@ class RecordSchema:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         require_usable_schema(schema)
         self.document = schema
-        self._validator = _validator_class()(schema, registry=_empty_registry()) if schema else None
+        self._validator = make_validator(schema) if schema else None
 
     def require_valid(self, data: object) -> None:
         """Check a record's data.
 
         Raises:
             InvalidRecordError: it is no object or does not fit; ``problems`` says where, at most 20 times.
+            TooLargeError: checking it would take too long.
         """
         if not isinstance(data, Mapping):
             raise InvalidRecordError(
                 "A record's data must be a JSON object.", hint='Send an object: {"name": value}.'
             )
-        if self._validator is None or self._validator.is_valid(data):
+        if self._validator is None:
             return
-        problems = tuple(self._problems(data))
+        with bounded_work():
+            if self._validator.is_valid(data):
+                return
+            problems = tuple(self._problems(data))
         count = f"{len(problems)} or more" if len(problems) == MAX_PROBLEMS else len(problems)
         raise InvalidRecordError(
             f"The data does not fit the schema: {count} problem{'' if count == 1 else 's'}, "
@@ -99,52 +101,3 @@ def _pointer(path: Iterator[Any]) -> str:
 
 def _shortened(message: str) -> str:
     return message if len(message) <= _MAX_MESSAGE else f"...{message[-_MAX_MESSAGE:]}"
-
-
-@functools.cache
-def _validator_class() -> Any:  # noqa: ANN401 - the library makes the class at run time
-    import jsonschema  # noqa: PLC0415 - 6 MB that a host without models does not need
-
-    return jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # its stubs say nothing
-        jsonschema.Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items}
-    )
-
-
-@functools.cache
-def _empty_registry() -> Any:  # noqa: ANN401 - typed by a library that is imported late
-    """Without it the library would fetch unknown references from the network."""
-    import referencing  # noqa: PLC0415 - comes with jsonschema
-
-    return referencing.Registry()
-
-
-def _pattern(validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[Any]:  # noqa: ANN401
-    """The library's own keyword with a bound on the text, since patterns are only safe up to it."""
-    import jsonschema  # noqa: PLC0415 - loaded long before
-
-    if isinstance(instance, str) and len(instance) > MAX_TEXT_LENGTH:
-        yield jsonschema.ValidationError(
-            f"is longer than {MAX_TEXT_LENGTH} characters, the most a pattern is tried on"
-        )
-        return
-    yield from jsonschema.Draft202012Validator.VALIDATORS["pattern"](validator, pattern, instance, _schema)
-
-
-def _unique_items(_validator: Any, wanted: object, instance: object, _schema: object) -> Iterator[Any]:  # noqa: ANN401
-    """The library's own keyword compares every pair; this takes time in proportion to the length."""
-    import jsonschema  # noqa: PLC0415 - loaded long before
-
-    if wanted and isinstance(instance, list) and len({_canonical(item) for item in instance}) < len(instance):
-        yield jsonschema.ValidationError("has items that are not unique")
-
-
-def _canonical(value: Any) -> bytes:  # noqa: ANN401 - JSON
-    return write_json(_sorted(value))
-
-
-def _sorted(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

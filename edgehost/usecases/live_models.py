@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgehost.domain.component_spec import ComponentSpec, ModelSpec
 from edgehost.domain.errors import EndpointTakenError, NotFoundError
+from edgehost.domain.json_text import write_json
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.suggestion import did_you_mean
 
@@ -87,7 +90,7 @@ class LiveModels:
         if spec.model is None:
             return
         _require_free(self._table, spec.name, spec.model)
-        RecordSchema(spec.model.schema)
+        _schema_of(spec.model)
 
     def serve(self, spec: ComponentSpec, *, digest: str) -> None:
         """Serve this release's model from now on, in place of the component's earlier one.
@@ -104,7 +107,7 @@ class LiveModels:
                     version=spec.version,
                     digest=digest,
                     spec=spec.model,
-                    schema=RecordSchema(spec.model.schema),
+                    schema=_schema_of(spec.model),
                     description=spec.description,
                 )
             )
@@ -115,6 +118,20 @@ class LiveModels:
         self._table = ModelTable.of(
             model for model in self._table.by_endpoint.values() if model.component != component
         )
+
+
+def _schema_of(model: ModelSpec) -> RecordSchema:
+    try:
+        text = write_json(model.schema)
+    except (TypeError, ValueError, RecursionError):
+        return RecordSchema(model.schema)  # which says what is wrong with it
+    return _compiled(text)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(schema: bytes) -> RecordSchema:
+    """Releases of a component seldom change its schema, and a swap under load should not wait for it."""
+    return RecordSchema(json.loads(schema))
 
 
 def _require_free(table: ModelTable, component: str, model: ModelSpec) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,6 +63,28 @@ async def test_records_are_served_by_either_parser(protocol: object) -> None:
         head = await scene.client.head(path)
         assert (head.content, head.headers["etag"]) == (b"", created.headers["etag"])
         problem(await scene.client.get("/nothing"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})]
+)
+async def test_both_loops_serve_both_sockets_without_delay(anyio_backend: object, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    kept = Kept()
+    async with serving(make_app(kept.keeping, kept.models), tcp_port=0, unix_socket=path) as at:
+        for opened in (
+            asyncio.open_connection("127.0.0.1", at.tcp_port),
+            asyncio.open_unix_connection(str(path)),
+        ):
+            reader, writer = await opened
+            before = time.perf_counter()
+            for _ in range(50):
+                writer.write(b"GET /api/models HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(len(b'{"models":[]}'))
+                assert head.startswith(b"HTTP/1.1 200")
+            assert time.perf_counter() - before < 50 * 0.03  # a delayed acknowledgement takes 40 ms
+            writer.close()
 
 
 async def test_garbage_is_a_problem_document_too(protocol: object) -> None:

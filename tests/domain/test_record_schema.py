@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgehost.domain.errors import InvalidRecordError, InvalidSpecificationError
+from edgehost.domain.errors import InvalidRecordError, InvalidSpecificationError, TooLargeError
 from edgehost.domain.record_schema import MAX_PROBLEMS, RecordSchema, require_usable_schema
 
 
@@ -116,6 +117,28 @@ def test_a_text_that_is_too_long_for_a_pattern_is_refused() -> None:
     schema.require_valid({"x": "a" * 1024})
     with pytest.raises(InvalidRecordError, match="longer than 1024"):
         schema.require_valid({"x": "a" * 1025})
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({"items": {"anyOf": [{"const": number} for number in range(400)]}}, list(range(400, 9000))),
+        ({"items": {"enum": [f"{number}" for number in range(5000)]}}, ["x"] * 9000),
+        ({"items": {"pattern": "a+$"}}, ["a" * 1023 + "b"] * 900),
+        (
+            {"patternProperties": {f"^{number}": {} for number in range(900)}},
+            {f"k{n}": n for n in range(5000)},
+        ),
+        ({"items": {"required": [f"{number}" for number in range(5000)]}}, [{}] * 9000),
+        ({"allOf": [{"uniqueItems": True}] * 300}, list(range(9000))),
+    ],
+)
+def test_data_that_takes_too_long_to_check_is_refused(schema: dict[str, Any], data: object) -> None:
+    checked = RecordSchema({"properties": {"x": schema}})
+    before = time.thread_time()
+    with pytest.raises((TooLargeError, InvalidRecordError)):
+        checked.require_valid({"x": data})
+    assert time.thread_time() - before < 5.0
 
 
 def test_the_types_of_a_field_are_known_by_its_path() -> None:

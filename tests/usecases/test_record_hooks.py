@@ -310,3 +310,5 @@ def test_an_endpoint_and_a_name_belong_to_one_component() -> None:
     assert list(kept.models.table.by_endpoint) == ["moved"]
     with pytest.raises(InvalidSpecificationError):
         kept.serve(NOTES, schema={"type": "nonsense"})
+    with pytest.raises(InvalidSpecificationError):
+        kept.serve(NOTES, schema={"default": float("inf")})
