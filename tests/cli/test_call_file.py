@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.building import wasm_tools
+from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.cli.main import main
-from tests.cli.wat_modules import ECHO, MISBEHAVING, write_module
+from tests.cli.wat_modules import ECHO, MISBEHAVING, overlong_indirect, write_module
 
-TELEMETRY = Path(__file__).parents[2] / "examples" / "telemetry" / "telemetry-1.0.0.wasm"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TELEMETRY = EXAMPLES / "telemetry" / "telemetry-1.0.0.wasm"
 
 
 @pytest.fixture
@@ -156,6 +160,50 @@ def test_a_component_brings_its_abi_limits_and_configuration(
     payload = json.dumps({"event": "create", "id": "a", "data": data})
     assert main(["call", str(TELEMETRY), "validate", "--input", payload]) == 0
     assert json.loads(capsysbinary.readouterr().out)["data"]["memory_used_percent"] == 50.0
+
+
+def test_host_functions_answer_as_on_a_host_that_has_nothing_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    sensors = EXAMPLES / "sensors" / "sensors-1.0.0.wasm"
+    assert main(["call", str(sensors), "collect", "--input", "{}"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"saved": None, "why": "not-found"}
+    assert "No model 'telemetry' is live" in captured.err
+
+
+def test_what_a_component_says_of_its_own_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"load_1m": 1, "memory_used_bytes": 99, "memory_total_bytes": 100}
+    payload = json.dumps({"event": "create", "id": "a", "data": data})
+    assert main(["call", str(TELEMETRY), "validate", "--input", payload]) == 0
+    assert "telemetry: event: memory-high " in capsys.readouterr().err
+
+
+def test_numbers_that_are_too_long_for_the_interpreter_are_rewritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "indirect.wasm"
+    path.write_bytes(overlong_indirect())
+    assert main(["call", str(path), "run"]) == 0
+    assert json.loads(capsys.readouterr().out) == [7]
+    assert main(["call", str(path), "run", "--allow-host", "example.org"]) == 1
+    assert "LEB" in capsys.readouterr().err
+    monkeypatch.setattr(wasm_tools, "WasmTools", lambda: WasmTools("/nowhere/wasm-tools"))
+    assert main(["call", str(path), "run"]) == 1
+    assert "It may run once 'edgehost build' has rewritten it." in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_call_and_its_sandbox(misbehaving: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "edgehost", "call", misbehaving, "spin", "--deadline-ms", "60000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "bad: spin: 1 s\n"  # it has run for a second
+        process.send_signal(signal.SIGINT)
+        output, complaint = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (output, complaint) == ("", "")
 
 
 @pytest.mark.parametrize(("target", "what"), [("/nowhere/x.wasm", "does not exist"), ("/tmp", "is a folder")])

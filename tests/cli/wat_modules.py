@@ -48,6 +48,28 @@ ECHO = """
     (i32.const 0)))
 """
 
+#: Calls through its table.
+INDIRECT = """
+(module
+  (type $number (func (result i32)))
+  (table 1 funcref)
+  (elem (i32.const 0) $seven)
+  (func $seven (result i32) i32.const 7)
+  (func (export "run") (result i32) (call_indirect (type $number) (i32.const 0))))
+"""
+
+
+def overlong_indirect() -> bytes:
+    """INDIRECT with the two numbers of its call_indirect in five bytes each, as LLVM's linker leaves them."""
+    short, long = b"\x11\x00\x00\x0b", b"\x11\x80\x80\x80\x80\x00\x80\x80\x80\x80\x00\x0b"
+    module = bytearray(wasmtime.wat2wasm(INDIRECT))
+    at = module.index(short)
+    body_size, code_size = at - 4, module.rindex(b"\x0a", 0, at) + 1
+    for size in (body_size, code_size):
+        module[size] += len(long) - len(short)
+    module[at : at + len(short)] = long
+    return bytes(module)
+
 
 def write_module(path: Path, text: str) -> Path:
     """The module as a file."""
