@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -14,6 +15,7 @@ from edgehost.domain.errors import InvalidRecordError, NotGrantedError, TooLarge
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
+    from socket import socket
 
 _PORTS: Final = {"http": 80, "https": 443}
 _MOST_REDIRECTS: Final = 5
@@ -21,7 +23,8 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _KEEP_METHOD: Final = (307, 308)
 _MOST_HEADERS: Final = 64
 _CHUNK: Final = 65_536
-_AT_ONCE: Final = asyncio.Semaphore(8)  # threads that guests may hold; the others wait within their deadline
+# Threads of their own, so that slow servers never hold up the host's own work; made at the first request.
+_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="edgehost.guest-http")
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -48,8 +51,8 @@ async def fetch(
     wanted = _read_request(request, body)
     _require_granted(wanted.url, grants)
     until = time.monotonic() + timeout_s
-    async with _AT_ONCE:
-        return await asyncio.to_thread(_follow, wanted, grants, until, most_bytes)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, _follow, wanted, grants, until, most_bytes)
 
 
 def _read_request(document: bytes, body: bytes) -> _Request:
@@ -92,10 +95,12 @@ def _follow(request: _Request, grants: tuple[str, ...], until: float, most_bytes
     for _ in range(_MOST_REDIRECTS + 1):
         connection = _connection(request.url, until)
         try:
+            connection.connect()
+            sock = connection.sock  # the connection forgets it when the server closes after its answer
             response = _ask(connection, request)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or not location:
-                return _answer(response, connection, until, most_bytes)
+                return _answer(response, sock, until, most_bytes)
         except (OSError, ValueError) as error:  # http.client's own errors are both
             raise UnavailableError(f"the HTTP request failed: {error}") from None
         finally:
@@ -136,12 +141,11 @@ def _ask(connection: HTTPConnection, request: _Request) -> HTTPResponse:
         raise
 
 
-def _answer(response: HTTPResponse, connection: HTTPConnection, until: float, most_bytes: int) -> bytes:
+def _answer(response: HTTPResponse, sock: socket, until: float, most_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        if connection.sock is not None:
-            connection.sock.settimeout(_left(until))  # a server that drips must not outlive the call
+        sock.settimeout(_left(until))  # a server that drips must not outlive the call
         part = response.read1(_CHUNK)
         if not part:
             break

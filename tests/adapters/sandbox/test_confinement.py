@@ -41,7 +41,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - another process does it, and sends no event
+        while not condition():
             await asyncio.sleep(0.01)
 
 

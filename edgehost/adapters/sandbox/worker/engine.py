@@ -76,15 +76,12 @@ class Engine:
 
     def memory(self) -> memoryview:
         """The guest's memory as it is now: growing it moves it, so the view must not be kept."""
-        try:
-            view: memoryview = self._runtime.get_memory(0)
-        except RuntimeError:
-            return memoryview(bytearray())
-        return view
+        view: memoryview | None = self._runtime.get_memory(0)
+        return memoryview(bytearray()) if view is None else view
 
     def memory_pages(self) -> int:
         """How many pages the guest's memory has now."""
-        return self.memory().nbytes // PAGE if self.module.memory_pages else 0
+        return self.memory().nbytes // PAGE
 
     def _find(self, engine_name: str, shown: str) -> Any:  # noqa: ANN401 - wasm3's own type
         try:

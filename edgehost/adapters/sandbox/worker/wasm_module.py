@@ -54,7 +54,6 @@ class WasmModule:
 
     imports: dict[tuple[str, str], Signature] = field(default_factory=dict)
     exports: dict[str, Export] = field(default_factory=dict)
-    memory_pages: int = 0
     start: Export | None = None
     normalised: bytes = b""
 
@@ -117,7 +116,7 @@ def read_module(wasm: bytes, *, memory_pages: int) -> WasmModule:
         reader = _Reader(body)
         outline.read(kind, reader)
         if kind == _MEMORY:
-            kept.append((kind, _bounded_memory(reader, outline.module, memory_pages)))
+            kept.append((kind, _bounded_memory(reader, memory_pages)))
         elif kind not in (_CUSTOM, _EXPORT, _START):
             kept.append((kind, body))
     outline.module.normalised = _assemble(kept, outline.engine_names)
@@ -225,7 +224,7 @@ def _read_type(reader: _Reader) -> Signature | None:
     return Signature(*("".join(_VALUE_TYPES[t] for t in half) for half in (params, results)))
 
 
-def _bounded_memory(reader: _Reader, module: WasmModule, most: int) -> bytes:
+def _bounded_memory(reader: _Reader, most: int) -> bytes:
     count = reader.count()
     if count == 0:
         return b"\0"
@@ -237,7 +236,6 @@ def _bounded_memory(reader: _Reader, module: WasmModule, most: int) -> bytes:
             f"the module starts with {least * 64} KiB of memory; its limit is {most * 64} KiB.",
             "Raise limits.memory_kib or build it with less.",
         )
-    module.memory_pages = least
     return b"\x01\x01" + _leb(least) + _leb(min(most, most if declared is None else declared))
 
 
