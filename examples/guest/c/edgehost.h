@@ -311,7 +311,7 @@ eh_text eh_string(eh_text value) {
         if (code < 0x80) out.at[out.size++] = (char)code;
         else {
           int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-          out.at[out.size++] = (char)((0xf00 >> more & 0xff & ~(0x3f >> more)) | code >> 6 * more);
+          out.at[out.size++] = (char)(0xf0 << (3 - more) | code >> 6 * more);
           while (more--) out.at[out.size++] = (char)(0x80 | (code >> 6 * more & 0x3f));
         }
         continue;
