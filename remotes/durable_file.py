@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +55,7 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, sync: bool) -> Non
 def read_bounded(path: Path, most_bytes: int) -> bytes | None:
     """The file's bytes; None when there is none, it is no plain file, or it is longer."""
     try:
-        # Without O_NONBLOCK the open of a named pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_plain_file(path)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -64,6 +64,20 @@ def read_bounded(path: Path, most_bytes: int) -> bytes | None:
         except OSError:
             return None
     return content if len(content) <= most_bytes else None
+
+
+def open_plain_file(path: Path) -> int:
+    """A descriptor for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe or a device.
+    """
+    # Without O_NONBLOCK the open of a named pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "It is not a plain file", str(path))
 
 
 @contextlib.contextmanager

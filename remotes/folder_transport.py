@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from edgehost.domain.errors import RemoteUnreachableError, TooLargeError
 from remotes.change_signals import ChangeSignals
-from remotes.durable_file import write_durably
+from remotes.durable_file import open_plain_file, write_durably
 from remotes.owned_tasks import owned_tasks
 from remotes.transport import TIMESTAMP, require_path
 
@@ -67,16 +66,13 @@ class FolderTransport:
 
     def _read(self, path: str, most_bytes: int) -> bytes | None:
         try:
-            # Without O_NONBLOCK the open of a named pipe would wait for its writer.
-            descriptor = os.open(self._folder / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_plain_file(self._folder / path)
         except FileNotFoundError:
             self._require_folder()
             return None
         except OSError as error:
             raise self._unreachable(error) from error
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RemoteUnreachableError(f"{self._folder / path} is not a plain file.")
             try:
                 content = file.read(most_bytes + 1)
             except OSError as error:

@@ -83,7 +83,7 @@ def _require_consistent(offer: OfferedRelease, chunk_bytes: int) -> None:
     if not _SHA256.fullmatch(offer.digest):
         raise refuse("it has no sha256.")
     if not offer.device_classes:
-        raise refuse("it is for no device class.")
+        raise refuse("device_classes is missing or empty.")
     if not 0 < offer.size_bytes <= TARGET_MOST_BYTES:
         raise refuse(f"it has {offer.size_bytes} bytes; 1 to {TARGET_MOST_BYTES} are possible.")
     if len(offer.chunks) != -(-offer.size_bytes // chunk_bytes):

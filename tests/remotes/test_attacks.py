@@ -174,6 +174,11 @@ async def serve_deep_nesting(site: Site) -> None:
     await site.serve({TIMESTAMP: b"[" * 16_000})
 
 
+async def serve_a_number_that_has_no_canonical_form(site: Site) -> None:
+    content = site.shop.file(TIMESTAMP)
+    await site.serve({TIMESTAMP: changed(content, "signed", "x", to=1.5)})
+
+
 async def serve_a_snapshot_as_the_timestamp(site: Site) -> None:
     await site.serve({TIMESTAMP: site.shop.file("metadata/3.snapshot.json")})
 
@@ -222,6 +227,7 @@ ATTACKS: tuple[tuple[Attack, str], ...] = (
     (serve_longer_targets_than_signed, "endless data"),
     (serve_garbage, "malformed metadata"),
     (serve_deep_nesting, "malformed metadata"),
+    (serve_a_number_that_has_no_canonical_form, "malformed metadata"),
     (serve_a_snapshot_as_the_timestamp, "malformed metadata"),
     (sign_a_release_under_another_components_name, "malformed metadata"),
     (sign_a_custom_field_that_lies, "malformed metadata"),

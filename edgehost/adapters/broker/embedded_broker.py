@@ -157,6 +157,8 @@ def _free_port() -> int:
 
 
 def _tail(log: Path) -> str:
+    """The last words of the broker, on one line."""
     with suppress(OSError):
-        return log.read_bytes()[-500:].decode("utf-8", "replace").strip()
+        lines = log.read_bytes()[-2000:].decode("utf-8", "replace").split("\n")
+        return "; ".join([line.strip() for line in lines if line.strip()][-2:])
     return "no log"

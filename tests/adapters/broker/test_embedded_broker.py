@@ -1,0 +1,67 @@
+"""The embedded broker: both kinds, restart on the same port, and a plain error when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from edgehost.adapters.broker.embedded_broker import Kind, open_broker
+from edgehost.domain.errors import UnavailableError
+from tests.required_tools import require_tool
+
+KINDS: tuple[Kind, ...] = ("mosquitto", "amqtt")
+
+
+def listens(tcp_port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", tcp_port)) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_it_listens_on_loopback_and_is_gone_afterwards(kind: Kind) -> None:
+    if kind == "mosquitto":
+        require_tool("mosquitto")
+    async with open_broker(kind=kind) as broker:
+        assert (broker.kind, broker.host) == (kind, "127.0.0.1")
+        assert listens(broker.tcp_port)
+        pid = broker.pid or 0
+    assert not listens(broker.tcp_port)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+async def test_it_comes_back_on_the_same_port(kind: Kind, *, kill: bool) -> None:
+    if kind == "mosquitto":
+        require_tool("mosquitto")
+    async with open_broker(kind=kind) as broker:
+        tcp_port = broker.tcp_port
+        await broker.start()  # it runs already
+        await broker.stop(kill=kill)
+        await broker.stop()
+        assert broker.pid is None
+        assert not listens(tcp_port)
+        await broker.start()
+        assert (broker.tcp_port, listens(tcp_port)) == (tcp_port, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_port_that_is_taken_is_an_error_that_says_so(kind: Kind) -> None:
+    if kind == "mosquitto":
+        require_tool("mosquitto")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(UnavailableError, match=rf"{kind} ended.*(?i:address|use)"):
+            async with open_broker(taken.getsockname()[1], kind=kind):
+                pass
+
+
+async def test_a_configuration_that_mosquitto_refuses_is_shown(tmp_path: Path) -> None:
+    require_tool("mosquitto")
+    with pytest.raises(UnavailableError, match="nonsense"):
+        async with open_broker(kind="mosquitto", extra_config="nonsense true", folder=tmp_path):
+            pass
