@@ -18,6 +18,7 @@ from typing import Any
 Row = dict[str, Any]
 
 CONNECTIONS = 32
+ENDPOINT = "/api/models/readings"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 READING = {
     "device": "sensor-1",
@@ -57,22 +58,27 @@ def run(quick: bool = False) -> list[Row]:  # noqa: FBT001, FBT002 - the benches
 
 
 async def _measure(pid: int, tcp_port: int, requests: int) -> list[tuple[str, float, float]]:
-    created = await _post_once(tcp_port)
-    item = created["path"]
-    kinds = {
-        "get": (f"GET {item} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"200"),
-        "post": (_with_body("POST", created["list"], READING), b"201"),
-    }
-    results = []
-    for what, (request, status) in kinds.items():
-        await _load(
-            tcp_port, [request] * (requests // 10), status
-        )  # the first requests import and fill caches
-        results.append((what, *await _timed(pid, tcp_port, [request] * requests, status)))
-    if created["patch"]:
-        patches = [_with_body("PATCH", item, {"at": number}) for number in range(requests)]
+    post = _with_body("POST", ENDPOINT, READING)
+    created = await _load(tcp_port, [post] * (requests // 10), b"201")  # imports, and fills caches
+    items = [_header(head, b"location").decode() for head in created]
+    await _load(tcp_port, [_get(items[0])] * (requests // 10), b"200")
+    results = [
+        ("get", *await _timed(pid, tcp_port, [_get(items[0])] * requests, b"200")),
+        ("post", *await _timed(pid, tcp_port, [post] * requests, b"201")),
+    ]
+    if b"etag:" in created[0].lower():
+        patches = [_with_body("PATCH", items[n % len(items)], {"at": n}) for n in range(requests)]
         results.append(("patch", *await _timed(pid, tcp_port, patches, b"200")))
     return results
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    lines = [line.partition(b":") for line in head.split(b"\r\n")]
+    return next(value.strip() for key, _, value in lines if key.lower() == name)
 
 
 async def _timed(pid: int, tcp_port: int, requests: list[bytes], status: bytes) -> tuple[float, float]:
@@ -81,46 +87,31 @@ async def _timed(pid: int, tcp_port: int, requests: list[bytes], status: bytes) 
     return len(requests) / (_cpu_s(pid) - cpu), len(requests) / (time.perf_counter() - wall)
 
 
-async def _post_once(tcp_port: int) -> dict[str, Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port)
-    writer.write(_with_body("POST", "/api/models/readings", READING))
-    head, _ = await _answer(reader)
-    writer.close()
-    path = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"location:"))
-    return {
-        "path": path.partition(b":")[2].strip().decode(),
-        "list": "/api/models/readings",
-        "patch": b"etag" in head.lower(),
-    }
-
-
 def _with_body(method: str, path: str, value: object) -> bytes:
     body = json.dumps(value).encode()
     head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-async def _load(tcp_port: int, requests: list[bytes], status: bytes) -> None:
+async def _load(tcp_port: int, requests: list[bytes], status: bytes) -> list[bytes]:
     waiting = iter(requests)
+    heads: list[bytes] = []
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port)
         for request in waiting:
             writer.write(request)
-            head, _ = await _answer(reader)
+            head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 " + status), head
+            await reader.readexactly(int(_header(head, b"content-length")))
+            heads.append(head)
         writer.close()
         await writer.wait_closed()
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(CONNECTIONS):
             tasks.create_task(one(), name=f"bench.connection.{number}")
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-    return head, await reader.readexactly(length)
+    return heads
 
 
 def _cpu_s(pid: int) -> float:
