@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from edgehost.cli.command_table import COMMANDS, INTERRUPTED, OK, USAGE, help_text
+from edgehost.cli.command_table import COMMANDS, FAILED, INTERRUPTED, OK, USAGE, help_text
 
 _VALUE_OPTIONS: Final = ("-c", "--config-file")
 #: 128 + SIGPIPE, as a shell reports it: whoever read our output has gone.
@@ -19,6 +21,7 @@ _BROKEN_PIPE: Final = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _complete_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -27,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return _BROKEN_PIPE
+    except OSError as problem:  # a disk that is full, under standard output
+        _drop_stdout()
+        print(f"edgehost: the output cannot be written: {problem.strerror}.", file=sys.stderr)
+        return FAILED
     return code
 
 
@@ -76,10 +83,18 @@ def _version() -> str:
     return version("edgehost")
 
 
+def _complete_streams() -> None:
+    """Started without standard streams, as some supervisors do, Python has None where it would have a file."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - for as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no character that a terminal lacks ends a command
+
+
 def _drop_stdout() -> None:
     """Keep the interpreter from complaining about the closed pipe once more when it exits."""
-    import os  # noqa: PLC0415 - only when the reader has gone
-
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):  # standard output is no file, as under a test

@@ -17,14 +17,14 @@ class Output:
     def result(self, document: Mapping[str, Any], *lines: str) -> None:
         """The outcome: one JSON object, or its lines."""
         if self.as_json:
-            print(json.dumps(document, ensure_ascii=False))
+            print(json.dumps(document))
         else:
             for line in lines:
                 print(printable(line))
 
     def item(self, document: Mapping[str, Any], line: str) -> None:
         """One of a stream: one JSON object a line, at once."""
-        print(json.dumps(document, ensure_ascii=False) if self.as_json else printable(line), flush=True)
+        print(json.dumps(document) if self.as_json else printable(line), flush=True)
 
     def note(self, line: str) -> None:
         """What is going on, for people only."""
@@ -35,7 +35,7 @@ class Output:
         """What went wrong and what to do."""
         if self.as_json:
             document = {"error": {"code": code, "message": message, "hint": hint}}
-            print(json.dumps(document, ensure_ascii=False), file=sys.stderr)
+            print(json.dumps(document), file=sys.stderr)
         else:
             print(printable(f"edgehost: {message} {hint}".rstrip()), file=sys.stderr)
 

@@ -150,6 +150,28 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
     assert done.stderr == ""
 
 
+def test_a_full_disk_under_the_output_is_a_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*EDGEHOST, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "edgehost: the output cannot be written: No space left on device.\n"
+
+
+def test_closed_standard_streams_are_no_trouble(tmp_path: Path) -> None:
+    line = f"{sys.executable} -m edgehost init {tmp_path} <&- >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", line], timeout=30, check=False).returncode == 0
+    assert (tmp_path / "edgehost.toml").exists()
+
+
+def test_a_name_that_is_no_text_is_shown_and_is_valid_json(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    done = subprocess.run([*EDGEHOST, "init", folder, "--json"], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["config_file"].endswith("\udcff/edgehost.toml")
+
+
 def test_ctrl_c_ends_the_command_quietly(tmp_path: Path) -> None:
     fifo = tmp_path / "input"
     os.mkfifo(fifo)
