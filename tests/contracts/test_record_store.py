@@ -424,8 +424,8 @@ async def test_an_index_follows_updates_and_deletions(open_store: OpenStore) -> 
         await store.put(a_record("r1", {"value": 100}))
         await store.put(a_record("r2", {"value": "text now"}))
         await store.delete("reading", "r3")
-        store.ensure_index("reading", "later")
-        store.ensure_index("reading", "value")
+        await store.ensure_index("reading", "later")
+        await store.ensure_index("reading", "value")
         assert await ids_of(store, ("value", "ge", 0)) == ["r0", "r1", "r4"]
         assert await ids_of(store, ("value", "gt", 4)) == ["r1"]
         assert await ids_of(store, ("value", "prefix", "text")) == ["r2"]

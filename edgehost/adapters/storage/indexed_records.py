@@ -24,13 +24,26 @@ class IndexedRecords:
         self._indexes: dict[str, ModelIndex] = {}
         self._indexed_fields = {model: list(fields) for model, fields in (indexed_fields or {}).items()}
 
-    def ensure_index(self, model: str, field: str) -> None:
-        """Answer filters on this field (a dotted path into the data, or created_at/updated_at) by an index."""
+    async def ensure_index(self, model: str, field: str) -> None:
+        """Answer filters on this field (a dotted path into the data, or created_at/updated_at) by an index.
+
+        Records that are there already are indexed in slices; until that is done, queries do without.
+        """
         fields = self._indexed_fields.setdefault(model, [])
-        if field not in fields:
-            fields.append(field)
-            if model in self._indexes:
-                self._indexes[model].add_field(field)
+        if field in fields:
+            return
+        fields.append(field)
+        index = self._indexes.get(model)
+        if index is None:
+            return
+        new = index.add_field(field)
+        after: int | None = None
+        while doc_ids := index.next_slice(after, _SLICE, descending=False):
+            for doc_id in doc_ids:
+                new.renew(doc_id, index.record(doc_id))
+            after = doc_ids[-1]
+            await asyncio.sleep(0)
+        new.complete = True
 
     def models(self) -> tuple[str, ...]:
         """Every model that has or had records here."""

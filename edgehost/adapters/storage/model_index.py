@@ -21,8 +21,9 @@ _LAST_ID: Final = 1 << 62
 class FieldIndex:
     """Numbers and texts of one field, sorted; ``candidates`` answers what has an order."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, complete: bool) -> None:
         self.path = path
+        self.complete = complete  # knows every record: until then it cannot answer
         self._sorted: tuple[Any, Any] = (SortedList(), SortedList())
 
     def add(self, doc_id: int, record: Record) -> None:
@@ -31,6 +32,11 @@ class FieldIndex:
         kind = kind_of(value)
         if kind is not None:
             self._sorted[kind].add((value, doc_id))
+
+    def renew(self, doc_id: int, record: Record) -> None:
+        """Note the record's value, which may have been noted before."""
+        self.discard(doc_id, record)
+        self.add(doc_id, record)
 
     def discard(self, doc_id: int, record: Record) -> None:
         """Forget the record's value."""
@@ -117,16 +123,13 @@ class ModelIndex:
         self.order: Any = SortedList(documents)
         self._ids: dict[str, int] = {}
         self._keys: dict[str, tuple[int, ...]] = {}
-        self._fields: dict[str, FieldIndex] = {path: FieldIndex(path) for path in fields}
+        self._fields: dict[str, FieldIndex] = {path: FieldIndex(path, complete=True) for path in fields}
         for doc_id, raw in documents.items():
             self._note(doc_id, decode_record(model, raw))
 
-    def add_field(self, path: str) -> None:
-        """Index one more field."""
-        if path not in self._fields:
-            index = self._fields[path] = FieldIndex(path)
-            for doc_id, raw in self.documents.items():
-                index.add(doc_id, decode_record(self.model, raw))
+    def add_field(self, path: str) -> FieldIndex:
+        """Keep one more field from now on; the caller enters what is there already, then calls it complete."""
+        return self._fields.setdefault(path, FieldIndex(path, complete=False))
 
     def current(self, record_id: str) -> tuple[int, str] | None:
         """Document and revision of a record."""
@@ -175,7 +178,7 @@ class ModelIndex:
                 doc_id = self._ids.get(condition.value) if isinstance(condition.value, str) else None
                 return [] if doc_id is None or not _beyond(doc_id, after, query) else [doc_id]
             index = self._fields.get(condition.field)
-            candidates = index.candidates(condition) if index else None
+            candidates = index.candidates(condition) if index and index.complete else None
             if candidates is not None and (best is None or len(candidates) < len(best)):
                 best = candidates
         if best is None:

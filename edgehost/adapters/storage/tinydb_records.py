@@ -191,10 +191,11 @@ class TinyDBRecords(IndexedRecords):
             except RevisionConflictError as conflict:
                 outcomes.append(conflict)
                 continue
-            room -= write.size_bytes
-            if write.record is not None and room < 0:
+            growth = len(write.raw) - self._size_now(write.model, current)
+            if write.record is not None and growth > max(0, room):
                 outcomes.append(self._full())
                 continue
+            room -= growth
             if write.record is not None:
                 doc_id = current.doc_id if current else self._next_id(write.model, tops)
                 ahead[key] = _Current(doc_id, write.record.revision)
@@ -219,6 +220,9 @@ class TinyDBRecords(IndexedRecords):
         if index is None or doc_id is None:
             return None
         return _Current(doc_id, "" if write.expected is None else index.record(doc_id).revision)
+
+    def _size_now(self, model: str, current: _Current | None) -> int:
+        return len(self._storage.documents.get(model, {}).get(current.doc_id, b"")) if current else 0
 
     def _next_id(self, model: str, tops: dict[str, int]) -> int:
         tops[model] = tops.get(model, self._storage.tops.get(model, 0)) + 1

@@ -130,6 +130,30 @@ async def test_an_indexed_query_reads_only_the_records_of_its_page(condition: Fi
         assert documents.reads <= 6
 
 
+async def test_an_index_can_be_added_while_records_change() -> None:
+    store, documents = a_store()
+    for n in range(1500):
+        await store.put(Record("m", f"r{n}", {"at": n}, "r", 1.0, 1.0))
+    query = RecordQuery("m", (Filter("at", Operator.GE, 1495),))
+    async with asyncio.TaskGroup() as tasks:
+        building = tasks.create_task(store.ensure_index("m", "at"))
+        await asyncio.sleep(0)
+        await store.put(Record("m", "r0", {"at": 5000}, "r", 1.0, 1.0))  # behind the builder
+        await store.put(Record("m", "r1499", {"at": 6000}, "r", 1.0, 1.0))  # before it
+        await store.delete("m", "r1498")
+        await store.delete("m", "r1")
+        await store.put(Record("m", "new", {"at": 7000}, "r", 1.0, 1.0))
+        assert not building.done()
+        expected = ["r0", "r1495", "r1496", "r1497", "r1499", "new"]
+        assert [record.id for record in (await store.find(query)).records] == expected
+    documents.reads = 0
+    assert [record.id for record in (await store.find(query)).records] == expected
+    assert documents.reads == len(expected)
+    await store.ensure_index("m", "at")
+    await store.delete("m", "r0")
+    assert [record.id for record in (await store.find(query)).records] == expected[1:]
+
+
 async def test_the_most_selective_index_is_used() -> None:
     store, documents = a_store("device", "at")
     for n in range(2000):

@@ -330,6 +330,7 @@ async def test_the_records_have_a_limit_and_deleting_makes_room(tmp_path: Path) 
         with pytest.raises(StorageFullError, match="2500 bytes"):
             await records.put(a_record("r5", "x" * 800))
         assert await records.count("reading") == 4
+        await records.put(a_record("r0", "y" * 300))  # no larger than before
         await records.delete("reading", "r0")
         await records.delete("reading", "r1")
         await records.put(a_record("r5", "x" * 800))
