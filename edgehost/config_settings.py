@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -114,13 +114,20 @@ class FilePath(Setting):
         return Path(os.path.abspath(folder / Path(text).expanduser()))  # noqa: PTH100 - symbolic links stay
 
 
-def settings_of(table: type) -> Iterator[tuple[dataclasses.Field[Any], Setting]]:
+def settings_of(table: type) -> tuple[tuple[dataclasses.Field[Any], Setting], ...]:
     """The keys that a settings dataclass stands for, in order."""
+    return _settings_of(table)
+
+
+@functools.cache  # the annotations are strings until they are evaluated, which is slow
+def _settings_of(table: type) -> tuple[tuple[dataclasses.Field[Any], Setting], ...]:
     hints = typing.get_type_hints(table, include_extras=True)
-    for each in dataclasses.fields(table):
-        for mark in getattr(hints[each.name], "__metadata__", ()):
-            if isinstance(mark, Setting):
-                yield each, mark
+    return tuple(
+        (each, mark)
+        for each in dataclasses.fields(table)
+        for mark in getattr(hints[each.name], "__metadata__", ())
+        if isinstance(mark, Setting)
+    )
 
 
 def read_settings(settings: type[_Table], table: SpecReader, folder: Path, **others: object) -> _Table:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgehost.config import Config, FolderCarrier, MqttCarrier, load_config, read_config
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, TooLargeError
@@ -176,3 +179,44 @@ def test_a_refusal_from_a_file_names_the_file(tmp_path: Path) -> None:
 def test_secrets_of_a_component_stay_out_of_the_repr() -> None:
     config = read_config({"components": {"a": {"config": {"key": "hunter2"}}}}, folder=FOLDER)
     assert "hunter2" not in repr(config)
+
+
+_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["mqtt", "folder", "*", "^1.2", ">=1,<2", "127.0.0.1", "0.0.0.0", "info", "/api", "\0"]),
+)
+_KEYS = st.one_of(
+    st.sampled_from(
+        [
+            "name",
+            "root",
+            "transport",
+            "host",
+            "path",
+            "follow",
+            "poll_s",
+            "version",
+            "deny",
+            "config",
+            "data",
+            "listen",
+        ]
+    ),
+    st.text(max_size=8),
+)
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_TABLES = st.sampled_from(["host", "api", "limits", "probation", "keep", "remotes", "components", "other"])
+
+
+@given(st.dictionaries(_TABLES, _VALUES, max_size=4))
+def test_any_document_is_read_or_refused_by_key(document: dict[str, Any]) -> None:
+    with contextlib.suppress(InvalidConfigError):
+        assert read_config(document, folder=FOLDER).host.data.is_absolute()
