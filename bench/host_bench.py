@@ -115,9 +115,9 @@ async def _publish_to_live(fleet: DemoFleet, host: DemoHost, releases: int) -> l
     ]
 
 
-def _live(version: str) -> Callable[[dict[str, Any]], bool]:
+def _live(version: str, component: str = "telemetry") -> Callable[[dict[str, Any]], bool]:
     def matches(data: dict[str, Any]) -> bool:
-        return bool(data["version"] == version and data["stage"] == "live")
+        return (data["component"], data["version"], data["stage"]) == (component, version, "live")
 
     return matches
 
@@ -157,8 +157,4 @@ async def _ten_components(fleet: DemoFleet, host: DemoHost) -> None:
             model = {**document["model"], "name": name, "endpoint": name}
             content = embed_spec(component, {**document, "name": name, "version": "2.0.0", "model": model})
             await fleet.mirror(fleet.sign(padded(content, COMPONENT_BYTES)))
-            await heard.wait_for(
-                "edgehost.release.moved",
-                lambda data, name=name: data["component"] == name and data["stage"] == "live",
-                timeout_s=30,
-            )
+            await heard.wait_for("edgehost.release.moved", _live("2.0.0", name), timeout_s=30)

@@ -23,6 +23,9 @@ _LEAST_RELEASES: Final = 5  # below this a median says little
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("--keep", action="store_true", help="leave broker and host running until Ctrl-C")
+    parser.add_argument(
+        "--broker", choices=("mosquitto", "amqtt"), help="default: mosquitto where it is installed"
+    )
     parser.add_argument("--folder", metavar="DIR", help="where to work; default: a temporary folder")
     parser.add_argument(
         "--releases", metavar="N", type=int, default=_LEAST_RELEASES, help="timed releases of about 50 KB"
@@ -42,7 +45,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if any(folder.iterdir()):
             raise NotFoundError(f"{folder} is not empty.", hint="Name an empty or a new folder.")
         figures = asyncio.run(
-            tell_story(folder, out, releases=max(args.releases, _LEAST_RELEASES), keep=args.keep)
+            tell_story(
+                folder,
+                out,
+                broker_kind=args.broker,
+                releases=max(args.releases, _LEAST_RELEASES),
+                keep=args.keep,
+            )
         )
     out.result(figures.document(), *figures.lines())
     return OK if figures.all_held() else FAILED

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
+from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_broker
 from edgehost.cli.demo_figures import DemoFigures, children, private_mb, pss_mb
 from edgehost.cli.demo_fleet import REMOTE, DemoFleet, as_version, demo_component
 from edgehost.cli.demo_host import DemoHost, HeardEvents
@@ -45,10 +45,12 @@ root = "root.json"
 """
 
 
-async def tell_story(folder: Path, out: Output, *, releases: int, keep: bool) -> DemoFigures:
+async def tell_story(
+    folder: Path, out: Output, *, broker_kind: Kind | None, releases: int, keep: bool
+) -> DemoFigures:
     """From nothing to a fleet of one, through a swap, a rollback, an attack and a crash."""
     began = time.perf_counter()
-    async with open_broker() as broker, _Story.begun(folder, out, broker) as story:
+    async with open_broker(kind=broker_kind) as broker, _Story.begun(folder, out, broker) as story:
         await story.first_light()
         await story.swaps_under_load(releases)
         await story.bad_release()

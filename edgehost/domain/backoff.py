@@ -21,4 +21,4 @@ class Backoff:
 
     def delay_s(self, attempt: int, chance: float) -> float:
         """The wait before try number ``attempt`` (0 is the first retry), with ``chance`` from 0 to 1."""
-        return chance * min(self.cap_s, self.base_s * 2 ** min(attempt, _MOST_DOUBLINGS))
+        return chance * min(self.cap_s, self.base_s * 2.0 ** min(attempt, _MOST_DOUBLINGS))

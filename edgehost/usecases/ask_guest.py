@@ -63,19 +63,20 @@ async def ask(
         GuestError: the guest failed, or answered with something else.
     """
     output = await keeping.components.call(model.component, export, write_json(question), context=context)
-    answer = read_answer(model.component, export, output)
+    answer = read_answer(keeping, model.component, export, output)
     if answer is None:
         return {}
     if not isinstance(answer, dict) or not answer.keys() <= members:
-        raise GuestProtocolError(
-            f"'{export}' of '{model.component}' answered with something other than an object of "
-            f"{', '.join(sorted(members))}.",
-            hint="See the table of exports in the guest libraries' README.",
+        raise _broken_contract(
+            keeping,
+            model.component,
+            export,
+            f"with something other than an object of {', '.join(sorted(members))}.",
         )
     return answer
 
 
-def read_answer(component: str, export: str, output: bytes) -> Any:  # noqa: ANN401 - JSON
+def read_answer(keeping: RecordKeeping, component: str, export: str, output: bytes) -> Any:  # noqa: ANN401 - JSON
     """What a guest put out, as JSON; None when it put out nothing.
 
     Raises:
@@ -84,11 +85,11 @@ def read_answer(component: str, export: str, output: bytes) -> Any:  # noqa: ANN
     if not output:
         return None
     if len(output) > MAX_ANSWER_BYTES:
-        raise GuestProtocolError(f"'{export}' of '{component}' answered with {len(output)} bytes.")
+        raise _broken_contract(keeping, component, export, f"with {len(output)} bytes.")
     try:
         return read_json(output)
     except RefusedError as error:
-        raise GuestProtocolError(f"'{export}' of '{component}' answered badly. {error.message}") from None
+        raise _broken_contract(keeping, component, export, f"badly. {error.message}") from None
 
 
 def require_fitting(keeping: RecordKeeping, model: LiveModel, export: str, data: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
@@ -101,8 +102,17 @@ def require_fitting(keeping: RecordKeeping, model: LiveModel, export: str, data:
         model.schema.require_valid(data)
         keeping.require_storable(data)
     except RefusedError as error:
-        raise GuestProtocolError(
-            f"'{export}' of '{model.component}' answered with data that cannot be stored. {error.message}"
+        raise _broken_contract(
+            keeping, model.component, export, f"with data that cannot be stored. {error.message}"
         ) from None
     checked: Mapping[str, Any] = data
     return checked
+
+
+def _broken_contract(keeping: RecordKeeping, component: str, export: str, how: str) -> GuestProtocolError:
+    """The error for an answer that the call itself brought back well; it counts as a fault of the release."""
+    keeping.components.blame(component)
+    return GuestProtocolError(
+        f"'{export}' of '{component}' answered {how}",
+        hint="See the table of exports in the guest libraries' README.",
+    )

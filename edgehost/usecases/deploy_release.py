@@ -30,7 +30,7 @@ from edgehost.usecases.running_components import Pool, RunningComponents, Runnin
 class StartPool(Protocol):
     """Starts the instances of a release, without traffic."""
 
-    async def __call__(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
+    async def __call__(self, release: Release, spec: ComponentSpec, wasm: bytes, /) -> StartedPool:
         """Started instances.
 
         Raises:

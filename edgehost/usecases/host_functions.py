@@ -41,6 +41,8 @@ from edgehost.usecases.update_record import change_record
 MAX_CALL_DEPTH: Final = 8
 #: A request beside the record that it carries.
 _ENVELOPE_BYTES: Final = 4096
+#: What a guest of common size has room for, beside its own work.
+_FOUND_BYTES: Final = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class HostFunctions:
         if not isinstance(request, dict):
             raise RefusedError("The request must be a JSON object.")
         reader = SpecReader(request, error=RefusedError)
-        return write_json({"ok": await _FUNCTIONS[function](self, asking, reader)})
+        answer = await _FUNCTIONS[function](self, asking, reader)
+        return b'{"ok":' + (answer if isinstance(answer, bytes) else write_json(answer)) + b"}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class _Asking:
         return functions.models.table.named(name)
 
 
+#: Answers with a value, or with JSON.
 _Function = Callable[[HostFunctions, _Asking, SpecReader], Awaitable[Any]]
 
 
@@ -123,7 +127,7 @@ async def _get(functions: HostFunctions, asking: _Asking, request: SpecReader) -
     return record_document(await functions.keeping.require(model, record_id))
 
 
-async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:
+async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) -> bytes:
     model = asking.model(functions, request)
     filters = [Filter(*read_filter_name(name), value) for name, value in request.document("filters").items()]
     query = make_query(
@@ -134,8 +138,7 @@ async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) 
         descending=request.flag("descending", default=False),
     )
     request.refuse_unknown()
-    page = await query_records(functions.keeping, query)
-    return {"records": [record_document(record) for record in page.records], "next_cursor": page.next_cursor}
+    return (await query_records(functions.keeping, query, most_bytes=_FOUND_BYTES)).to_json()
 
 
 async def _delete(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:
@@ -220,7 +223,7 @@ async def _call(functions: HostFunctions, asking: _Asking, request: SpecReader) 
     payload = write_json(request.anything("input")) if request.has("input") else b""
     request.refuse_unknown()
     output = await functions.keeping.components.call(component, function, payload, context=asking.context)
-    return read_answer(component, function, output)
+    return read_answer(functions.keeping, component, function, output)
 
 
 async def _notify(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:

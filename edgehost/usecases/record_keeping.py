@@ -30,6 +30,10 @@ class ComponentCaller(Protocol):
         """The component's answer."""
         ...
 
+    def blame(self, component: str) -> None:
+        """Count an answer that broke the contract as a fault of the live release."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RecordKeeping:

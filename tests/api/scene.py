@@ -61,6 +61,10 @@ class Guests:
     def __init__(self) -> None:
         self.functions: dict[tuple[str, str], Guest] = {}
         self.calls: list[tuple[str, str, Any, CallContext]] = []
+        self.blamed: list[str] = []
+
+    def blame(self, component: str) -> None:
+        self.blamed.append(component)
 
     async def call(
         self, component: str, function: str, payload: bytes, *, context: CallContext = CallContext()
