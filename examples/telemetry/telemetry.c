@@ -6,8 +6,26 @@
 #define EH_IMPLEMENTATION
 #include "edgehost.h"
 
-/* The number in a member; 0 when it is missing or no number. */
-static int read(eh_text data, const char *name, double *number) { return eh_number(eh_member(data, name), number); }
+enum { LOAD, MEMORY_USED, MEMORY_TOTAL, DISK_USED, DISK_TOTAL, TEMPERATURE, RECEIVED, SENT, FIGURES };
+
+static const char *const NAMES[FIGURES] = {
+    "load_1m",         "memory_used_bytes", "memory_total_bytes", "disk_used_bytes",
+    "disk_total_bytes", "temperature_c",     "net_rx_bytes",       "net_tx_bytes",
+};
+
+/* What a record says in numbers; null and missing members are not known. */
+typedef struct {
+  double value[FIGURES];
+  int known[FIGURES];
+} figures;
+
+static void note(figures *read, eh_text name, eh_text value) {
+  for (int i = 0; i < FIGURES; i++)
+    if (eh_same(name, NAMES[i])) {
+      read->known[i] = eh_number(value, &read->value[i]);
+      return;
+    }
+}
 
 static double percent(double used, double total) { return total > 0 ? 100 * used / total : 0; }
 
@@ -18,20 +36,20 @@ static int derived(eh_text name) {
   return eh_same(name, "memory_used_percent");
 }
 
-/* Why the data cannot be what a machine measured, or null. */
-static const char *fault_in(eh_text data) {
-  double load, used, total, temperature, network;
-  if (read(data, "load_1m", &load) && load < 0) return "load_1m is negative";
-  if (!read(data, "memory_used_bytes", &used) || !read(data, "memory_total_bytes", &total))
-    return "memory_used_bytes and memory_total_bytes must be numbers";
-  if (used < 0 || total <= 0) return "memory figures are negative";
-  if (used > total) return "memory_used_bytes is above memory_total_bytes";
-  if (read(data, "disk_used_bytes", &used) && used < 0) return "disk_used_bytes is negative";
-  if (read(data, "disk_used_bytes", &used) && read(data, "disk_total_bytes", &total) && used > total)
+/* Why these cannot be what a machine measured, or null. */
+static const char *fault_in(const figures *read) {
+  const double *value = read->value;
+  const int *known = read->known;
+  if (!known[MEMORY_USED] || !known[MEMORY_TOTAL]) return "memory_used_bytes and memory_total_bytes must be numbers";
+  if (value[MEMORY_USED] < 0 || value[MEMORY_TOTAL] <= 0) return "memory figures are negative";
+  if (value[MEMORY_USED] > value[MEMORY_TOTAL]) return "memory_used_bytes is above memory_total_bytes";
+  if (known[LOAD] && value[LOAD] < 0) return "load_1m is negative";
+  if (known[DISK_USED] && value[DISK_USED] < 0) return "disk_used_bytes is negative";
+  if (known[DISK_USED] && known[DISK_TOTAL] && value[DISK_USED] > value[DISK_TOTAL])
     return "disk_used_bytes is above disk_total_bytes";
-  if (read(data, "temperature_c", &temperature) && (temperature < -90 || temperature > 200))
+  if (known[TEMPERATURE] && (value[TEMPERATURE] < -90 || value[TEMPERATURE] > 200))
     return "temperature_c is outside -90 to 200";
-  if ((read(data, "net_rx_bytes", &network) && network < 0) || (read(data, "net_tx_bytes", &network) && network < 0))
+  if ((known[RECEIVED] && value[RECEIVED] < 0) || (known[SENT] && value[SENT] < 0))
     return "network figures are negative";
   return 0;
 }
@@ -64,34 +82,32 @@ static void warn_when_high(double memory_percent) {
 }
 
 EH_EXPORT(validate) {
-  eh_text input = eh_input(), data = eh_member(input, "data");
-  const char *fault = fault_in(data);
-  if (fault) return eh_fail(fault);
-#ifdef TELEMETRY_FAULT
-  misbehave(eh_string(eh_member(input, "id")));
-#endif
+  eh_text input = eh_input(), data = eh_member(input, "data"), name, value;
   eh_writer out = eh_writer_of(data.size + 128);
-  eh_text name, value;
+  figures read = {0};
   uint32_t cursor = 0;
   eh_write(&out, "{\"data\":{");
   while (eh_next_member(data, &cursor, &name, &value)) {
     if (derived(name)) continue;
+    note(&read, name, value);
     eh_write_string(&out, name);
     eh_write(&out, ":");
     eh_write_text(&out, value);
     eh_write(&out, ",");
   }
-  double used = 0, total = 0;
-  read(data, "memory_used_bytes", &used);
-  read(data, "memory_total_bytes", &total);
-  double memory_percent = percent(used, total);
+  const char *fault = fault_in(&read);
+  if (fault) return eh_fail(fault);
+#ifdef TELEMETRY_FAULT
+  misbehave(eh_string(eh_member(input, "id")));
+#endif
 #ifdef TELEMETRY_DISK_PERCENT
-  if (read(data, "disk_used_bytes", &used) && read(data, "disk_total_bytes", &total)) {
+  if (read.known[DISK_USED] && read.known[DISK_TOTAL]) {
     eh_write(&out, "\"disk_used_percent\":");
-    eh_write_number(&out, percent(used, total), 1);
+    eh_write_number(&out, percent(read.value[DISK_USED], read.value[DISK_TOTAL]), 1);
     eh_write(&out, ",");
   }
 #endif
+  double memory_percent = percent(read.value[MEMORY_USED], read.value[MEMORY_TOTAL]);
   eh_write(&out, "\"memory_used_percent\":");
   eh_write_number(&out, memory_percent, 1);
   eh_write(&out, "}}");
@@ -102,7 +118,7 @@ EH_EXPORT(validate) {
 /* A member of the record in words, when it is a number. */
 static void say(eh_writer *out, eh_text data, const char *name, const char *before, const char *after) {
   double number;
-  if (!read(data, name, &number)) return;
+  if (!eh_number(eh_member(data, name), &number)) return;
   eh_write(out, before);
   eh_write_number(out, number, 1);
   eh_write(out, after);

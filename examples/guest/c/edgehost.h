@@ -339,32 +339,39 @@ eh_writer eh_writer_of(uint32_t room) { return (eh_writer){eh_take(room), 0, roo
 
 eh_text eh_written(const eh_writer *writer) { return (eh_text){writer->at, writer->size}; }
 
-static void eh_put(eh_writer *writer, char c) {
-  if (writer->size == writer->room) {
+/* The place for so many more bytes. */
+static char *eh_room(eh_writer *writer, uint32_t size) {
+  if (size > writer->room - writer->size) {
     eh_log_error("the writer has no room left");
     __builtin_trap();
   }
-  writer->at[writer->size++] = c;
+  writer->size += size;
+  return writer->at + writer->size - size;
 }
 
-void eh_write_text(eh_writer *writer, eh_text raw) {
-  for (uint32_t i = 0; i < raw.size; i++) eh_put(writer, raw.at[i]);
-}
+static void eh_put(eh_writer *writer, char c) { *eh_room(writer, 1) = c; }
+
+void eh_write_text(eh_writer *writer, eh_text raw) { __builtin_memcpy(eh_room(writer, raw.size), raw.at, raw.size); }
 
 void eh_write(eh_writer *writer, const char *raw) { eh_write_text(writer, eh_text_of(raw)); }
 
 void eh_write_string(eh_writer *writer, eh_text text) {
+  uint32_t written = 0;
   eh_put(writer, '"');
   for (uint32_t i = 0; i < text.size; i++) {
     unsigned char c = (unsigned char)text.at[i];
+    if (c >= 0x20 && c != '"' && c != '\\') continue;
+    eh_write_text(writer, (eh_text){text.at + written, i - written});
+    written = i + 1;
     if (c < 0x20) {
       eh_write(writer, c < 0x10 ? "\\u000" : "\\u001");
       eh_put(writer, "0123456789abcdef"[c & 15]);
-      continue;
+    } else {
+      eh_put(writer, '\\');
+      eh_put(writer, (char)c);
     }
-    if (c == '"' || c == '\\') eh_put(writer, '\\');
-    eh_put(writer, (char)c);
   }
+  eh_write_text(writer, (eh_text){text.at + written, text.size - written});
   eh_put(writer, '"');
 }
 
@@ -386,8 +393,12 @@ void eh_write_number(eh_writer *writer, double number, int decimals) {
 }
 
 /* The compiler may ask for these by name whatever it was told. */
+typedef uint64_t __attribute__((aligned(1), may_alias)) eh_word;
 __attribute__((no_builtin)) void *memcpy(void *to, const void *from, __SIZE_TYPE__ size) {
-  for (__SIZE_TYPE__ i = 0; i < size; i++) ((char *)to)[i] = ((const char *)from)[i];
+  char *target = to;
+  const char *source = from;
+  for (; size >= 8; size -= 8, target += 8, source += 8) *(eh_word *)target = *(const eh_word *)source;
+  while (size--) *target++ = *source++;
   return to;
 }
 __attribute__((no_builtin)) void *memset(void *to, int byte, __SIZE_TYPE__ size) {
