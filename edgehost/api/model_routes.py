@@ -95,13 +95,7 @@ class ModelRoutes:
             kept = [(name, value) for name, value in query_parameters(request) if name != "cursor"]
             query = urlencode([*kept, ("cursor", page.next_cursor)])
             headers["link"] = f'<{self._href(model)}?{query}>; rel="next"'
-        return json_response(
-            {
-                "records": [record_document(record) for record in page.records],
-                "next_cursor": page.next_cursor,
-            },
-            headers=headers,
-        )
+        return Response(page.to_json(), headers=headers, media_type=JSON)
 
     async def _create(self, request: Request, model: LiveModel, _: tuple[str, ...]) -> Response:
         key = idempotency_key(request)
@@ -146,7 +140,8 @@ class ModelRoutes:
 
     async def _command(self, request: Request, model: LiveModel, path: tuple[str, ...]) -> Response:
         args = await read_optional_json_body(request, limit_bytes=self._body_bytes)
-        outcome = await run_command(self._keeping, model, _id(model, path), path[2], args)
+        expected = entity_tags(request, "if-match")
+        outcome = await run_command(self._keeping, model, _id(model, path), path[2], args, expected=expected)
         answer: dict[str, Any] = {"result": outcome.result}
         headers = {}
         if outcome.changed is not None:

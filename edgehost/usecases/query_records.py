@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidQueryError
-from edgehost.domain.record_query import DEFAULT_PAGE, MAX_PAGE, Filter, Operator, RecordPage, RecordQuery
+from edgehost.domain.json_text import write_json
+from edgehost.domain.record_query import DEFAULT_PAGE, MAX_PAGE, Filter, Operator, RecordQuery
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.usecases.live_models import LiveModel
-from edgehost.usecases.record_keeping import RecordKeeping
+from edgehost.usecases.record_keeping import RecordKeeping, record_document
 
+#: One JSON document in memory; a page of larger records holds fewer of them.
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+#: Before anything is known of their size; all of them together are in memory at once.
+_FIRST_AT_ONCE: Final = 16
 #: Each filter is tried on every record that the others leave.
 MAX_FILTERS: Final = 16
 MAX_FIELD_LENGTH: Final = 256
@@ -21,13 +27,40 @@ RECORD_FIELDS: Final = {"id": "string", "created_at": "number", "updated_at": "n
 _SEPARATOR: Final = "__"
 
 
-async def query_records(keeping: RecordKeeping, query: RecordQuery) -> RecordPage:
-    """One page of the records that match, in order of creation.
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """Records of one page as JSON, and where to go on; ``next_cursor`` is empty on the last page."""
+
+    records: tuple[bytes, ...]
+    next_cursor: str
+
+    def to_json(self) -> bytes:
+        """The page as one JSON document."""
+        cursor = write_json(self.next_cursor)
+        return b'{"records":[' + b",".join(self.records) + b'],"next_cursor":' + cursor + b"}"
+
+
+async def query_records(
+    keeping: RecordKeeping, query: RecordQuery, *, most_bytes: int = MAX_PAGE_BYTES
+) -> PageText:
+    """One page of the records that match, in order of creation; shorter than asked for when they are large.
 
     Raises:
         InvalidQueryError: the cursor is not one of this store's.
     """
-    return await keeping.store.find(query)
+    texts: list[bytes] = []
+    size, cursor = 0, query.after
+    at_once = _FIRST_AT_ONCE
+    while True:
+        part = replace(query, limit=min(at_once, query.limit - len(texts)), after=cursor)
+        page = await keeping.store.find(part)
+        for record in page.records:
+            texts.append(write_json(record_document(record)))
+            size += len(texts[-1])
+        cursor = page.next_cursor
+        if not cursor or len(texts) >= query.limit or size >= most_bytes:
+            return PageText(tuple(texts), cursor)
+        at_once = max(1, min(MAX_PAGE, (most_bytes - size) * len(texts) // size))
 
 
 def make_query(

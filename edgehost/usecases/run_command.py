@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.ask_guest import ask, require_fitting
 from edgehost.usecases.live_models import LiveModel
-from edgehost.usecases.record_keeping import RecordKeeping, record_document
+from edgehost.usecases.record_keeping import RecordKeeping, record_document, require_expected
 from edgehost.usecases.update_record import store_change
 
 
@@ -31,6 +32,7 @@ async def run_command(
     command: str,
     args: object,
     *,
+    expected: Collection[str] | None = None,
     context: CallContext = CallContext(),
 ) -> CommandOutcome:
     """Call the guest once; it is never repeated, since commands act on the world.
@@ -38,6 +40,7 @@ async def run_command(
     Raises:
         NotFoundError: there is no such command or record.
         GuestError: the guest failed or refused.
+        RevisionConflictError: the record has none of the expected revisions; the guest was not called.
         ConflictError: the record changed while the command ran; its own change was not stored.
     """
     spec = model.spec.commands.get(command)
@@ -48,6 +51,7 @@ async def run_command(
         )
     async with keeping.turn(model, record_id, context):
         before = await keeping.require(model, record_id)
+        require_expected(before, expected)
         question = {"id": record_id, "record": record_document(before), "args": args}
         answer = await ask(keeping, model, spec.export, question, context=context, members={"result", "data"})
         result = answer.get("result")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from edgehost.domain.errors import GuestFailedError
 from tests.api.scene import NOTES, TELEMETRY, problem, served
 
 
@@ -117,6 +120,33 @@ async def test_an_etag_saves_the_body_and_guards_a_change() -> None:
             await scene.client.patch(path, json={"text": "z"}, headers={"if-match": "*"})
         ).status_code == 200
         assert (await scene.client.get(path)).json()["data"] == {"text": "z"}
+
+
+async def test_a_command_answers_and_is_guarded_by_the_etag() -> None:
+    async with served() as scene:
+        scene.serve(NOTES, commands={"shout": {}, "fail": {}})
+
+        async def shout(question: Any, _context: object) -> Any:
+            return {"result": question["args"], "data": {"loud": True}}
+
+        async def fail(_question: Any, _context: object) -> Any:
+            raise GuestFailedError("It is too late \ud800.")
+
+        scene.guests.functions = {("notes", "shout"): shout, ("notes", "fail"): fail}
+        created = await scene.client.post("/models/notes", json={"id": "a"})
+        guard = {"if-match": created.headers["etag"]}
+        answer = await scene.client.post("/models/notes/a/commands/shout", json=[1], headers=guard)
+        assert answer.json()["result"] == [1]
+        assert answer.json()["record"]["data"] == {"loud": True}
+        assert answer.headers["etag"] != created.headers["etag"]
+        again = await scene.client.post("/models/notes/a/commands/shout", headers=guard)
+        problem(again, 412, "revision-conflict")
+        plain = await scene.client.post("/models/notes/a/commands/shout")
+        assert plain.json() == {"result": None}
+        failed = problem(await scene.client.post("/models/notes/a/commands/fail"), 422, "guest-failed")
+        assert failed["detail"] == "It is too late ?."
+        problem(await scene.client.post("/models/notes/a/commands/whisper"), 404, "not-found")
+        problem(await scene.client.get("/models/notes/a/commands/shout"), 405, "method-not-allowed")
 
 
 async def test_a_patch_that_changes_nothing_writes_nothing() -> None:

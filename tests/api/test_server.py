@@ -165,6 +165,32 @@ async def test_a_declared_length_is_refused_before_the_body_comes(
         assert (status, document["code"]) == (413, "too-large")
 
 
+async def test_a_client_that_does_not_read_its_answer_is_let_go(
+    protocol: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
+    async with served(NOTES) as scene:
+        for _ in range(4):
+            await scene.client.post("/models/notes", json={"text": "x" * 900_000})
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", scene.at.tcp_port))
+            await loop.sock_sendall(client, b"GET /api/models/notes HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            async with asyncio.timeout(20):
+                while await client_is_connected(scene, client.getsockname()[1]):
+                    pass  # each look gives the server a turn
+
+
+async def client_is_connected(scene: Scene, tcp_port: int) -> bool:
+    """Whether the server's side of a client's connection is still established, as the kernel sees it."""
+    await scene.client.get("/models")
+    table = await asyncio.to_thread(Path("/proc/net/tcp").read_text)
+    server_side = f":{scene.at.tcp_port:04X} 0100007F:{tcp_port:04X} 01"
+    return server_side in table
+
+
 async def test_connections_are_bounded(protocol: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_protocol, "MAX_CONNECTIONS", 2)
     async with served() as scene, connected(scene), connected(scene):

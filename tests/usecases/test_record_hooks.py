@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -126,6 +127,7 @@ async def test_an_answer_that_does_not_fit_is_the_guests_fault(answer: Any) -> N
     with pytest.raises(GuestProtocolError):
         await create_record(kept.keeping, model, {"sensor": "a"})
     assert await records_of(kept, model) == []
+    assert kept.guests.blamed == ["telemetry"]
 
 
 async def test_the_schema_is_checked_before_the_guest_is_asked() -> None:
@@ -285,7 +287,30 @@ async def test_an_expected_revision_is_the_only_one_that_is_changed() -> None:
     with pytest.raises(RevisionConflictError):
         await delete_record(kept.keeping, model, "a", expected=[])
     page = await query_records(kept.keeping, RecordQuery("notes"))
-    assert [record.data for record in page.records] == [{"n": 2}]
+    assert [json.loads(text)["data"] for text in page.records] == [{"n": 2}]
+
+
+async def test_a_page_of_large_records_is_shorter_and_goes_on_where_it_ended() -> None:
+    kept = Kept()
+    model = model_of(kept, NOTES)
+    for number in range(50):
+        await create_record(kept.keeping, model, {"n": number, "text": "x" * 1000})
+    seen: list[int] = []
+    cursor, pages = "", 0
+    while cursor or not pages:
+        page = await query_records(
+            kept.keeping, RecordQuery("notes", limit=40, after=cursor), most_bytes=20_000
+        )
+        assert sum(map(len, page.records)) < 40_000
+        seen += [record["data"]["n"] for record in json.loads(page.to_json())["records"]]
+        cursor, pages = page.next_cursor, pages + 1
+    assert seen == list(range(50))
+    assert pages == 3
+    whole = await query_records(kept.keeping, RecordQuery("notes", limit=50))
+    assert (len(whole.records), whole.next_cursor) == (50, "")
+    assert len((await query_records(kept.keeping, RecordQuery("notes", limit=5))).records) == 5
+    one = await query_records(kept.keeping, RecordQuery("notes", limit=50), most_bytes=1)
+    assert len(one.records) == 16
 
 
 def test_made_ids_sort_by_time() -> None:
