@@ -78,7 +78,10 @@ class ApiSettings:
     ] = None
     token_file: Annotated[
         Path | None,
-        FilePath("file with the bearer token that TCP requests must carry; empty: none", optional=True),
+        FilePath(
+            "file with the bearer token, 32 characters or more, that TCP requests must carry; empty: none",
+            optional=True,
+        ),
     ] = None
     body_kib: Annotated[int, Whole("a larger request body is refused while it is read", 1, 64 * KIB)] = 1024
     allowed_hosts: Annotated[
