@@ -54,7 +54,7 @@ def test_help_loads_neither_event_loop_nor_parser() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"demo"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
