@@ -36,6 +36,8 @@ ENV_FUNCTIONS: Final[dict[str, FunctionType]] = {
     "input_offset": _typed("", "I"),
     "output_set": _typed("II"),
     "error_set": _typed("I"),
+    "error_get": _typed("", "I"),
+    "reset": _typed(""),
     "config_get": _typed("I", "I"),
     "var_get": _typed("I", "I"),
     "var_set": _typed("II"),

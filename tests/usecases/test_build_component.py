@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.domain.component_file import read_component
-from edgehost.domain.component_spec import read_component_spec
+from edgehost.domain.component_spec import HOST_FUNCTIONS, read_component_spec
 from edgehost.domain.errors import InvalidComponentError, InvalidSpecificationError
-from edgehost.domain.wasm_outline import MemoryType, read_outline
+from edgehost.domain.guest_contract import ENV_FUNCTIONS, ENV_MODULE, USER_MODULE
+from edgehost.domain.wasm_outline import FunctionType, MemoryType, read_outline
 from edgehost.usecases.build_component import build_component
 from tests.domain.wasm_samples import SPIN, TRAP, memory, sample
 
@@ -114,3 +116,18 @@ async def test_a_plain_component_may_take_and_give_numbers() -> None:
     async with building() as build:
         component = await build(sample(export_type=2), abi="plain", probe={"export": "run", "input": "[1]"})
         assert read_component(component).abi == "plain"
+
+
+async def test_every_function_that_the_build_allows_is_there_in_the_sandbox(tmp_path: Path) -> None:
+    imports = [(ENV_MODULE, name, found) for name, found in ENV_FUNCTIONS.items()]
+    imports += [(USER_MODULE, name, FunctionType(("i64",), ("i64",))) for name in HOST_FUNCTIONS]
+    text = "".join(
+        f'(import "{module}" "{name}" (func (param {" ".join(found.params)}) (result {" ".join(found.results)})))'
+        for module, name, found in imports
+    )
+    given, wasm = tmp_path / "given.wat", tmp_path / "given.wasm"
+    given.write_text(f'(module {text} (func (export "run") (result i32) (i32.const 0)))')
+    await WasmTools()._run("parse", "-o", str(wasm), str(given))
+    async with building() as build:
+        component = await build(wasm.read_bytes(), grants={"functions": list(HOST_FUNCTIONS)})
+    assert len(read_outline(component).imports) == len(imports)
