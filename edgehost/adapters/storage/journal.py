@@ -167,7 +167,7 @@ class Journal:
 
     def _load(self, apply: Apply) -> None:
         for leftover in self._folder.glob(f"{self._name}-*.tmp"):
-            self._disk.remove(leftover)
+            remove_quietly(self._disk, leftover)
         bases, journals = self._generations("json"), self._generations("journal")
         self._base = bases[-1] if bases else 0
         if self._base:

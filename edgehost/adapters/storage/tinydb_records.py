@@ -35,8 +35,8 @@ from edgehost.domain.record import Record
 _log = logging.getLogger("edgehost.storage")
 
 
-#: Every record is in memory: half of what the smallest boards have.
-DEFAULT_LIMIT_BYTES: Final = 128 * 1024 * 1024
+#: Every record is in memory, and takes about twice its size there: a quarter of a board with 512 MB.
+DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
