@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from securesystemslib.signer import Signer
-
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.domain.component_file import embed_spec, padded, read_component
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.spec_document import spec_document
-from remotes.keys import generate_key, load_public_key, load_signer
+from remotes.keys import PrivateKey, generate_key, load_public_key, load_signer
 from remotes.mirror import mirror_repository
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
@@ -33,7 +31,7 @@ class DemoFleet:
 
     folder: Path
     broker: MqttOptions
-    online: Signer = field(init=False)
+    online: PrivateKey = field(init=False)
     repository: Path = field(init=False)
 
     def make(self) -> Path:
