@@ -30,10 +30,11 @@ class Engine:
         missing = [name for name in self.module.imports if name not in table]
         if missing:
             raise _not_linkable(missing, table)
-        self._runtime = wasm3.Environment().new_runtime(stack_kib * 1024)
+        environment = wasm3.Environment()
+        self._runtime = environment.new_runtime(stack_kib * 1024)
         self._functions: dict[str, Any] = {}
         try:
-            module = wasm3.Environment().parse_module(self.module.normalised)
+            module = environment.parse_module(self.module.normalised)
             self._runtime.load(module)
             for (space, name), declared in self.module.imports.items():
                 signature, function = table[space, name]
