@@ -14,6 +14,9 @@ from remotes.durable_file import open_plain_file, write_durably
 from remotes.owned_tasks import owned_tasks
 from remotes.transport import TIMESTAMP, require_path
 
+#: Time of change, inode and size.
+Mark = tuple[int, int, int]
+
 
 class FolderTransport:
     """Files under ``folder`` with the names that a repository gives them."""
@@ -43,26 +46,26 @@ class FolderTransport:
         """See Transport."""
         return self._signals.listen()
 
-    async def watch(self, pause: Callable[[], Awaitable[None]]) -> None:
+    async def watch(self, seen: Mark | None, pause: Callable[[], Awaitable[None]]) -> None:
         """Look at the timestamp after every pause; a stick that is pulled out and put back counts as well."""
-        seen = await asyncio.to_thread(self._mark)
         while True:
             await pause()
-            mark = await asyncio.to_thread(self._mark)
+            mark = await asyncio.to_thread(self.mark)
             if mark not in (seen, None):
                 seen = mark
                 self._signals.fire()
 
-    def close(self) -> None:
-        """End the listeners."""
-        self._signals.close()
-
-    def _mark(self) -> tuple[int, int, int] | None:
+    def mark(self) -> Mark | None:
+        """What tells one timestamp file from another; None for none."""
         try:
             status = (self._folder / TIMESTAMP).stat()
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def close(self) -> None:
+        """End the listeners."""
+        self._signals.close()
 
     def _read(self, path: str, most_bytes: int) -> bytes | None:
         try:
@@ -119,7 +122,9 @@ async def open_folder_transport(
         await asyncio.sleep(poll_s)
 
     async with owned_tasks() as spawn:
-        spawn(transport.watch(pause or sleep), "edgehost.remote.folder")
+        # Before anybody looks, so that no change falls between their first look and the watcher's.
+        seen = await asyncio.to_thread(transport.mark)
+        spawn(transport.watch(seen, pause or sleep), "edgehost.remote.folder")
         try:
             yield transport
         finally:

@@ -38,7 +38,7 @@ async def mirror_repository(
     """Bring the transport to the repository's state; readers see the old state whole, or the new one.
 
     ``fresh`` and ``before`` are what the change said (see Published): a mirror that serves ``before`` lacks
-    ``fresh`` and nothing else. Without them every file is compared.
+    ``fresh`` and perhaps a root, and nothing else. Without them every file is compared.
 
     Raises:
         RemoteUnreachableError: the transport does not answer, or does not serve what it took.
@@ -48,7 +48,8 @@ async def mirror_repository(
     paths = await asyncio.to_thread(needed_files, repository)
     served = await transport.fetch(TIMESTAMP, most_bytes=METADATA_MOST_BYTES)
     if before and served == before:
-        paths = tuple(path for path in paths if path in fresh)
+        # Roots do not hang on the timestamp: one may have come into force without a new state.
+        paths = tuple(path for path in paths if path in fresh or path.endswith(".root.json"))
     copy = _Copy(
         repository, transport, compare=served is not None, fresh=fresh, progress=progress, total=len(paths)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 import ssl
@@ -18,6 +19,9 @@ from edgehost.domain.errors import InvalidConfigError
 from remotes.durable_file import read_bounded
 from remotes.transport import METADATA_MOST_BYTES
 
+#: Paho logs each broken socket as an error; the keeper of the connection says it once, and in other words.
+_PAHO_LOG: Final = logging.getLogger(f"{__name__}.paho")
+_PAHO_LOG.setLevel(logging.CRITICAL)
 #: The largest file of a repository, with its topic and MQTT's own headers.
 PACKET_MOST_BYTES: Final = METADATA_MOST_BYTES + 4096
 #: Messages between the socket and this transport; more are dropped, and asked for again.
@@ -107,6 +111,7 @@ async def bounded_client(options: MqttOptions, protocol: aiomqtt.ProtocolVersion
         password=password,
         identifier=options.client_id or f"edgehost-{secrets.token_hex(6)}",
         protocol=protocol,
+        logger=_PAHO_LOG,
         timeout=options.connect_timeout_s,
         keepalive=options.keepalive_s,
         max_queued_incoming_messages=_INBOX,

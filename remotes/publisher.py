@@ -209,7 +209,6 @@ def _signed(
     metadata = {
         f"metadata/{targets.version}.targets.json",
         f"metadata/{version}.snapshot.json",
-        f"metadata/{repository.root_versions()[-1]}.root.json",
         TIMESTAMP,
     }
     return Published(release, fresh | metadata, before)

@@ -30,6 +30,8 @@ _HINTS: dict[Attack, str] = {
 }
 
 
-def untrusted(attack: Attack, remote: str, what: str) -> UntrustedReleaseError:
+def untrusted(attack: Attack, remote: str, what: str, *, hint: str = "") -> UntrustedReleaseError:
     """The error for this refusal."""
-    return UntrustedReleaseError(f"Remote '{remote}' is refused ({attack}): {what}", hint=_HINTS[attack])
+    return UntrustedReleaseError(
+        f"Remote '{remote}' is refused ({attack}): {what}", hint=hint or _HINTS[attack]
+    )

@@ -38,6 +38,7 @@ Fetch = Callable[[str, int], bytes | None]
 #: When a timestamp was signed, in seconds; TUF itself only knows when it ends.
 SIGNED_AT: Final = "x-edgehost-signed-at"
 _ROOT_MOST_BYTES: Final = 131_072
+_ROOT_HINT: Final = "Check this machine's clock; if it is right, the holders of the root keys must run 'edgehost remote rotate'."
 _CONFIG: Final = UpdaterConfig(
     max_root_rotations=256,
     max_delegations=64,
@@ -235,17 +236,20 @@ def _refusal(
             hint="Nothing is published there yet, or it is changing right now: try again.",
         )
     what = str(error).rstrip(".")
+    hint = ""
     if isinstance(error, tuf_errors.ExpiredMetadataError):
+        if Timestamp.type not in updater.trusted:
+            hint = _ROOT_HINT
         what += f", judged at {updater.trusted.reference_time:%Y-%m-%d %H:%M} UTC"
     announced = _announced_version(updater, fetcher.path)
     mixed = announced is not None and signed_version(fetcher.content) not in {announced, None}
-    return untrusted(looks_like(error, mixed=mixed), remote, f"{fetcher.path}: {what}.")
+    return untrusted(looks_like(error, mixed=mixed), remote, f"{fetcher.path}: {what}.", hint=hint)
 
 
 def _announced_version(updater: _Updater, path: str) -> int | None:
     """The version that the role above announces for this file; None for roles that nobody announces."""
     role = path.rpartition("/")[2].removesuffix(".json").partition(".")[2]
-    loaded = updater.trusted._trusted_set  # noqa: SLF001 - its properties raise for what is not loaded
+    loaded = updater.trusted
     if role == Snapshot.type and Timestamp.type in loaded:
         return int(loaded[Timestamp.type].snapshot_meta.version)
     if role not in {"", Root.type, Snapshot.type} and Snapshot.type in loaded:

@@ -18,6 +18,7 @@ from edgehost.domain.errors import (
     NotFoundError,
     RemoteUnreachableError,
     TooLargeError,
+    UntrustedReleaseError,
 )
 from remotes.folder_transport import open_folder_transport
 from remotes.keys import generate_key, load_public_key, load_signer, needs_passphrase
@@ -348,7 +349,36 @@ async def test_a_second_mirror_gets_everything_and_a_current_one_nothing(tmp_pat
         assert (await mirror_repository(shop.repository, two)).published == 6
         change = shop.publish("1.1.0")
         delta = await mirror_repository(shop.repository, one, fresh=change.fresh, before=change.before)
-        assert (delta.published, delta.unchanged) == (6, 0)
+        assert (delta.published, delta.unchanged) == (5, 1)
+
+
+async def test_every_root_reaches_a_mirror_however_many_there_were_in_between(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "repository")
+    shop.publish("1.0.0")
+    (tmp_path / "mirror").mkdir()
+    async with open_folder_transport(tmp_path / "mirror") as transport:
+        await mirror_repository(shop.repository, transport)
+        for _ in range(2):
+            rotate_root(shop.folder, signers=shop.root_signers[:2], now=NOW)
+        change = refresh_metadata(shop.folder, signers=[shop.online], now=NOW)
+        await mirror_repository(shop.repository, transport, fresh=change.fresh, before=change.before)
+    assert {file.name for file in (tmp_path / "mirror/metadata").glob("*.root.json")} == {
+        "1.root.json",
+        "2.root.json",
+        "3.root.json",
+    }
+
+
+def test_an_expired_root_sends_its_reader_to_the_holders(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "repository")
+    shop.now = NOW + 364 * DAY
+    shop.publish("1.0.0")
+    shop.now = NOW + 366 * DAY
+    with pytest.raises(UntrustedReleaseError, match=r"freeze.*root\.json is expired") as error:
+        check(shop, tmp_path / "trusted")
+    assert "remote rotate" in error.value.hint
+    rotate_root(shop.folder, signers=shop.root_signers[:2], now=shop.now)
+    assert check(shop, tmp_path / "trusted").root_version == 2
 
 
 async def test_a_mirror_that_lost_files_is_made_whole(tmp_path: Path) -> None:
