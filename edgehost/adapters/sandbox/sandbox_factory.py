@@ -11,7 +11,8 @@ from typing import Final
 
 from edgehost.adapters.sandbox.wasm_sandbox import WasmSandbox
 from edgehost.adapters.sandbox.zygote_link import ZygoteLink
-from edgehost.domain.errors import EdgehostError, SandboxDiedError, UnavailableError
+from edgehost.domain.errors import EdgehostError, InvalidComponentError, SandboxDiedError, UnavailableError
+from edgehost.domain.wasm_sections import MAX_WASM_BYTES
 from edgehost.ports.sandbox import GuestLog, HostCall, SandboxPlan
 
 _log = logging.getLogger("edgehost.sandbox")
@@ -46,6 +47,10 @@ class WasmSandboxFactory:
         Raises:
             DeadlineExceededError, SandboxDiedError: its start function or initialisation never ended, or crashed.
         """
+        if len(plan.wasm) > MAX_WASM_BYTES:
+            raise InvalidComponentError(
+                f"{plan.component} has {len(plan.wasm)} bytes; a component has at most {MAX_WASM_BYTES}."
+            )
         zygote = await self.ready()
         ours, theirs = socket.socketpair()
         ours.settimeout(0)

@@ -49,7 +49,7 @@ def plain(ask: object, plugin: object, function: str, payload: bytes) -> tuple[s
     try:
         answer = ask(plugin, function, payload)  # type: ignore[operator]
     except UnicodeDecodeError:  # the official binding fails on an error text that is no UTF-8
-        return ("refusal", payload.decode("utf-8", "replace"))
+        return _comparable("refusal", payload.decode("utf-8", "replace"))
     return _comparable(answer.kind, answer.body)
 
 
@@ -65,6 +65,8 @@ def _comparable(kind: str, body: bytes | str) -> tuple[str, bytes | str]:
         isinstance(body, str) and ("Error code" in body or "without an error text" in body)
     ):
         return (kind, "")  # each host has its own words for these
+    if isinstance(body, str):
+        body = body.partition("\0")[0]  # the official binding passes texts as C strings
     return (kind, body)
 
 

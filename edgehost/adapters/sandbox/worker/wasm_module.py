@@ -8,19 +8,28 @@ generated name per exported function, and with the memory's maximum lowered to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from edgehost.adapters.sandbox.worker.faults import invalid
+from edgehost.domain.errors import InvalidComponentError
+from edgehost.domain.wasm_sections import (
+    CUSTOM,
+    EXPORT,
+    FUNCTION,
+    IMPORT,
+    MEMORY,
+    TYPE,
+    WasmReader,
+    leb128,
+    module,
+    read_sections,
+    section,
+)
 
 PAGE: Final = 65_536
-_MAGIC: Final = b"\0asm\x01\0\0\0"
-_CUSTOM, _TYPE, _IMPORT, _FUNCTION, _MEMORY, _EXPORT, _START = 0, 1, 2, 3, 5, 7, 8
-# The order in which sections must stand: by number, except that the data count (12) comes before the code (10).
-_RANKS: Final = {kind: rank for rank, kind in enumerate((1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11), start=1)}
+_START: Final = 8
 _FUNCTION_TYPE: Final = 0x60
-_MORE: Final = 0x80  # LEB128's continuation bit
 _VALUE_TYPES: Final = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F"}
 _IMPORT_KINDS: Final = {1: "table", 2: "memory", 3: "global"}
 _MOST_ITEMS: Final = 100_000  # imports, exports, types or functions; larger modules are not for the edge
@@ -58,94 +67,23 @@ class WasmModule:
     normalised: bytes = b""
 
 
-class _Reader:
-    """A bounds-checked cursor."""
-
-    def __init__(self, data: bytes, start: int = 0) -> None:
-        self._data, self.at, self._end = data, start, len(data)
-
-    @property
-    def left(self) -> int:
-        return self._end - self.at
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise invalid("the module ends in the middle of a section.")
-        self.at += count
-        return self._data[self.at - count : self.at]
-
-    def whole(self) -> int:
-        value = 0
-        for shift in range(0, 35, 7):
-            part = self.byte()
-            value |= (part & 0x7F) << shift
-            if part < _MORE:
-                if value >= 1 << 32:
-                    break
-                return value
-        raise invalid("the module holds a number of more than 32 bits.")
-
-    def count(self) -> int:
-        number = self.whole()
-        if number > _MOST_ITEMS or number > self.left:
-            raise invalid(f"the module lists {number} items where {min(_MOST_ITEMS, self.left)} can be.")
-        return number
-
-    def text(self) -> str:
-        try:
-            return self.take(self.whole()).decode()
-        except UnicodeDecodeError:
-            raise invalid("the module holds a name that is no UTF-8.") from None
-
-    def limits(self) -> tuple[int, int | None]:
-        flags = self.byte()
-        if flags > 1:
-            raise invalid("the module uses shared or 64-bit memory.", "wasm3 runs neither.")
-        return self.whole(), self.whole() if flags else None
-
-
 def read_module(wasm: bytes, *, memory_pages: int) -> WasmModule:
     """The outline of a module, and its copy for wasm3 with memory bounded to ``memory_pages``."""
-    _require_core_module(wasm)
     outline = _Outline()
-    kept: list[tuple[int, bytes]] = []
-    for kind, body in _sections(wasm):
-        reader = _Reader(body)
-        outline.read(kind, reader)
-        if kind == _MEMORY:
-            kept.append((kind, _bounded_memory(reader, memory_pages)))
-        elif kind not in (_CUSTOM, _EXPORT, _START):
-            kept.append((kind, body))
-    outline.module.normalised = _assemble(kept, outline.engine_names)
+    before: list[bytes] = []
+    after: list[bytes] = []
+    try:
+        for found in read_sections(wasm):
+            outline.read(found.id, found.reader())
+            kept = after if found.id > EXPORT else before  # every higher number stands behind the exports
+            if found.id == MEMORY:
+                kept.append(section(MEMORY, _bounded_memory(found.reader(), memory_pages)))
+            elif found.id not in (CUSTOM, EXPORT, _START):
+                kept.append(found.whole())
+    except InvalidComponentError as error:
+        raise invalid(error.message, error.hint) from None
+    outline.module.normalised = module([*before, _engine_exports(outline.engine_names), *after])
     return outline.module
-
-
-def _require_core_module(wasm: bytes) -> None:
-    if wasm[:4] != _MAGIC[:4]:
-        raise invalid("the bytes are no WebAssembly module.", "Is the file truncated, or something else?")
-    if wasm[4:8] != _MAGIC[4:]:
-        raise invalid("this is no core module of version 1.", "Components must be lowered to a core module.")
-
-
-def _sections(wasm: bytes) -> Iterator[tuple[int, bytes]]:
-    reader = _Reader(wasm, len(_MAGIC))
-    last = 0
-    while reader.left:
-        kind = reader.byte()
-        body = reader.take(reader.whole())
-        if kind != _CUSTOM:
-            rank = _RANKS.get(kind)
-            if rank is None:
-                raise invalid(
-                    f"the module has a section of unknown kind {kind}.", "wasm3 runs no newer proposals."
-                )
-            if rank <= last:
-                raise invalid("the module's sections are out of order.")
-            last = rank
-        yield kind, body
 
 
 class _Outline:
@@ -157,20 +95,20 @@ class _Outline:
         self._types: list[Signature | None] = []
         self._functions: list[tuple[int, bool]] = []  # index of the type, whether it is imported
 
-    def read(self, kind: int, reader: _Reader) -> None:
+    def read(self, kind: int, reader: WasmReader) -> None:
         """Take note of one section, if it is one that matters."""
-        if kind == _TYPE:
-            self._types += [_read_type(reader) for _ in range(reader.count())]
-        elif kind == _IMPORT:
-            for _ in range(reader.count()):
+        if kind == TYPE:
+            self._types += [_read_type(reader) for _ in range(reader.count("types", _MOST_ITEMS))]
+        elif kind == IMPORT:
+            for _ in range(reader.count("imports", _MOST_ITEMS)):
                 self._read_import(reader)
-        elif kind == _FUNCTION:
-            self._functions += [(reader.whole(), False) for _ in range(reader.count())]
-        elif kind == _EXPORT:
-            for _ in range(reader.count()):
+        elif kind == FUNCTION:
+            self._functions += [(reader.u32(), False) for _ in range(reader.count("functions", _MOST_ITEMS))]
+        elif kind == EXPORT:
+            for _ in range(reader.count("exports", _MOST_ITEMS)):
                 self._read_export(reader)
         elif kind == _START:
-            self._read_start(reader.whole())
+            self._read_start(reader.u32())
 
     def _signature(self, index: int, what: str) -> Signature:
         signature = self._types[index] if index < len(self._types) else None
@@ -180,21 +118,21 @@ class _Outline:
             )
         return signature
 
-    def _read_import(self, reader: _Reader) -> None:
-        name = (reader.text(), reader.text())
+    def _read_import(self, reader: WasmReader) -> None:
+        name = (reader.name(), reader.name())
         kind = reader.byte()
         shown = f"the import {name[0][:64]}.{name[1][:64]}"
         if kind != 0:
             what = _IMPORT_KINDS.get(kind, "thing of unknown kind")
             raise invalid(f"{shown} is a {what}.", "A component may import functions only.")
-        index = reader.whole()
+        index = reader.u32()
         signature = self._signature(index, shown)
         if self.module.imports.setdefault(name, signature) != signature:
             raise invalid(f"{shown} is declared with two types.")
         self._functions.append((index, True))
 
-    def _read_export(self, reader: _Reader) -> None:
-        name, kind, index = reader.text(), reader.byte(), reader.whole()
+    def _read_export(self, reader: WasmReader) -> None:
+        name, kind, index = reader.name(), reader.byte(), reader.u32()
         if kind != 0:
             return
         if index >= len(self._functions):
@@ -215,43 +153,34 @@ class _Outline:
         self.module.start = Export("start", self.engine_names.setdefault(index, f"f{index}"), signature)
 
 
-def _read_type(reader: _Reader) -> Signature | None:
+def _read_type(reader: WasmReader) -> Signature | None:
     if reader.byte() != _FUNCTION_TYPE:
         raise invalid("the module declares a type that is no function.", "wasm3 has no garbage collection.")
-    params, results = (reader.take(reader.count()) for _ in range(2))
+    params, results = (reader.take(reader.count("values", _MOST_ITEMS)) for _ in range(2))
     if max(len(params), len(results)) > _MOST_VALUES or any(t not in _VALUE_TYPES for t in params + results):
         return None  # cannot be passed; it does not matter unless it is imported or exported
     return Signature(*("".join(_VALUE_TYPES[t] for t in half) for half in (params, results)))
 
 
-def _bounded_memory(reader: _Reader, most: int) -> bytes:
-    count = reader.count()
+def _bounded_memory(reader: WasmReader, most: int) -> bytes:
+    count = reader.count("memories", 1)  # wasm3 runs one
     if count == 0:
         return b"\0"
-    if count > 1:
-        raise invalid("the module has more than one memory.", "wasm3 runs one.")
-    least, declared = reader.limits()
+    flags = reader.byte()
+    if flags > 1:
+        raise reader.fault("has a shared or 64-bit memory")
+    least, declared = reader.u32(), reader.u32() if flags else most
     if least > most:
         raise invalid(
             f"the module starts with {least * 64} KiB of memory; its limit is {most * 64} KiB.",
             "Raise limits.memory_kib or build it with less.",
         )
-    return b"\x01\x01" + _leb(least) + _leb(min(most, most if declared is None else declared))
+    return b"\x01\x01" + leb128(least) + leb128(min(most, declared))
 
 
-def _assemble(sections: list[tuple[int, bytes]], engine_names: dict[int, str]) -> bytes:
+def _engine_exports(engine_names: dict[int, str]) -> bytes:
     exports = [
-        _leb(len(name)) + name.encode() + b"\0" + _leb(index) for index, name in sorted(engine_names.items())
+        leb128(len(name)) + name.encode() + b"\0" + leb128(index)
+        for index, name in sorted(engine_names.items())
     ]
-    whole = [*sections, (_EXPORT, _leb(len(exports)) + b"".join(exports))]
-    whole.sort(key=lambda section: _RANKS[section[0]])
-    return _MAGIC + b"".join(bytes((kind,)) + _leb(len(body)) + body for kind, body in whole)
-
-
-def _leb(value: int) -> bytes:
-    out = bytearray()
-    while value >= _MORE:
-        out.append(value & 0x7F | _MORE)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return section(EXPORT, leb128(len(exports)) + b"".join(exports))
