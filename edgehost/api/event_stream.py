@@ -16,7 +16,7 @@ from edgehost.api.model_routes import handler_for
 from edgehost.api.reading import query_parameters
 from edgehost.domain.errors import BusyError, InvalidQueryError
 from edgehost.domain.events import Event, EventsDropped, RecordEvent
-from edgehost.domain.json_text import write_json
+from edgehost.domain.json_text import tell_json
 from edgehost.ports.event_bus import EventBus
 
 #: A client that takes nothing for so long is gone; until then it loses its oldest events.
@@ -140,7 +140,7 @@ def _read_wanted(request: Request) -> Callable[[Event], bool]:
 def _as_text(event: Event, source: str) -> bytes:
     document = cloud_event(event, source)
     name = b"" if isinstance(event, EventsDropped) else b"id: %s\n" % document["id"].encode()
-    return b"%sevent: %s\ndata: %s\n\n" % (name, event.type.encode(), write_json(document))
+    return b"%sevent: %s\ndata: %s\n\n" % (name, event.type.encode(), tell_json(document))
 
 
 async def _send_text(send: Send, text: bytes) -> None:

@@ -23,7 +23,7 @@ from edgehost.api.reading import (
     read_optional_json_body,
 )
 from edgehost.domain.errors import InvalidRecordError, NotFoundError
-from edgehost.domain.json_text import write_json
+from edgehost.domain.json_text import tell_json
 from edgehost.domain.record import ID_PATTERN, Record
 from edgehost.usecases.create_record import Idempotency, create_record
 from edgehost.usecases.delete_record import delete_record
@@ -174,7 +174,7 @@ def json_response(
     value: object, status: HTTPStatus = HTTPStatus.OK, *, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The value as a JSON response."""
-    return Response(write_json(value), status, headers=headers, media_type=JSON)
+    return Response(tell_json(value), status, headers=headers, media_type=JSON)
 
 
 def _record_response(

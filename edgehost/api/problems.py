@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from starlette.responses import Response
 
 from edgehost.domain import errors
-from edgehost.domain.json_text import MalformedJSONError, write_json
+from edgehost.domain.json_text import MalformedJSONError, tell_json
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -141,12 +141,5 @@ def problem_response(error: errors.EdgehostError) -> Response:
 
 
 def problem_bytes(error: errors.EdgehostError) -> bytes:
-    """The problem document as JSON; what a guest said may hold characters that JSON cannot."""
-    try:
-        return write_json(problem_document(error))
-    except UnicodeEncodeError:
-        document = problem_document(error)
-        document["detail"] = document["detail"].encode(errors="replace").decode()
-        document["hint"] = ""
-        document.pop("problems", None)
-        return write_json(document)
+    """The problem document as JSON."""
+    return tell_json(problem_document(error))

@@ -165,7 +165,8 @@ async def _read_body(request: Request, limit_bytes: int) -> bytes:
         raise RequestTimeoutError(
             f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", headers={"connection": "close"}
         ) from None
-    await _drain(request)
+    if "expect" not in request.headers:  # whoever asks first has not sent it yet
+        await _drain(request)
     raise BodyTooLargeError(
         f"The body has more than {limit_bytes} bytes.",
         hint="Send less at once, or raise [api] body_kib.",

@@ -87,6 +87,14 @@ def _no_constant(text: str) -> float:
     raise MalformedJSONError(f"{text} is no JSON.", hint="Use null for a missing number.")
 
 
+def tell_json(value: object) -> bytes:
+    """The value for somebody to read, even when it holds text from a guest that is no proper Unicode."""
+    try:
+        return write_json(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode()  # with the odd characters escaped
+
+
 def same_json(left: object, right: object) -> bool:
     """Whether both are the same JSON; unlike for Python, true is not 1. The order of members may count as a change."""
     return left == right and write_json(left) == write_json(right)

@@ -96,6 +96,14 @@ async def test_a_stream_is_filtered_by_model_and_type() -> None:
         assert (await of_types.next())["type"] == "edgehost.record.deleted"
 
 
+async def test_text_of_a_guest_that_is_no_unicode_does_not_end_the_stream() -> None:
+    async with served() as scene, following(scene) as follower:
+        scene.bus.publish(GuestLogged(at=1.0, component="c", level="info", message="\udcff\n\n"))
+        scene.bus.publish(GuestLogged(at=2.0, component="c", level="info", message="b"))
+        assert (await follower.next())["data"]["message"] == "\udcff\n\n"
+        assert (await follower.next())["data"]["message"] == "b"
+
+
 async def test_a_mistaken_filter_is_refused() -> None:
     async with served() as scene:
         problem(await scene.client.get("/events?modle=a"), 400, "invalid-query")

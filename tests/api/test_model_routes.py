@@ -144,7 +144,7 @@ async def test_a_command_answers_and_is_guarded_by_the_etag() -> None:
         plain = await scene.client.post("/models/notes/a/commands/shout")
         assert plain.json() == {"result": None}
         failed = problem(await scene.client.post("/models/notes/a/commands/fail"), 422, "guest-failed")
-        assert failed["detail"] == "It is too late ?."
+        assert failed["detail"] == "It is too late \ud800."
         problem(await scene.client.post("/models/notes/a/commands/whisper"), 404, "not-found")
         problem(await scene.client.get("/models/notes/a/commands/shout"), 405, "method-not-allowed")
 

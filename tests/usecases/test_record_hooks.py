@@ -313,6 +313,62 @@ async def test_a_page_of_large_records_is_shorter_and_goes_on_where_it_ended() -
     assert len(one.records) == 16
 
 
+async def test_a_delete_meets_changes_made_while_the_model_was_asked() -> None:
+    kept = Kept()
+    model = model_of(kept, NOTES, on_delete="keep")
+    inner = CallContext(("notes",))
+    meanwhile: list[str] = []
+
+    async def keep(_question: Any, context: CallContext) -> Any:
+        if not context.chain and meanwhile:
+            await (meanwhile_do[meanwhile.pop()])()
+
+    async def change() -> None:
+        await update_record(kept.keeping, model, "a", {"n": len(kept.guests.calls)}, context=inner)
+
+    async def remove() -> None:
+        await delete_record(kept.keeping, model, "a", context=inner)
+
+    meanwhile_do = {"change": change, "remove": remove}
+    kept.guests.functions[("notes", "keep")] = keep
+    created = (await create_record(kept.keeping, model, {}, record_id="a")).record
+
+    meanwhile.append("change")
+    with pytest.raises(RevisionConflictError):
+        await delete_record(kept.keeping, model, "a", expected=[created.revision])
+    meanwhile.append("change")
+    await delete_record(kept.keeping, model, "a")
+    assert await kept.store.get("notes", "a") is None
+
+    await create_record(kept.keeping, model, {}, record_id="a")
+    meanwhile.append("remove")
+    with pytest.raises(NotFoundError):
+        await delete_record(kept.keeping, model, "a")
+
+    await create_record(kept.keeping, model, {}, record_id="a")
+    meanwhile.extend(["change"] * 100)
+    with pytest.raises(ConflictError, match="faster"):
+        await delete_record(kept.keeping, model, "a")
+
+
+async def test_a_conditional_change_is_not_tried_again() -> None:
+    kept = Kept()
+    model = model_of(kept, NOTES, on_update="touch")
+
+    async def touch(_question: Any, context: CallContext) -> Any:
+        if not context.chain:
+            await update_record(kept.keeping, model, "a", {"inner": 1}, context=CallContext(("notes",)))
+
+    kept.guests.functions[("notes", "touch")] = touch
+    created = (await create_record(kept.keeping, model, {}, record_id="a")).record
+    with pytest.raises(RevisionConflictError):
+        await update_record(kept.keeping, model, "a", {"outer": 1}, expected=[created.revision])
+    with pytest.raises(InvalidRecordError, match="merge patch"):
+        await update_record(kept.keeping, model, "a", [1])
+    with pytest.raises(NotFoundError):
+        kept.models.table.named("nots")
+
+
 def test_made_ids_sort_by_time() -> None:
     ids = [new_record_id(1_700_000_000 + seconds) for seconds in range(20)]
     assert ids == sorted(ids)
