@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edgehost.adapters.sandbox.worker import zygote as zygote_file
+from edgehost.adapters.sandbox.process import zygote as zygote_file
 from edgehost.domain.errors import UnavailableError
 
 _log = logging.getLogger("edgehost.sandbox")

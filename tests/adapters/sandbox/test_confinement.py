@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.sandbox.process import confinement
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
-from edgehost.adapters.sandbox.worker import confinement
 from edgehost.domain.errors import SandboxDiedError, UnavailableError
 from tests.adapters.sandbox.guests import PLUGIN, no_host, opened, plan_of, wasm
 
@@ -109,7 +109,7 @@ async def test_the_environment_of_the_agent_is_not_in_the_sandbox(monkeypatch: p
 def test_a_forbidden_system_call_ends_the_process(forbidden: str) -> None:
     code = f"""
         import mmap, os, socket
-        from edgehost.adapters.sandbox.worker import confinement
+        from edgehost.adapters.sandbox.process import confinement
         program = confinement.build_filter()
         states = confinement.confine(program, memory_bytes=1 << 30, parent=os.getppid(), withheld={{}})
         assert states["system_call_filter"] == "on", states

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from edgehost.adapters.sandbox import wire
 from edgehost.adapters.sandbox.guest_errors import died, error_of
+from edgehost.adapters.sandbox.process.session import run_session
 from edgehost.adapters.sandbox.wasm_sandbox import WasmSandbox
 from edgehost.adapters.sandbox.worker.agent_link import AgentGoneError, AgentLink
 from edgehost.adapters.sandbox.worker.faults import Trap
 from edgehost.adapters.sandbox.worker.load_plan import LoadPlan
-from edgehost.adapters.sandbox.worker.session import run_session
 from edgehost.adapters.sandbox.zygote_link import Process
 from edgehost.domain.errors import (
     GuestProtocolError,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.sandbox import wire
-from edgehost.adapters.sandbox.worker import confinement, zygote
+from edgehost.adapters.sandbox.process import confinement, zygote
 from edgehost.adapters.sandbox.worker.agent_link import AgentLink
 from edgehost.adapters.sandbox.worker.load_plan import LoadPlan
 from tests.adapters.sandbox.guests import PLUGIN, wasm

@@ -1,1 +1,1 @@
-"""What runs inside the zygote and its sandboxes: the standard library, wasm3 and this package, nothing else."""
+"""A guest inside its sandbox: wasm3 and the way to the agent, on the standard library alone."""

@@ -164,7 +164,7 @@ def _told_by_child(withheld: dict[str, str]) -> tuple[bytes, int]:
 
 
 def _rehearse_in_child(writer: int, withheld: dict[str, str]) -> None:
-    from edgehost.adapters.sandbox.worker import confinement  # noqa: PLC0415 - the path is set in main
+    from edgehost.adapters.sandbox.process import confinement  # noqa: PLC0415 - the path is set in main
     from edgehost.adapters.sandbox.worker.engine import Engine  # noqa: PLC0415
     from edgehost.adapters.sandbox.worker.faults import Trap  # noqa: PLC0415
 
@@ -192,8 +192,8 @@ def _rehearse_in_child(writer: int, withheld: dict[str, str]) -> None:
 def warm_up() -> None:
     """Load and call once right here, so that sandboxes inherit what Python and wasm3 set up on first use."""
     from edgehost.adapters.sandbox import wire  # noqa: PLC0415 - the path is set in main
+    from edgehost.adapters.sandbox.process.session import run_session  # noqa: PLC0415
     from edgehost.adapters.sandbox.worker.load_plan import LoadPlan  # noqa: PLC0415
-    from edgehost.adapters.sandbox.worker.session import run_session  # noqa: PLC0415
 
     agent_end, sandbox_end = socket.socketpair()
     with agent_end, sandbox_end:
@@ -211,8 +211,8 @@ def warm_up() -> None:
 
 def run_sandbox(fd: int, zygote: int, memory_bytes: int, program: bytes, withheld: dict[str, str]) -> None:
     """The life of a forked child."""
-    from edgehost.adapters.sandbox.worker import confinement  # noqa: PLC0415 - the path is set in main
-    from edgehost.adapters.sandbox.worker.session import run_session  # noqa: PLC0415
+    from edgehost.adapters.sandbox.process import confinement  # noqa: PLC0415 - the path is set in main
+    from edgehost.adapters.sandbox.process.session import run_session  # noqa: PLC0415
 
     room = confinement.address_space_bytes() + _SLACK_BYTES + memory_bytes
     run_session(fd, confinement.confine(program, memory_bytes=room, parent=zygote, withheld=withheld))
@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     sys.path += arguments[3:]
     try:
-        from edgehost.adapters.sandbox.worker import confinement, session  # noqa: F401, PLC0415
+        from edgehost.adapters.sandbox.process import confinement, session  # noqa: F401, PLC0415
 
         confinement.die_with_parent(int(arguments[1]))
         zygote = Zygote(control, json.loads(arguments[2]))
