@@ -27,8 +27,8 @@ from edgehost.config_settings import (
     read_settings,
     settings_of,
 )
-from edgehost.domain.component_spec import NAME
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
+from edgehost.domain.names import NAME
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.version_range import VersionRange
 

@@ -22,8 +22,9 @@ from edgehost.cli.host_client import DEFAULT_TIMEOUT_S
 from edgehost.cli.output import Output
 from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
-from edgehost.domain.component_spec import NAME, Abi
+from edgehost.domain.component_spec import Abi
 from edgehost.domain.errors import NotFoundError
+from edgehost.domain.names import NAME
 
 #: 4 GiB, the end of a 32-bit memory.
 _MOST_MEMORY_KIB: Final = 4 * 1024 * 1024

@@ -16,8 +16,8 @@ from edgehost.cli.host_config import host_client
 from edgehost.cli.output import Output
 from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
-from edgehost.domain.component_spec import NAME
 from edgehost.domain.errors import NotFoundError
+from edgehost.domain.names import NAME
 
 #: A release of the largest size over a slow link; the host goes on when we stop waiting.
 _TIMEOUT_S: Final = 600.0

@@ -17,8 +17,8 @@ from edgehost.cli.output import Output, size
 from edgehost.cli.problems import first_problem
 from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
-from edgehost.domain.component_spec import NAME
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
+from edgehost.domain.names import NAME
 from remotes.folder_transport import open_folder_transport
 from remotes.mirror import Mirrored, mirror_repository
 from remotes.mqtt_options import MqttOptions

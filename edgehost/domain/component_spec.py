@@ -16,10 +16,9 @@ from typing import Any, Final
 import semver
 
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.model_spec import ModelSpec, read_model
+from edgehost.domain.names import EXPORT, NAME
 from edgehost.domain.spec_reader import SpecReader
-
-NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a DNS label: fits topics, URLs, file names and mDNS
-EXPORT: Final = re.compile(r"[\x21-\x7e]{1,128}")  # printable ASCII
 
 #: Functions that a guest may be granted, and what each lets it do (imports from ``extism:host/user``).
 HOST_FUNCTIONS: Final[dict[str, str]] = {
@@ -31,6 +30,9 @@ HOST_FUNCTIONS: Final[dict[str, str]] = {
     "call": "call a command or export of a granted component",
     "notify": "publish an event of its own",
     "now": "read the host's clock",
+    "port": "call an outbound port of its own model",
+    "related": "follow a relation of its own model, or create across it",
+    "service": "call the service that this adapter is bound to",
 }
 
 
@@ -47,27 +49,7 @@ class Abi(enum.StrEnum):
 
     EXTISM = "extism"
     PLAIN = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class CommandSpec:
-    """A named operation on a record: the guest export that carries it out."""
-
-    export: str
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A model: where it is served, what its records look like, which exports guard its writes."""
-
-    name: str
-    endpoint: str
-    schema: Mapping[str, Any] = field(default_factory=dict)  # JSON Schema 2020-12; {} allows any object
-    validate: str = ""  # export asked before a record is created or updated
-    on_update: str = ""  # export that may complete an update
-    on_delete: str = ""  # export that may veto a delete
-    commands: Mapping[str, CommandSpec] = field(default_factory=dict)
+    AEGIS = "aegis"  # the seed's AssemblyScript convention
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +58,15 @@ class ServiceSpec:
 
     export: str = ""
     every_s: float = 0.0
+    functions: tuple[str, ...] = ()  # exports that adapters bound to it may call
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """An adapter: an export that carries a port's call to a service and its answer back."""
+
+    export: str = "invoke"
+    service: str = ""  # the service that it is bound to at first, unless the port or the host says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +116,7 @@ class ComponentSpec:
     device_classes: tuple[str, ...] = ("any",)
     model: ModelSpec | None = None
     service: ServiceSpec | None = None
+    adapter: AdapterSpec | None = None
     probe: ProbeSpec = ProbeSpec()
     limits: Limits = Limits()
     grants: Grants = Grants()
@@ -134,10 +126,11 @@ class ComponentSpec:
         """Every export that the specification names; the module must have them all."""
         names = [self.probe.export]
         if self.model is not None:
-            names += [self.model.validate, self.model.on_update, self.model.on_delete]
-            names += [command.export for command in self.model.commands.values()]
+            names += self.model.exports_used()
         if self.service is not None:
-            names.append(self.service.export)
+            names += [self.service.export, *self.service.functions]
+        if self.adapter is not None:
+            names += [self.adapter.export]
         return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -158,8 +151,9 @@ def read_component_spec(document: Mapping[str, Any]) -> ComponentSpec:
         abi=Abi(top.choice("abi", Abi, default=Abi.EXTISM)),
         description=top.text("description", default="", longest=500),
         device_classes=top.texts("device_classes", pattern=NAME, default=("any",)),
-        model=_read_model(top.table("model"), name) if top.has("model") else None,
+        model=read_model(top.table("model"), name) if top.has("model") else None,
         service=_read_service(top.table("service")) if top.has("service") else None,
+        adapter=_read_adapter(top.table("adapter")) if kind is Kind.ADAPTER or top.has("adapter") else None,
         probe=_read_probe(top.table("probe")),
         limits=_read_limits(top.table("limits")),
         grants=_read_grants(top.table("grants")),
@@ -181,32 +175,11 @@ def _read_version(top: SpecReader) -> str:
     return version
 
 
-def _read_model(table: SpecReader, component: str) -> ModelSpec:
-    name = table.text("name", pattern=NAME, default=component)
-    commands = {}
-    for command in table.table("commands").tables(pattern=NAME):
-        commands[command.name] = CommandSpec(
-            export=command.text("export", pattern=EXPORT, default=command.name),
-            description=command.text("description", default="", longest=500),
-        )
-        command.refuse_unknown()
-    model = ModelSpec(
-        name=name,
-        endpoint=table.text("endpoint", pattern=NAME, default=name),
-        schema=table.document("schema"),
-        validate=table.text("validate", pattern=EXPORT, default=""),
-        on_update=table.text("on_update", pattern=EXPORT, default=""),
-        on_delete=table.text("on_delete", pattern=EXPORT, default=""),
-        commands=commands,
-    )
-    table.refuse_unknown()
-    return model
-
-
 def _read_service(table: SpecReader) -> ServiceSpec:
     service = ServiceSpec(
         export=table.text("export", pattern=EXPORT, default=""),
         every_s=table.number("every_s", default=0.0, least=0.0, most=86_400.0),
+        functions=table.texts("functions", pattern=EXPORT),
     )
     table.refuse_unknown()
     if service.every_s and not service.export:
@@ -216,6 +189,15 @@ def _read_service(table: SpecReader) -> ServiceSpec:
     if 0 < service.every_s < 0.05:  # noqa: PLR2004 - 20 calls a second, so that a timer cannot eat a core
         raise InvalidSpecificationError("service.every_s is below 0.05 seconds.", hint="Use 0.05 or more.")
     return service
+
+
+def _read_adapter(table: SpecReader) -> AdapterSpec:
+    adapter = AdapterSpec(
+        export=table.text("export", pattern=EXPORT, default="invoke"),
+        service=table.text("service", pattern=NAME, default=""),
+    )
+    table.refuse_unknown()
+    return adapter
 
 
 def _read_probe(table: SpecReader) -> ProbeSpec:
@@ -274,6 +256,10 @@ def _require_consistent(spec: ComponentSpec) -> None:
     if spec.kind is not Kind.MODEL and spec.model is not None:
         raise InvalidSpecificationError(
             f"kind is '{spec.kind}' but there is a [model] table.", hint="Drop one."
+        )
+    if spec.kind is not Kind.ADAPTER and spec.adapter is not None:
+        raise InvalidSpecificationError(
+            f"kind is '{spec.kind}' but there is an [adapter] table.", hint="Drop one."
         )
     if spec.abi is Abi.PLAIN and spec.kind is Kind.MODEL:
         raise InvalidSpecificationError(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edgehost.domain.component_spec import NAME, ComponentSpec, Grants
+from edgehost.domain.component_spec import ComponentSpec, Grants
 from edgehost.domain.errors import (
     CallDepthError,
     ConflictError,
@@ -22,6 +22,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.events import ComponentNotified
 from edgehost.domain.json_text import read_json, write_json
+from edgehost.domain.names import NAME
 from edgehost.domain.record import Record
 from edgehost.domain.record_query import DEFAULT_PAGE, Filter
 from edgehost.domain.spec_reader import SpecReader

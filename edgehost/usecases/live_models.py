@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from edgehost.domain.component_spec import ComponentSpec, ModelSpec
+from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EndpointTakenError, NotFoundError
 from edgehost.domain.json_text import write_json
+from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.suggestion import did_you_mean
 

@@ -14,17 +14,16 @@ from hypothesis import strategies as st
 from edgehost.domain.component_spec import (
     HOST_FUNCTIONS,
     Abi,
-    CommandSpec,
     ComponentSpec,
     Grants,
     Kind,
     Limits,
-    ModelSpec,
     ProbeSpec,
     ServiceSpec,
     read_component_spec,
 )
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.model_spec import CommandSpec, ModelSpec
 from edgehost.domain.spec_document import decode_spec, encode_document, spec_document
 from tests.domain.spec_strategies import DOCUMENTS, JSON
 

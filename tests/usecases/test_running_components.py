@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgehost.domain.component_spec import ComponentSpec, Kind, ModelSpec
+from edgehost.domain.component_spec import ComponentSpec, Kind
 from edgehost.domain.errors import NotFoundError, UnavailableError
+from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.release_life import Release
 from edgehost.usecases.running_components import RunningComponents, RunningRelease
 from tests.usecases.deploy_scene import ScriptedPool
