@@ -1,0 +1,73 @@
+"""The manager of components, and how their instances are started."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edgehost.composition.rooms import Rooms
+from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.probation import ProbationRule
+from edgehost.domain.release_life import Release
+from edgehost.usecases.deploy_release import Deployer
+from edgehost.usecases.instance_pool import InstancePool
+from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.plan_sandbox import HostTerms, plan_sandbox
+from edgehost.usecases.running_components import RunningRelease
+from edgehost.usecases.watch_probation import ProbationWatch
+from remotes.owned_tasks import Spawn
+
+
+def make_manager(rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event) -> ComponentManager:
+    """The manager of the host's components, with its watch on probations running."""
+    config = rooms.config
+    rule = ProbationRule(
+        seconds=config.probation.seconds,
+        calls_min=config.probation.calls_min,
+        error_rate=config.probation.error_rate,
+    )
+
+    async def roll_back(component: str, reason: str) -> None:
+        await manager.roll_back(component, reason)
+
+    watch = ProbationWatch(rooms.running, rooms.ledger, rooms.clock, rule, roll_back)
+
+    def changed() -> None:
+        services_changed.set()
+        watch.wake()
+
+    async def start_pool(_release: Release, spec: ComponentSpec, wasm: bytes) -> InstancePool:
+        settings = config.component(spec.name)
+        terms = HostTerms(
+            memory_kib=config.limits.memory_kib,
+            deadline_ms=config.limits.deadline_ms,
+            deny=settings.deny,
+            config=settings.config,
+        )
+        plan = plan_sandbox(spec, wasm, terms)
+        host_call = rooms.functions.granted(plan.grants)
+        return await InstancePool(
+            rooms.sandboxes, plan, host_call=host_call, log=rooms.note_guest_log
+        ).start()
+
+    def drain_later(running: RunningRelease, before: Release | None) -> None:
+        manager.drain_later(running, before)
+
+    manager = ComponentManager(
+        deployer=Deployer(
+            shelf=rooms.shelf,
+            ledger=rooms.ledger,
+            running=rooms.running,
+            routes=rooms.models,
+            clock=rooms.clock,
+            start_pool=start_pool,
+            drain_later=drain_later,
+            on_fault=watch.wake,
+            probation=rule,
+        ),
+        bus=rooms.bus,
+        spawn=spawn,
+        keep_good=config.keep.releases - 1,  # the live one is kept anyway
+        changed=changed,
+    )
+    spawn(watch.run(), "edgehost.probation")
+    return manager

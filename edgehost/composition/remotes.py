@@ -1,0 +1,76 @@
+"""The remotes that a host follows."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.composition.rooms import Rooms
+from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.domain.release_life import Release
+from edgehost.usecases.follow_remote import Following, FollowRemote
+from edgehost.usecases.manage_components import ComponentManager
+from remotes.folder_transport import open_folder_transport
+from remotes.mqtt_options import MqttOptions
+from remotes.mqtt_transport import open_mqtt_transport
+from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
+from remotes.transport import Transport
+
+_MQTT_PORT, _MQTTS_PORT = 1883, 8883
+#: A folder costs one stat per look; a stick or share is noticed within this time.
+_FOLDER_LOOK_S = 1.0
+
+
+async def open_remote(config: Config, settings: RemoteSettings, stack: AsyncExitStack) -> TrustedRemote:
+    """A configured remote over its transport; the stack closes both."""
+    return await stack.enter_async_context(
+        open_trusted_remote(
+            settings.name,
+            await _open_transport(settings, stack),
+            folder=config.host.data / "remotes" / settings.name,
+            root_file=settings.root,
+            now=SystemClock().now,  # the machine's own: the remote keeps a floor of its own
+            options=RemoteOptions(component_most_bytes=config.limits.component_bytes),
+        )
+    )
+
+
+async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> Transport:
+    match settings.carrier:
+        case FolderCarrier(path):
+            return await stack.enter_async_context(open_folder_transport(path, poll_s=_FOLDER_LOOK_S))
+        case MqttCarrier() as broker:
+            options = MqttOptions(
+                host=broker.host,
+                tcp_port=broker.tcp_port or (_MQTTS_PORT if broker.tls else _MQTT_PORT),
+                tls=broker.tls,
+                ca_file=broker.ca_file,
+                username=broker.username,
+                password_file=broker.password_file,
+            )
+            return await stack.enter_async_context(open_mqtt_transport(settings.name, options))
+
+
+def make_follower(
+    rooms: Rooms, manager: ComponentManager, settings: RemoteSettings, remote: TrustedRemote
+) -> FollowRemote:
+    """What this host takes from the remote."""
+    config = rooms.config
+
+    async def deploy(release: Release) -> None:
+        await manager.deploy(release)
+
+    return FollowRemote(
+        remote,
+        Following(
+            components=settings.follow,
+            versions={name: wanted.versions for name, wanted in config.components.items()},
+            device_class=config.host.device_class,
+            component_bytes=config.limits.component_bytes,
+        ),
+        shelf=rooms.shelf,
+        ledger=rooms.ledger,
+        bus=rooms.bus,
+        clock=rooms.clock,
+        deploy=deploy,
+    )

@@ -1,0 +1,108 @@
+"""The stores, the bus, the clock and the sandboxes of a host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
+from edgehost.adapters.services.local_event_bus import LocalEventBus
+from edgehost.adapters.services.machine_readings import LinuxReadings
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
+from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.config import Config
+from edgehost.domain.events import GuestLogged
+from edgehost.domain.record import RevisionClock
+from edgehost.ports.sandbox import SandboxFactory
+from edgehost.usecases.host_functions import HostFunctions
+from edgehost.usecases.live_models import LiveModels
+from edgehost.usecases.plan_sandbox import CappedSandboxes
+from edgehost.usecases.record_keeping import RecordKeeping, remember_revisions
+from edgehost.usecases.release_ledger import ReleaseLedger
+from edgehost.usecases.running_components import RunningComponents
+from remotes.clock_floor import EARLIEST
+
+log = logging.getLogger("edgehost.host")
+guest_log = logging.getLogger("edgehost.guest")
+
+_LEVELS = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
+#: Lines of guests' logs that are kept in memory for ``edgehost logs``; disks wear out, so they go nowhere else.
+_GUEST_LINES = 1000
+
+
+@dataclass(slots=True)
+class Rooms:
+    """What a host is made of, before it does anything."""
+
+    config: Config
+    clock: SystemClock
+    bus: LocalEventBus
+    records: TinyDBRecords
+    shelf: FolderShelf
+    ledger: ReleaseLedger
+    running: RunningComponents
+    models: LiveModels
+    sandboxes: SandboxFactory
+    keeping: RecordKeeping
+    functions: HostFunctions
+    stopping: asyncio.Event
+    guest_lines: deque[GuestLogged] = field(default_factory=lambda: deque(maxlen=_GUEST_LINES))
+
+    def note_guest_log(self, component: str, level: str, message: str) -> None:
+        """A line of a guest's log, to listeners and to the host's own log."""
+        line = GuestLogged(at=self.clock.now(), component=component, level=level, message=message)
+        self.guest_lines.append(line)
+        self.bus.publish(line)
+        guest_log.log(_LEVELS.get(level, logging.ERROR), "%s: %s", component, message)
+
+
+async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
+    """Open the stores and the sandboxes; the stack closes them.
+
+    Raises:
+        UnavailableError: another host uses the data folder.
+        DamagedError: it was written by a later version.
+    """
+    data = config.host.data
+    await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+    clock, bus, running, models = SystemClock(), LocalEventBus(), RunningComponents(), LiveModels()
+    records = await stack.enter_async_context(open_records(data / "records"))
+    shelf = await stack.enter_async_context(
+        open_shelf(data / "releases", quota_bytes=config.limits.shelf_bytes)
+    )
+    ledger = ReleaseLedger(shelf, bus, clock)
+    await ledger.load()
+    if clock.now() < EARLIEST.timestamp():  # a board without a battery: time runs on from what it last wrote
+        newest = max((release.changed_at for release in ledger.all()), default=0.0)
+        clock.raise_floor(max(newest, EARLIEST.timestamp()))
+        log.warning("The machine's clock is not set; time runs on from %.0f.", clock.now())
+    factory = await stack.enter_async_context(open_sandbox_factory())
+    keeping = RecordKeeping(records, bus, clock, RevisionClock(config.host.name), running)
+    await remember_revisions(keeping, records.models())
+    return Rooms(
+        config=config,
+        clock=clock,
+        bus=bus,
+        records=records,
+        shelf=shelf,
+        ledger=ledger,
+        running=running,
+        models=models,
+        sandboxes=CappedSandboxes(factory, config.limits.instances_total),
+        keeping=keeping,
+        functions=HostFunctions(
+            keeping, models, LinuxReadings(data), lambda component: running.require(component).spec
+        ),
+        stopping=asyncio.Event(),
+    )
+
+
+async def close_pools(running: RunningComponents) -> None:
+    """End every instance, side by side."""
+    async with asyncio.TaskGroup() as group:
+        for each in running.all():
+            group.create_task(each.pool.close(), name=f"edgehost.close.{each.release.component}")

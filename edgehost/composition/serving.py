@@ -1,0 +1,57 @@
+"""The application, its control routes and its addresses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from importlib.metadata import version as package_version
+
+from edgehost.api.access import AccessPolicy, read_token_file
+from edgehost.api.app import ApiOptions, HostApp, make_app
+from edgehost.api.server import ServedAt
+from edgehost.composition.rooms import Rooms
+from edgehost.config import KIB, Config
+from edgehost.usecases.control_host import ControlHost, HostIdentity
+from edgehost.usecases.manage_components import ComponentManager
+
+
+def make_control(rooms: Rooms, manager: ComponentManager) -> ControlHost:
+    """What answers an operator."""
+    config = rooms.config
+    return ControlHost(
+        identity=HostIdentity(
+            name=config.host.name,
+            version=package_version("edgehost"),
+            device_class=config.host.device_class,
+            pid=os.getpid(),
+            started_at=rooms.clock.now(),
+        ),
+        manager=manager,
+        clock=rooms.clock,
+        confinement=rooms.sandboxes.confinement,
+        storage=lambda: asdict(rooms.records.statistics()),
+        request_stop=rooms.stopping.set,
+        guest_lines=rooms.guest_lines,
+    )
+
+
+def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
+    """The application behind the TCP port and the Unix socket."""
+    api = rooms.config.api
+    access = AccessPolicy(
+        token="" if api.token_file is None else read_token_file(api.token_file),
+        allowed_hosts=api.allowed_hosts,
+    )
+    options = ApiOptions(
+        root=api.root,
+        host_name=rooms.config.host.name,
+        version=package_version("edgehost"),
+        body_bytes=api.body_kib * KIB,
+    )
+    return make_app(rooms.keeping, rooms.models, host=control, access=access, options=options)
+
+
+def urls_of(config: Config, served_at: ServedAt) -> tuple[str, ...]:
+    """Where the API is reached."""
+    tcp = (served_at.url + config.api.root,) if served_at.url else ()
+    return (*tcp, f"unix:{served_at.unix_socket}")
