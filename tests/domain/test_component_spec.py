@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edgehost.domain.component_spec import (
     HOST_FUNCTIONS,
     Abi,
+    AdapterSpec,
     ComponentSpec,
     Grants,
     Kind,
@@ -23,7 +24,19 @@ from edgehost.domain.component_spec import (
     read_component_spec,
 )
 from edgehost.domain.errors import InvalidSpecificationError
-from edgehost.domain.model_spec import CommandSpec, ModelSpec
+from edgehost.domain.model_spec import (
+    PERMISSIONS,
+    AccessRule,
+    CommandSpec,
+    HandlerSpec,
+    ModelSpec,
+    RouteSpec,
+    SerializerSpec,
+    SourceSpec,
+)
+from edgehost.domain.port_spec import BreakerRule, PortSpec
+from edgehost.domain.property_spec import NAMED_PATTERNS, PropertySpec
+from edgehost.domain.relation_spec import RelationSpec, RelationType
 from edgehost.domain.spec_document import decode_spec, encode_document, spec_document
 from tests.domain.spec_strategies import DOCUMENTS, JSON
 
@@ -148,23 +161,58 @@ def test_a_missing_key_is_named(missing: str) -> None:
     assert missing in str(refusal(document))
 
 
-def test_the_reference_names_every_key_with_its_default() -> None:
-    text = (Path(__file__).parents[2] / "examples/component.toml").read_text()
-    document = tomllib.loads(text)
+REFERENCE = (Path(__file__).parents[2] / "examples/component.toml").read_text()
+
+
+def keys_of(noun: type[Any]) -> set[str]:
+    return {found.name for found in fields(noun)}
+
+
+def test_the_reference_gives_every_default() -> None:
+    document = tomllib.loads(REFERENCE)
     assert document.pop("wasm")
     assert read_component_spec(document) == read_component_spec(
         {
             "name": "example",
             "version": "1.0.0",
             "kind": "model",
-            "model": {"commands": {"reset": {}}},
+            "model": {
+                "commands": {"reset": {}},
+                "ports": {
+                    "arrived": {"direction": "inbound"},
+                    "ship": {"direction": "outbound", "breaker": {"default": {}}},
+                },
+                "relations": {"parts": {"model": "part", "type": "one_to_many", "foreign_key": "owner"}},
+                "properties": {"serial": {}},
+                "handlers": [{"on": "record.*", "export": "heard"}],
+                "routes": [{"path": "example/summary", "export": "summary"}],
+                "access": {"read": {}},
+                "serializers": [{"on": "network", "key": "notes", "action": "omit"}],
+            },
             "service": {},
         }
     )
-    assert set(document) == {found.name for found in fields(ComponentSpec)}
-    assert set(document["model"].pop("commands")["reset"]) == {found.name for found in fields(CommandSpec)}
+
+
+def test_the_reference_names_every_key() -> None:
+    document = tomllib.loads(REFERENCE.replace("# [adapter]", "[adapter]"))
+    del document["wasm"]
+    assert set(document) == keys_of(ComponentSpec)
     for key, noun in {"service": ServiceSpec, "probe": ProbeSpec, "limits": Limits, "grants": Grants}.items():
-        assert set(document[key]) == {found.name for found in fields(noun)}
-    assert {*document["model"], "commands"} == {found.name for found in fields(ModelSpec)}
-    for function in HOST_FUNCTIONS:
-        assert function in text
+        assert set(document[key]) == keys_of(noun)
+    for key in keys_of(AdapterSpec):
+        assert f"# {key} = " in REFERENCE
+    model = document["model"]
+    assert set(model) == keys_of(ModelSpec)
+    assert set(model["commands"]["reset"]) == keys_of(CommandSpec)
+    ports = model["ports"]
+    assert {*ports["arrived"], *ports["ship"]} == keys_of(PortSpec)
+    assert set(ports["ship"]["breaker"]["default"]) == keys_of(BreakerRule)
+    assert set(model["relations"]["parts"]) == keys_of(RelationSpec)
+    assert set(model["properties"]["serial"]) == keys_of(PropertySpec)
+    assert set(model["source"]) == keys_of(SourceSpec)
+    assert set(model["access"]["read"]) == keys_of(AccessRule)
+    for key, noun in {"handlers": HandlerSpec, "routes": RouteSpec, "serializers": SerializerSpec}.items():
+        assert set(model[key][0]) == keys_of(noun)
+    for word in (*HOST_FUNCTIONS, *PERMISSIONS, *NAMED_PATTERNS, *RelationType, *Abi, *Kind):
+        assert word in REFERENCE
