@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+
+from edgehost.domain.causation import FIRST, Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,17 +16,26 @@ class Event:
 
     type: ClassVar[str] = "edgehost.event"
     at: float
+    cause: Cause = field(default=FIRST, compare=False, repr=False)  # set as it is published
 
     @property
     def subject(self) -> str:
         """What the event is about, for filters and logs."""
         return ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns are held against: its type, after the name that a component gave it."""
+        return (self.type,)
+
     def details(self) -> dict[str, Any]:
-        """The fields without the time, ready for JSON."""
-        fields = asdict(self)
-        fields.pop("at")
-        return fields
+        """The fields without the time, ready for JSON; to be read, not to be changed."""
+        return {name: getattr(self, name) for name in _detail_names(type(self))}
+
+
+@functools.cache
+def _detail_names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind) if each.name not in {"at", "cause"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +158,38 @@ class EventsDropped(Event):
 
     type: ClassVar[str] = "edgehost.events.dropped"
     count: int
+    consumer: str = ""  # of those that act on events; "" is the listener that gets this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerLagged(Event):
+    """One that acts on events cannot keep up: writers wait for it until it has caught up."""
+
+    type: ClassVar[str] = "edgehost.events.lagged"
+    consumer: str
+    waiting: int
+
+    @property
+    def subject(self) -> str:
+        """The consumer."""
+        return self.consumer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsCut(Event):
+    """Events led to events too far: from here on nothing acts on them."""
+
+    type: ClassVar[str] = "edgehost.events.cut"
+    name: str  # of the first event that was not acted upon
+    about: str
+    reason: str  # depth, storm or rate
+    depth: int
+    count: int  # events that descend from the same first one
+
+    @property
+    def subject(self) -> str:
+        """The event's name."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,3 +205,150 @@ class ComponentNotified(Event):
     def subject(self) -> str:
         """``component/name``."""
         return f"{self.component}/{self.name}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name, then the type."""
+        return (self.name, self.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerFailed(Event):
+    """A component did not take an event."""
+
+    type: ClassVar[str] = "edgehost.handler.failed"
+    component: str
+    export: str
+    name: str  # of the event
+    code: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """``component/export``."""
+        return f"{self.component}/{self.export}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMoved(Event):
+    """A step of a record's workflow began, ended, failed or was taken back."""
+
+    type: ClassVar[str] = "edgehost.workflow.step"
+    model: str
+    id: str
+    port: str
+    token: str
+    state: str
+    attempt: int
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """``model/id/port``."""
+        return f"{self.model}/{self.id}/{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowMoved(Event):
+    """A record's workflow as a whole: running, completed, undoing, undone or stuck."""
+
+    type: ClassVar[str] = "edgehost.workflow.moved"
+    model: str
+    id: str
+    state: str
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """``model/id``."""
+        return f"{self.model}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortEvent(Event):
+    """A call of a port ended; ``id`` is the record's, or empty."""
+
+    model: str
+    port: str
+    id: str = ""
+
+    @property
+    def subject(self) -> str:
+        """``model/port``, and ``/id`` when there is a record."""
+        return "/".join(part for part in (self.model, self.port, self.id) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortSucceeded(PortEvent):
+    """A port's call succeeded; ``event`` is what the port produces by its specification, or empty."""
+
+    type: ClassVar[str] = "edgehost.port.succeeded"
+    event: str = ""
+    answer: Any = None
+    tries: int = 1
+    fallback: bool = False  # the breaker was open and the fallback answered
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the port produces, then the type."""
+        return (self.event, self.type) if self.event else (self.type,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortFailed(PortEvent):
+    """A port's call failed for good."""
+
+    type: ClassVar[str] = "edgehost.port.failed"
+    code: str
+    reason: str
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved(Event):
+    """A circuit breaker opened, closed, or lets a trial through."""
+
+    type: ClassVar[str] = "edgehost.breaker.moved"
+    model: str
+    port: str
+    error_class: str
+    position: str  # closed, open, half-open
+
+    @property
+    def subject(self) -> str:
+        """``model/port``."""
+        return f"{self.model}/{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortBound(Event):
+    """An operator bound a port to an adapter, or an adapter to a service; an empty target takes that back."""
+
+    type: ClassVar[str] = "edgehost.port.bound"
+    what: str  # MODEL.PORT or an adapter
+    target: str
+
+    @property
+    def subject(self) -> str:
+        """What was bound."""
+        return self.what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNotified(Event):
+    """A service of the host says something of its own, such as a message that came; ``name`` is its word for it."""
+
+    type: ClassVar[str] = "edgehost.service.notified"
+    service: str
+    name: str
+    data: Any = None
+
+    @property
+    def subject(self) -> str:
+        """``service/name``."""
+        return f"{self.service}/{self.name}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name, then the type."""
+        return (self.name, self.type)
