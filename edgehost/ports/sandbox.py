@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgehost.domain.component_spec import Abi, Grants, Limits
+from edgehost.domain.shadow_call import ShadowCallError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,37 @@ class SandboxPlan:
     config: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
 
+@dataclass(slots=True)
+class CallTrail:
+    """What a call has done beside computing its answer; all who take part in the call share it."""
+
+    acted: bool = False  # on the world, or tried to
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """Who is calling: the components on the way here, outermost first. Bounds circles between components."""
 
     chain: tuple[str, ...] = ()
     deadline: float = float("inf")  # monotonic seconds; a nested call cannot outlive its caller
+    sticky: str = ""  # calls with the same word reach the same version, while several are live
+    record_id: str = ""  # the record that the call is about
+    shadow: bool = False  # the answer is only compared: nothing may be done to the world
+    trail: CallTrail | None = field(default=None, compare=False, repr=False)
+
+    def acting(self, what: str) -> None:
+        """Note that the call is about to act on the world.
+
+        Raises:
+            ShadowCallError: it is a shadow of another call, and may only read.
+        """
+        if self.trail is not None:
+            self.trail.acted = True
+        if self.shadow:
+            raise ShadowCallError(
+                f"{what} is not done: this call is a shadow, and its answer is only compared.",
+                hint="A shadow call may read.",
+            )
 
 
 #: Answers a guest's call to a granted function: (component, function, payload, context) -> reply.

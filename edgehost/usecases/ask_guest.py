@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from edgehost.domain.errors import GuestProtocolError, RefusedError
@@ -62,6 +63,7 @@ async def ask(
     Raises:
         GuestError: the guest failed, or answered with something else.
     """
+    context = replace(context, record_id=question.get("id", ""))
     output = await keeping.components.call(model.component, export, write_json(question), context=context)
     answer = read_answer(keeping, model.component, export, output)
     if answer is None:

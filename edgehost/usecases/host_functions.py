@@ -79,6 +79,8 @@ class HostFunctions:
             )
         if len(payload) > self.keeping.record_bytes + _ENVELOPE_BYTES:
             raise TooLargeError(f"The request has {len(payload)} bytes.", hint="Send less at once.")
+        if function not in _READING:
+            asking.context.acting(f"'{function}'")
         request = read_json(payload) if payload else {}
         if not isinstance(request, dict):
             raise RefusedError("The request must be a JSON object.")
@@ -235,6 +237,9 @@ async def _notify(functions: HostFunctions, asking: _Asking, request: SpecReader
     )
     return {}
 
+
+#: Functions that leave the world as it is: all that a shadow call may use.
+_READING: Final = frozenset({"readings", "get", "find", "now"})
 
 _FUNCTIONS: Final[Mapping[str, _Function]] = {
     "readings": _readings,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from edgehost.adapters.sandbox import wire
@@ -149,7 +150,7 @@ class WasmSandbox:
         answered = False
         try:
             async with asyncio.timeout_at(deadline):
-                body = await self._conversation(request, wanted, CallContext(context.chain, deadline))
+                body = await self._conversation(request, wanted, replace(context, deadline=deadline))
             answered = True
         except TimeoutError:
             raise DeadlineExceededError(
@@ -198,7 +199,7 @@ class WasmSandbox:
         try:
             if name not in self._plan.grants.functions:
                 raise NotGrantedError(f"{component} was not granted {name!r}.")
-            inner = CallContext((*context.chain, component), context.deadline)
+            inner = replace(context, chain=(*context.chain, component))
             reply = await self._host_call(component, name, body[1 + size :], inner)
             most = self._plan.limits.memory_kib * 1024
             if len(reply) > most:
@@ -210,6 +211,7 @@ class WasmSandbox:
     async def _fetch(self, body: bytes, context: CallContext) -> bytes:
         size = int.from_bytes(body[:4], "little")
         try:
+            context.acting("An HTTP request")
             answer = await fetch(
                 body[4 : 4 + size],
                 body[4 + size :],
