@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from edgehost.domain.causation import FIRST, Cause
 
@@ -33,9 +32,15 @@ class Event:
         return {name: getattr(self, name) for name in _detail_names(type(self))}
 
 
-@functools.cache
+_DETAIL_NAMES: Final[dict[type[Event], tuple[str, ...]]] = {}
+
+
 def _detail_names(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind) if each.name not in {"at", "cause"})
+    names = _DETAIL_NAMES.get(kind)
+    if names is None:
+        names = tuple(each.name for each in fields(kind) if each.name not in {"at", "cause"})
+        _DETAIL_NAMES[kind] = names
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
