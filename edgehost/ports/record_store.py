@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import RecordPage, RecordQuery
+from edgehost.domain.record_aggregation import AggregateQuery, AggregateRow
+from edgehost.domain.record_query import Condition, QueryPlan, RecordPage, RecordQuery
 
 
 class RecordStore(Protocol):
@@ -36,10 +37,18 @@ class RecordStore(Protocol):
         ...
 
     async def find(self, query: RecordQuery) -> RecordPage:
-        """One page of the records that match, in order of creation.
+        """One page of the records that match.
 
         Raises:
-            InvalidQueryError: the cursor is not one of this store's.
+            InvalidQueryError: a bound is passed, or the cursor is not one of this query's.
+        """
+        ...
+
+    async def explain(self, query: RecordQuery) -> QueryPlan:
+        """How the query would be answered now.
+
+        Raises:
+            InvalidQueryError: a bound is passed.
         """
         ...
 
@@ -47,8 +56,28 @@ class RecordStore(Protocol):
         """The record that a request with this key created."""
         ...
 
-    async def count(self, model: str) -> int:
-        """How many records the model has."""
+    async def count(self, model: str, filters: Sequence[Condition] = ()) -> int:
+        """How many records the model has, or how many of them match.
+
+        Raises:
+            InvalidQueryError: a bound is passed.
+        """
+        ...
+
+    async def aggregate(self, query: AggregateQuery) -> tuple[AggregateRow, ...]:
+        """Figures over the records that match.
+
+        Raises:
+            InvalidQueryError: a bound is passed, or there are too many groups.
+        """
+        ...
+
+    async def ensure_index(self, model: str, field: str) -> None:
+        """Answer filters and sorting on this field (a dotted path, or created_at/updated_at) by an index."""
+        ...
+
+    async def ensure_text_index(self, model: str, fields: Sequence[str]) -> None:
+        """Answer full-text search of exactly these fields by an index, where the store can."""
         ...
 
     def scan(self, model: str) -> AsyncIterator[Record]:

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidQueryError
 from edgehost.domain.json_text import write_json
-from edgehost.domain.record_query import DEFAULT_PAGE, MAX_PAGE, Filter, Operator, RecordQuery
-from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.record import Record
+from edgehost.domain.record_conditions import MISSING, member_of
+from edgehost.domain.record_query import (
+    DEFAULT_PAGE,
+    MAX_CURSOR_LENGTH,
+    MAX_PAGE,
+    Condition,
+    Filter,
+    PlanKind,
+    RecordQuery,
+    Sort,
+    require_query,
+)
+from edgehost.domain.relation_query import with_member
 from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.query_fields import (
+    RECORD_FIELDS,
+    read_filter_name,
+    require_comparable,
+    types_of,
+)
+from edgehost.usecases.read_conditions import words_condition
 from edgehost.usecases.record_keeping import RecordKeeping, record_document
+
+__all__ = [
+    "MAX_CURSOR_LENGTH",
+    "MAX_FILTERS",
+    "MAX_PAGE_BYTES",
+    "RECORD_FIELDS",
+    "PageText",
+    "make_query",
+    "query_records",
+    "read_filter_name",
+    "stream_records",
+    "types_of",
+]
 
 #: One JSON document in memory; a page of larger records holds fewer of them.
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-#: Before anything is known of their size; all of them together are in memory at once.
-_FIRST_AT_ONCE: Final = 16
+#: A stream goes page by page, so this is what it holds at a time.
+_STREAMED_BYTES: Final = 256 * 1024
 #: Each filter is tried on every record that the others leave.
 MAX_FILTERS: Final = 16
-MAX_FIELD_LENGTH: Final = 256
-MAX_CURSOR_LENGTH: Final = 512
-#: What every record has beside its data, and its type.
-RECORD_FIELDS: Final = {"id": "string", "created_at": "number", "updated_at": "number"}
-
-_SEPARATOR: Final = "__"
+#: Every page of a sorted stream without an index looks at all records again.
+MAX_SORTED_STREAM: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +71,71 @@ class PageText:
 async def query_records(
     keeping: RecordKeeping, query: RecordQuery, *, most_bytes: int = MAX_PAGE_BYTES
 ) -> PageText:
-    """One page of the records that match, in order of creation; shorter than asked for when they are large.
+    """One page of the records that match; shorter than asked for when they are large.
 
     Raises:
         InvalidQueryError: the cursor is not one of this store's.
     """
-    texts: list[bytes] = []
-    size, cursor = 0, query.after
-    at_once = _FIRST_AT_ONCE
-    while True:
-        part = replace(query, limit=min(at_once, query.limit - len(texts)), after=cursor)
+    page = await keeping.store.find(replace(query, most_bytes=most_bytes))
+    return PageText(
+        tuple(write_json(told(record, query.fields)) for record in page.records), page.next_cursor
+    )
+
+
+async def stream_records(
+    keeping: RecordKeeping, query: RecordQuery, *, most: int | None = None
+) -> AsyncIterator[bytes]:
+    """All records that match, each as one line of JSON, page by page: memory does not grow with their number.
+
+    Records that come or go meanwhile may be in it or not; no other is left out, and none comes twice unless its
+    sorted field changes. ``limit`` of the query is not looked at.
+
+    Raises:
+        InvalidQueryError: the order has no index to walk along, and there are too many records to sort again
+            and again.
+    """
+    await require_streamable(keeping, query)
+    left = most
+    part = replace(query, limit=MAX_PAGE, most_bytes=_STREAMED_BYTES)
+    while left is None or left > 0:
+        part = replace(part, limit=MAX_PAGE if left is None else min(left, MAX_PAGE))
         page = await keeping.store.find(part)
         for record in page.records:
-            texts.append(write_json(record_document(record)))
-            size += len(texts[-1])
-        cursor = page.next_cursor
-        if not cursor or len(texts) >= query.limit or size >= most_bytes:
-            return PageText(tuple(texts), cursor)
-        at_once = max(1, min(MAX_PAGE, (most_bytes - size) * len(texts) // size))
+            yield write_json(told(record, query.fields)) + b"\n"
+        left = None if left is None else left - len(page.records)
+        if not page.next_cursor:
+            return
+        part = replace(part, after=page.next_cursor)
+
+
+async def require_streamable(keeping: RecordKeeping, query: RecordQuery) -> None:
+    """Check that a stream will not sort the same records over and over; before the answer begins.
+
+    Raises:
+        InvalidQueryError: it would.
+    """
+    require_query(query)
+    if query.sort:
+        plan = await keeping.store.explain(query)
+        if plan.sorts and plan.kind is not PlanKind.ORDER and plan.records > MAX_SORTED_STREAM:
+            raise InvalidQueryError(
+                f"{plan.records} records would be sorted for every part of the stream.",
+                hint=f"Declare an index on '{query.sort[0].field}', filter, or leave the order out.",
+            )
 
 
 def make_query(
     model: LiveModel,
-    filters: Iterable[Filter] = (),
+    filters: Iterable[Condition] = (),
     *,
     limit: int = DEFAULT_PAGE,
     cursor: str = "",
     descending: bool = False,
+    sort: Iterable[Sort] = (),
+    fields: Iterable[str] = (),
+    text: str = "",
 ) -> RecordQuery:
-    """A query that fits the model.
+    """A query that fits the model; ``text`` is looked for in its full-text fields.
 
     Raises:
         InvalidQueryError: a field is unknown, a value or the limit out of range.
@@ -84,61 +148,42 @@ def make_query(
     if len(conditions) > MAX_FILTERS:
         raise InvalidQueryError(f"{len(conditions)} filters are given; {MAX_FILTERS} are allowed.")
     for condition in conditions:
-        _require_comparable(condition, types_of(model, condition.field))
-    return RecordQuery(model.spec.name, conditions, limit=limit, after=cursor, descending=descending)
+        if isinstance(condition, Filter):
+            require_comparable(model, condition)
+    if text:
+        conditions += (words_condition(model, text),)
+    query = RecordQuery(
+        model.spec.name,
+        conditions,
+        limit=limit,
+        after=cursor,
+        descending=descending,
+        sort=tuple(sort),
+        fields=tuple(fields),
+    )
+    for each in query.sort:
+        types_of(model, each.field)
+    require_query(query)
+    return query
 
 
-def read_filter_name(name: str) -> tuple[str, Operator]:
-    """``field`` and ``field__ge`` taken apart."""
-    field, separator, word = name.rpartition(_SEPARATOR)
-    if separator and field and word in set(Operator):
-        return field, Operator(word)
-    return name, Operator.EQ
+def read_sort(text: str) -> tuple[Sort, ...]:
+    """``-celsius,sensor``: by celsius from the greatest, then by sensor."""
+    return tuple(
+        Sort(name.removeprefix("-"), descending=name.startswith("-"))
+        for name in (part.strip() for part in text.split(","))
+        if name
+    )
 
 
-def types_of(model: LiveModel, field: str) -> frozenset[str] | None:
-    """The JSON types that a field may have; None when the schema leaves it open.
-
-    Raises:
-        InvalidQueryError: the model has no such field.
-    """
-    if field in RECORD_FIELDS:
-        return frozenset({RECORD_FIELDS[field]})
-    if not field or len(field) > MAX_FIELD_LENGTH:
-        raise InvalidQueryError(f"A field's name must have 1 to {MAX_FIELD_LENGTH} characters.")
-    try:
-        return model.schema.type_of(field)
-    except KeyError as unknown:
-        known: Collection[str] = [*unknown.args, *RECORD_FIELDS]
-        raise InvalidQueryError(
-            f"'{model.spec.endpoint}' has no field '{field[:80]}'.", hint=did_you_mean(field[:80], known)
-        ) from None
-
-
-def _require_comparable(condition: Filter, types: frozenset[str] | None) -> None:
-    value: Any = condition.value
-    kind = _kind_of(value)
-    if condition.operator is Operator.PREFIX and kind != "string":
-        raise InvalidQueryError(f"{condition.field}{_SEPARATOR}prefix needs a string.")
-    if condition.operator not in {Operator.EQ, Operator.NE} and kind not in {"string", "number"}:
-        raise InvalidQueryError(f"{condition.field}: only numbers and strings have an order.")
-    if types is not None and kind not in {"number" if name == "integer" else name for name in types}:
-        raise InvalidQueryError(
-            f"{condition.field} is {' or '.join(sorted(types))}; it cannot be compared with {kind}."
-        )
-
-
-def _kind_of(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case _:
-            raise InvalidQueryError(
-                "A field can be compared with a string, number, true, false or null only."
-            )
+def told(record: Record, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The record as clients see it, with these paths of its data only; none: with all."""
+    document = record_document(record)
+    if fields:
+        data: dict[str, Any] = {}
+        for path in fields:
+            value = member_of(record.data, path)
+            if value is not MISSING:
+                data = with_member(data, path, value)
+        document["data"] = data
+    return document

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
+from edgehost.adapters.storage.field_index import FieldIndex
 from edgehost.adapters.storage.model_index import ModelIndex
-from edgehost.adapters.storage.record_matching import cursor_after, matches, place_of, require_query
+from edgehost.adapters.storage.ordered_walk import walk_in_order
+from edgehost.adapters.storage.query_planning import exact_count, plan_query
+from edgehost.adapters.storage.text_index import TextIndex
 from edgehost.domain.errors import RevisionConflictError
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import RecordPage, RecordQuery
+from edgehost.domain.record_aggregation import AggregateQuery, AggregateRow, Aggregation
+from edgehost.domain.record_conditions import matches
+from edgehost.domain.record_order import OrderedPlaces, PageInTheMaking, Place, place_after, place_of
+from edgehost.domain.record_query import (
+    Condition,
+    PlanKind,
+    QueryPlan,
+    RecordPage,
+    RecordQuery,
+    require_conditions,
+    require_query,
+)
 
 #: Records looked at before other tasks get their turn: about a millisecond of work.
 _SLICE: Final = 256
@@ -23,9 +37,10 @@ class IndexedRecords:
     def __init__(self, indexed_fields: Mapping[str, Iterable[str]] | None = None) -> None:
         self._indexes: dict[str, ModelIndex] = {}
         self._indexed_fields = {model: list(fields) for model, fields in (indexed_fields or {}).items()}
+        self._text_fields: dict[str, tuple[str, ...]] = {}
 
     async def ensure_index(self, model: str, field: str) -> None:
-        """Answer filters on this field (a dotted path into the data, or created_at/updated_at) by an index.
+        """Answer filters and sorting on this field (a dotted path, or created_at/updated_at) by an index.
 
         Records that are there already are indexed in slices; until that is done, queries do without.
         """
@@ -34,16 +49,18 @@ class IndexedRecords:
             return
         fields.append(field)
         index = self._indexes.get(model)
-        if index is None:
+        if index is not None:
+            await _enter_all(index, index.add_field(field))
+
+    async def ensure_text_index(self, model: str, fields: Sequence[str]) -> None:
+        """Answer full-text search of exactly these fields by an index; else as for ``ensure_index``."""
+        wanted = tuple(fields)
+        if self._text_fields.get(model) == wanted:
             return
-        new = index.add_field(field)
-        after: int | None = None
-        while doc_ids := index.next_slice(after, _SLICE, descending=False):
-            for doc_id in doc_ids:
-                new.renew(doc_id, index.record(doc_id))
-            after = doc_ids[-1]
-            await asyncio.sleep(0)
-        new.complete = True
+        self._text_fields[model] = wanted
+        index = self._indexes.get(model)
+        if index is not None:
+            await _enter_all(index, index.add_text(wanted))
 
     def models(self) -> tuple[str, ...]:
         """Every model that has or had records here."""
@@ -56,29 +73,41 @@ class IndexedRecords:
         return index.record(doc_id) if index and doc_id is not None else None
 
     async def find(self, query: RecordQuery) -> RecordPage:
-        """One page of the records that match, in order of creation.
+        """One page of the records that match.
 
         Raises:
             InvalidQueryError: a bound is passed, or the cursor is not one of this store's.
         """
         require_query(query)
-        after = place_of(query)
+        after = place_after(query)
         index = self._indexes.get(query.model)
-        found: list[tuple[int, Record]] = []
-        if index is not None:
-            planned = index.plan(query, after)
-            doc_ids = _in_slices(index, query, after) if planned is None else _listed(planned)
-            async with contextlib.aclosing(doc_ids):
-                async for doc_id in doc_ids:
-                    record = _record_if_there(index, doc_id)
-                    if record is not None and matches(record, query.filters):
-                        found.append((doc_id, record))
-                        if len(found) > query.limit:
-                            break
-        more = len(found) > query.limit
-        page = found[: query.limit]
-        cursor = cursor_after(query, page[-1][0]) if more else ""
-        return RecordPage(tuple(record for _, record in page), cursor)
+        if index is None:
+            return RecordPage(())
+        page = PageInTheMaking(query)
+        if query.sort:
+            for place in await _sorted_places(index, query, after):
+                if page.is_over():
+                    break
+                if place.created in index.documents:  # it may have gone while others were looked at
+                    page.add(place, index.record(place.created), len(index.documents[place.created]))
+            return page.finished()
+        begin = after.created if after else None
+        async with contextlib.aclosing(_matching(index, query, begin)) as found:
+            async for doc_id, record in found:
+                if page.is_over():
+                    break
+                page.add(Place((), doc_id), record, len(index.documents.get(doc_id, b"")))
+        return page.finished()
+
+    async def explain(self, query: RecordQuery) -> QueryPlan:
+        """How the query would be answered now.
+
+        Raises:
+            InvalidQueryError: a bound is passed.
+        """
+        require_query(query)
+        index = self._indexes.get(query.model)
+        return QueryPlan(PlanKind.NOTHING) if index is None else plan_query(index, query).plan
 
     async def find_by_idempotency_key(self, model: str, key: str) -> Record | None:
         """The record that a request with this key created; the earliest, should there be several."""
@@ -86,21 +115,93 @@ class IndexedRecords:
         doc_id = index.first_with_key(key) if index else None
         return index.record(doc_id) if index and doc_id is not None else None
 
-    async def count(self, model: str) -> int:
-        """How many records the model has."""
+    async def count(self, model: str, filters: Sequence[Condition] = ()) -> int:
+        """How many records the model has, or how many of them match.
+
+        Raises:
+            InvalidQueryError: a bound is passed.
+        """
+        require_conditions(filters)
         index = self._indexes.get(model)
-        return len(index.documents) if index else 0
+        if index is None:
+            return 0
+        known = exact_count(index, filters)
+        if known is not None:
+            return known
+        found = 0
+        async with contextlib.aclosing(_matching(index, RecordQuery(model, tuple(filters)), None)) as records:
+            async for _ in records:
+                found += 1
+        return found
+
+    async def aggregate(self, query: AggregateQuery) -> tuple[AggregateRow, ...]:
+        """Figures over the records that match.
+
+        Raises:
+            InvalidQueryError: a bound is passed, or there are too many groups.
+        """
+        aggregation = Aggregation(query)
+        index = self._indexes.get(query.model)
+        if index is not None:
+            matching = _matching(index, RecordQuery(query.model, query.filters), None)
+            async with contextlib.aclosing(matching) as records:
+                async for _, record in records:
+                    aggregation.add(record)
+        return aggregation.rows()
 
     async def scan(self, model: str) -> AsyncIterator[Record]:
         """Every record of the model, in order of creation, as it stands when reached."""
         index = self._indexes.get(model)
         if index is None:
             return
-        async with contextlib.aclosing(_in_slices(index, RecordQuery(model), None)) as doc_ids:
+        async with contextlib.aclosing(_in_slices(index, None, descending=False)) as doc_ids:
             async for doc_id in doc_ids:
                 record = _record_if_there(index, doc_id)
                 if record is not None:
                     yield record
+
+
+async def _enter_all(index: ModelIndex, new: FieldIndex | TextIndex) -> None:
+    after: int | None = None
+    while doc_ids := index.next_slice(after, _SLICE, descending=False):
+        for doc_id in doc_ids:
+            record = index.record(doc_id)
+            new.discard(doc_id, record)  # it may have been written since the index is kept
+            new.add(doc_id, record)
+        after = doc_ids[-1]
+        await asyncio.sleep(0)
+    new.complete = True
+
+
+async def _matching(
+    index: ModelIndex, query: RecordQuery, after: int | None
+) -> AsyncGenerator[tuple[int, Record], None]:
+    """Every match beyond ``after`` in order of creation, by whatever finds it with the least work."""
+    candidates = plan_query(index, query).candidates
+    if candidates is None:
+        doc_ids = _in_slices(index, after, descending=query.descending)
+    else:
+        enough = query.limit + 1 if candidates.exact and len(query.filters) == 1 and query.limit else 0
+        listed = candidates.doc_ids(after, descending=query.descending, enough=enough or len(candidates))
+        doc_ids = _listed(listed)
+    async with contextlib.aclosing(doc_ids):
+        async for doc_id in doc_ids:
+            record = _record_if_there(index, doc_id)
+            if record is not None and matches(record, query.filters):
+                yield doc_id, record
+
+
+async def _sorted_places(index: ModelIndex, query: RecordQuery, after: Place | None) -> list[Place]:
+    planned = plan_query(index, query)
+    places = OrderedPlaces(query, after)
+    if planned.walk is not None:
+        await walk_in_order(index, planned.walk, query, after, places)
+    else:
+        unsorted = RecordQuery(query.model, query.filters, limit=0)
+        async with contextlib.aclosing(_matching(index, unsorted, None)) as records:
+            async for doc_id, record in records:
+                places.offer(place_of(record, doc_id, query.sort))
+    return places.first()
 
 
 def _record_if_there(index: ModelIndex, doc_id: int) -> Record | None:
@@ -115,8 +216,8 @@ async def _listed(doc_ids: list[int]) -> AsyncGenerator[int, None]:
             await asyncio.sleep(0)
 
 
-async def _in_slices(index: ModelIndex, query: RecordQuery, after: int | None) -> AsyncGenerator[int, None]:
-    while doc_ids := index.next_slice(after, _SLICE, descending=query.descending):
+async def _in_slices(index: ModelIndex, after: int | None, *, descending: bool) -> AsyncGenerator[int, None]:
+    while doc_ids := index.next_slice(after, _SLICE, descending=descending):
         for doc_id in doc_ids:
             yield doc_id
         after = doc_ids[-1]

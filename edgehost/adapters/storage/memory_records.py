@@ -77,5 +77,7 @@ class MemoryRecords(IndexedRecords):
     def _index(self, model: str) -> ModelIndex:
         if model not in self._indexes:
             documents = self._documents.setdefault(model, {})
-            self._indexes[model] = ModelIndex(model, documents, self._indexed_fields.get(model, ()))
+            self._indexes[model] = ModelIndex(
+                model, documents, self._indexed_fields.get(model, ()), self._text_fields.get(model, ())
+            )
         return self._indexes[model]

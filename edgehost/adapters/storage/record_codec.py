@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from edgehost.adapters.storage.tinydb_journal import decode_document, encode_document
@@ -92,38 +91,3 @@ def _not_json(pointer: str, what: str) -> InvalidRecordError:
         hint="Use text, numbers, true, false, null, lists and objects.",
         problems=((pointer, what),),
     )
-
-
-def field_of(record: Record, path: str) -> Any:  # noqa: ANN401  a field holds any JSON value
-    """What stands at a dotted path, or MISSING."""
-    match path:
-        case "id":
-            return record.id
-        case "created_at":
-            return record.created_at
-        case "updated_at":
-            return record.updated_at
-        case "revision":
-            return record.revision
-        case _:
-            pass
-    value: Any = record.data
-    for step in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(step, MISSING)
-        elif isinstance(value, list) and step.isdecimal() and len(step) < 10:  # noqa: PLR2004  int() stays cheap
-            place = int(step)
-            value = value[place] if place < len(value) else MISSING
-        else:
-            return MISSING
-    return value
-
-
-class _Missing:
-    """No such field: equal to nothing, not even to null."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()

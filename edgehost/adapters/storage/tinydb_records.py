@@ -240,7 +240,9 @@ class TinyDBRecords(IndexedRecords):
     def _index(self, model: str) -> ModelIndex:
         if model not in self._indexes:
             documents = self._storage.documents.setdefault(model, {})
-            self._indexes[model] = ModelIndex(model, documents, self._indexed_fields.get(model, ()))
+            self._indexes[model] = ModelIndex(
+                model, documents, self._indexed_fields.get(model, ()), self._text_fields.get(model, ())
+            )
         return self._indexes[model]
 
     def _begin_compaction(self) -> asyncio.Future[int]:

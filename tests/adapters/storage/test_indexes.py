@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,11 @@ from hypothesis import strategies as st
 
 from edgehost.adapters.storage.memory_records import MemoryRecords
 from edgehost.adapters.storage.model_index import ModelIndex
-from edgehost.adapters.storage.record_matching import matches
 from edgehost.adapters.storage.tinydb_records import open_records
 from edgehost.domain.errors import StorageFullError
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import Filter, Operator, RecordQuery
-
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.sampled_from([0.5, -0.0, 1e300, 2**70, float("inf"), float("nan")])
-    | st.sampled_from(["", "a", "ab", "abc", "b", "\U0010ffff", "\U0010ffffa"])
-)
-STORED = SCALARS.filter(lambda value: not isinstance(value, float) or math.isfinite(value))
-DOCUMENTS = st.fixed_dictionaries(
-    {}, optional={"x": STORED, "y": STORED, "z": st.fixed_dictionaries({"x": STORED})}
-)
-FILTERS = st.builds(
-    Filter, st.sampled_from(["x", "y", "z.x", "id"]), st.sampled_from(list(Operator)), SCALARS
-)
+from edgehost.domain.record_query import Condition, Filter, Operator, RecordQuery, Sort
+from tests.contracts.query_oracle import CONDITIONS, DOCUMENTS, SORTS, expected_records
 
 
 async def answer(store: MemoryRecords, query: RecordQuery) -> list[str]:
@@ -44,18 +29,16 @@ async def answer(store: MemoryRecords, query: RecordQuery) -> list[str]:
         found += [record.id for record in page.records]
         if not page.next_cursor:
             return found
-        query = RecordQuery(query.model, query.filters, query.limit, page.next_cursor, query.descending)
+        query = replace(query, after=page.next_cursor)
 
 
-async def compare(
-    documents: list[dict[str, Any]],
-    updates: list[tuple[int, dict[str, Any] | None]],
-    filters: list[Filter],
-    limit: int,
-    descending: bool,
-) -> None:
+Updates = list[tuple[int, dict[str, Any] | None]]
+
+
+async def compare(documents: list[dict[str, Any]], updates: Updates, query: RecordQuery) -> None:
     plain = MemoryRecords()
-    indexed = MemoryRecords(indexed_fields={"m": ["x", "z.x"]})
+    indexed = MemoryRecords(indexed_fields={"m": ["x", "z.x", "created_at"]})
+    await indexed.ensure_text_index("m", ["x", "z.x"])
     expected: dict[str, Record] = {}
     for record_id, document in [(f"r{n}", document) for n, document in [*enumerate(documents), *updates]]:
         for store in (plain, indexed):
@@ -67,30 +50,36 @@ async def compare(
             expected.pop(record_id, None)
         else:
             expected[record_id] = Record("m", record_id, document, "r", 1.0, 1.0)
-    wanted = [record.id for record in expected.values() if matches(record, tuple(filters))]
-    if descending:
-        wanted.reverse()
-    query = RecordQuery("m", tuple(filters), limit, descending=descending)
-    assert await answer(plain, query) == wanted
-    assert await answer(indexed, query) == wanted
+    records = list(expected.values())
+    wanted = [
+        record.id
+        for record in expected_records(records, query.filters, query.sort, descending=query.descending)
+    ]
+    for store in (plain, indexed):
+        assert await answer(store, query) == wanted
+        assert await store.count("m", query.filters) == len(wanted)
+        plan = await store.explain(query)
+        assert plan.records >= len(wanted) or plan.kind == "scan"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(DOCUMENTS, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.none() | DOCUMENTS), max_size=6),
-    st.lists(FILTERS, max_size=3),
-    st.integers(1, 5),
-    st.booleans(),
+    st.lists(CONDITIONS, max_size=2),
+    SORTS,
+    st.tuples(st.integers(1, 5), st.booleans()),
 )
 def test_with_and_without_an_index_a_query_gives_the_same_records_in_the_same_order(
     documents: list[dict[str, Any]],
-    updates: list[tuple[int, dict[str, Any] | None]],
-    filters: list[Filter],
-    limit: int,
-    descending: bool,
+    updates: Updates,
+    filters: list[Condition],
+    sort: tuple[Sort, ...],
+    shape: tuple[int, bool],
 ) -> None:
-    asyncio.run(compare(documents, updates, filters, limit, descending))
+    limit, descending = shape
+    query = RecordQuery("m", tuple(filters), limit, descending=descending, sort=sort)
+    asyncio.run(compare(documents, updates, query))
 
 
 class CountingDocuments(dict[int, bytes]):
