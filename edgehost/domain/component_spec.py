@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import semver
 
-from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.model_consistency import require_consistent_model
 from edgehost.domain.model_spec import ModelSpec, read_model
 from edgehost.domain.names import EXPORT, NAME
 from edgehost.domain.spec_reader import SpecReader
@@ -141,7 +141,15 @@ def read_component_spec(document: Mapping[str, Any]) -> ComponentSpec:
         InvalidSpecificationError: a key is unknown, missing, of the wrong type or out of range; the message
             gives its dotted path and, for an unknown key, the closest known one.
     """
-    top = SpecReader(document)
+    return read_tables(SpecReader(document))
+
+
+def read_tables(top: SpecReader) -> ComponentSpec:
+    """As ``read_component_spec``, with a reader that may do more than read.
+
+    Raises:
+        InvalidSpecificationError: as the reader refuses.
+    """
     kind = Kind(top.choice("kind", Kind))
     name = top.text("name", pattern=NAME)
     spec = ComponentSpec(
@@ -151,16 +159,16 @@ def read_component_spec(document: Mapping[str, Any]) -> ComponentSpec:
         abi=Abi(top.choice("abi", Abi, default=Abi.EXTISM)),
         description=top.text("description", default="", longest=500),
         device_classes=top.texts("device_classes", pattern=NAME, default=("any",)),
-        model=read_model(top.table("model"), name) if top.has("model") else None,
+        model=_read_model(top.table("model"), name) if top.has("model") else None,
         service=_read_service(top.table("service")) if top.has("service") else None,
         adapter=_read_adapter(top.table("adapter")) if kind is Kind.ADAPTER or top.has("adapter") else None,
         probe=_read_probe(top.table("probe")),
         limits=_read_limits(top.table("limits")),
         grants=_read_grants(top.table("grants")),
-        config=_read_config(top.table("config")),
+        config=top.text_map("config", longest=65_536),
     )
     top.refuse_unknown()
-    _require_consistent(spec)
+    _require_consistent(top, spec)
     return spec
 
 
@@ -169,10 +177,16 @@ def _read_version(top: SpecReader) -> str:
     try:
         semver.Version.parse(version)
     except ValueError:
-        raise InvalidSpecificationError(
-            f"version: {version!r} is no semantic version.", hint="Write it as '1.2.3'."
-        ) from None
+        top.refuse(
+            "version", f"is {version[:80]!r}, which is no semantic version.", hint="Write it as '1.2.3'."
+        )
     return version
+
+
+def _read_model(table: SpecReader, component: str) -> ModelSpec:
+    model = read_model(table, component)
+    require_consistent_model(table, model)
+    return model
 
 
 def _read_service(table: SpecReader) -> ServiceSpec:
@@ -183,11 +197,9 @@ def _read_service(table: SpecReader) -> ServiceSpec:
     )
     table.refuse_unknown()
     if service.every_s and not service.export:
-        raise InvalidSpecificationError(
-            "service.every_s is set but service.export is not.", hint="Name the export."
-        )
+        table.refuse("every_s", "is set but service.export is not.", hint="Name the export.")
     if 0 < service.every_s < 0.05:  # noqa: PLR2004 - 20 calls a second, so that a timer cannot eat a core
-        raise InvalidSpecificationError("service.every_s is below 0.05 seconds.", hint="Use 0.05 or more.")
+        table.refuse("every_s", "is below 0.05 seconds.", hint="Use 0.05 or more.")
     return service
 
 
@@ -227,8 +239,8 @@ def _read_limits(table: SpecReader) -> Limits:
     )
     table.refuse_unknown()
     if limits.instances_max < limits.instances_min:
-        raise InvalidSpecificationError(
-            "limits.instances_max is below limits.instances_min.", hint="Raise the one or lower the other."
+        table.refuse(
+            "instances_max", "is below limits.instances_min.", hint="Raise the one or lower the other."
         )
     return limits
 
@@ -244,25 +256,27 @@ def _read_grants(table: SpecReader) -> Grants:
     return grants
 
 
-def _read_config(table: SpecReader) -> Mapping[str, str]:
-    return {key: table.text(key, longest=65_536) for key in table.names()}
-
-
-def _require_consistent(spec: ComponentSpec) -> None:
+def _require_consistent(top: SpecReader, spec: ComponentSpec) -> None:
     if spec.kind is Kind.MODEL and spec.model is None:
-        raise InvalidSpecificationError("kind is 'model' but there is no [model] table.", hint="Add one.")
+        top.refuse("kind", "is 'model' but there is no [model] table.", hint="Add one.")
     if spec.kind is Kind.SERVICE and spec.service is None:
-        raise InvalidSpecificationError("kind is 'service' but there is no [service] table.", hint="Add one.")
+        top.refuse("kind", "is 'service' but there is no [service] table.", hint="Add one.")
     if spec.kind is not Kind.MODEL and spec.model is not None:
-        raise InvalidSpecificationError(
-            f"kind is '{spec.kind}' but there is a [model] table.", hint="Drop one."
-        )
+        top.refuse("model", f"is there, a [model] table, but kind is '{spec.kind}'.", hint="Drop one.")
     if spec.kind is not Kind.ADAPTER and spec.adapter is not None:
-        raise InvalidSpecificationError(
-            f"kind is '{spec.kind}' but there is an [adapter] table.", hint="Drop one."
-        )
+        top.refuse("adapter", f"is there, an [adapter] table, but kind is '{spec.kind}'.", hint="Drop one.")
     if spec.abi is Abi.PLAIN and spec.kind is Kind.MODEL:
-        raise InvalidSpecificationError(
-            "a model cannot use abi 'plain': its exports take and return numbers only.",
+        top.refuse(
+            "abi",
+            "is 'plain', which a model cannot use: its exports take and return numbers only.",
             hint="Use abi = 'extism' for models.",
         )
+    for name, component in spec.model.dependencies.items() if spec.model is not None else ():
+        if component not in spec.grants.components:
+            top.refuse(
+                f"model.dependencies.{name}",
+                f"is '{component}', which the component may not call.",
+                hint=f"Add '{component}' to grants.components.",
+            )
+        if f"dependency.{name}" in spec.config:
+            top.refuse(f"config.dependency.{name}", "is set beside model.dependencies.", hint="Drop it here.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,12 @@ from edgehost.domain.names import EVENT_PATTERN, EXPORT, FIELD_PATH, MEMBER, NAM
 from edgehost.domain.port_spec import METHODS, PortSpec, read_ports
 from edgehost.domain.property_spec import PropertySpec, read_properties
 from edgehost.domain.relation_spec import RelationSpec, read_relations
+from edgehost.domain.route_path import read_route_path
 from edgehost.domain.spec_reader import SpecReader
+
+#: In front of the name of a role, where access rules name who may.
+ROLE: Final = "role:"
+_WHO: Final = re.compile(rf"\*|{NAME.pattern}|{ROLE}{NAME.pattern}")
 
 #: What an access rule can be about.
 PERMISSIONS: Final = ("read", "create", "update", "delete", "command", "port", "relation")
@@ -124,7 +130,6 @@ def read_model(table: SpecReader, component: str) -> ModelSpec:
         InvalidSpecificationError: as for every specification.
     """
     name = table.text("name", pattern=NAME, default=component)
-    dependencies = table.table("dependencies")
     model = ModelSpec(
         name=name,
         endpoint=table.text("endpoint", pattern=NAME, default=name),
@@ -135,7 +140,7 @@ def read_model(table: SpecReader, component: str) -> ModelSpec:
         on_update=table.text("on_update", pattern=EXPORT, default=""),
         on_delete=table.text("on_delete", pattern=EXPORT, default=""),
         migrate=table.text("migrate", pattern=EXPORT, default=""),
-        dependencies={key: dependencies.text(key, pattern=NAME) for key in dependencies.names()},
+        dependencies=_read_dependencies(table),
         commands={each.name: _read_command(each) for each in table.table("commands").tables(pattern=NAME)},
         ports=read_ports(table.table("ports")),
         relations=read_relations(table.table("relations")),
@@ -148,6 +153,14 @@ def read_model(table: SpecReader, component: str) -> ModelSpec:
     )
     table.refuse_unknown()
     return model
+
+
+def _read_dependencies(table: SpecReader) -> dict[str, str]:
+    dependencies = table.text_map("dependencies", pattern=NAME)
+    for name in dependencies:
+        if not NAME.fullmatch(name):
+            table.refuse(f"dependencies.{name[:80]}", f"is no name: it must match {NAME.pattern}.")
+    return dependencies
 
 
 def _read_command(table: SpecReader) -> CommandSpec:
@@ -191,16 +204,20 @@ def _read_route(table: SpecReader) -> RouteSpec:
         methods=table.choices("methods", METHODS) or ("GET",),
     )
     table.refuse_unknown()
+    table.require("path", lambda: read_route_path(route.path))
     return route
 
 
 def _read_access(table: SpecReader) -> dict[str, AccessRule]:
     rules = {}
-    for rule in table.tables(pattern=NAME):
-        if rule.name not in PERMISSIONS:
-            raise table.refused(rule.name, "is no permission.", hint=f"Known: {', '.join(PERMISSIONS)}.")
-        rules[rule.name] = AccessRule(rule.texts("allow"), rule.texts("deny"))
-        rule.refuse_unknown()
+    for permission in PERMISSIONS:
+        rule = table.table(permission)
+        if table.has(permission):
+            rules[permission] = AccessRule(
+                rule.texts("allow", pattern=_WHO), rule.texts("deny", pattern=_WHO)
+            )
+            rule.refuse_unknown()
+    table.refuse_unknown()
     return rules
 
 
@@ -213,8 +230,14 @@ def _read_serializer(table: SpecReader) -> SerializerSpec:
         read_export=table.text("read_export", pattern=EXPORT, default=""),
     )
     table.refuse_unknown()
-    if serializer.action == "export" and not serializer.export:
-        raise table.refused("export", "is missing: action is 'export'.")
     if serializer.on == "storage" and serializer.action != "export":
-        raise table.refused("action", "must be 'export' for storage: what is left out there is lost.")
+        table.refuse("action", "must be 'export' for storage: what is left out there is lost.")
+    elif serializer.action == "export" and not serializer.export:
+        table.refuse("export", "is missing: action is 'export'.")
+    elif serializer.on == "storage" and not serializer.read_export:
+        table.refuse("read_export", "is missing: what goes to storage has to come back.")
+    if serializer.action != "export" and serializer.export:
+        table.refuse("export", f"has no meaning: action is '{serializer.action}'.", hint="Drop it.")
+    if serializer.on == "network" and serializer.read_export:
+        table.refuse("read_export", "has no meaning on the network.", hint="Drop it.")
     return serializer

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.names import EVENT, EVENT_PATTERN, EXPORT, MEMBER, NAME
+from edgehost.domain.route_path import read_route_path
 from edgehost.domain.spec_reader import SpecReader
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -79,7 +79,7 @@ def _read_port(table: SpecReader) -> PortSpec:
     )
     for key in misplaced:
         if table.has(key):
-            raise table.refused(key, f"has no meaning for an {direction} port.", hint="Drop it.")
+            table.refuse(key, f"has no meaning for an {direction} port.", hint="Drop it.")
     port = PortSpec(
         direction=direction,
         adapter=table.text("adapter", pattern=NAME, default=""),
@@ -104,11 +104,10 @@ def _read_port(table: SpecReader) -> PortSpec:
         description=table.text("description", default="", longest=500),
     )
     table.refuse_unknown()
+    if port.path:
+        read_route_path(port.path)
     if port.keys and port.callback:
-        raise InvalidSpecificationError(
-            f"port '{table.name}' has both keys and callback.",
-            hint="The callback takes the answer: drop keys.",
-        )
+        table.refuse("keys", "is set beside callback.", hint="The callback takes the answer: drop keys.")
     return port
 
 

@@ -7,12 +7,17 @@ Renamed: ``requireProperties`` is ``required``, ``freezeProperties`` is ``frozen
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.names import EXPORT, FIELD_PATH, MEMBER
+from edgehost.domain.pattern_check import require_safe_pattern
 from edgehost.domain.spec_reader import SpecReader
+from edgehost.domain.suggestion import did_you_mean
 
 #: Patterns with a name; any other text is a regular expression of the safe kind.
 NAMED_PATTERNS: Final = (
@@ -59,11 +64,10 @@ def read_properties(table: SpecReader) -> dict[str, PropertySpec]:
 
 
 def _read_property(table: SpecReader) -> PropertySpec:
-    transitions = table.table("transitions")
     spec = PropertySpec(
         required=_read_condition(table, "required"),
         frozen=_read_condition(table, "frozen"),
-        transitions={key: transitions.texts(key) for key in transitions.names()},
+        transitions=table.texts_map("transitions"),
         unique=table.flag("unique", default=False),
         computed=table.text("computed", pattern=EXPORT, default=""),
         updated=table.text("updated", pattern=EXPORT, default=""),
@@ -72,25 +76,58 @@ def _read_property(table: SpecReader) -> PropertySpec:
         encrypted=table.flag("encrypted", default=False),
     )
     table.refuse_unknown()
-    if spec.hashed and spec.encrypted:
-        raise table.refused(
-            "encrypted", "is set beside hashed.", hint="A hash needs no key: drop one of them."
-        )
+    _require_consistent(table, spec)
     return spec
 
 
 def _read_condition(table: SpecReader, key: str) -> Condition | None:
     """``true``, ``false``, or ``{field = "...", values = [...]}``."""
-    if not table.has(key):
-        return None
-    if isinstance(table.anything(key), bool):
-        return Condition() if table.flag(key, default=False) else None
-    inner = table.table(key)
-    values = inner.anything("values")
-    if not isinstance(values, list | tuple) or not all(
-        value is None or isinstance(value, str | int | float | bool) for value in values
-    ):
-        raise inner.refused("values", "must be a list of strings, numbers or true and false.")
-    condition = Condition(inner.text("field", pattern=FIELD_PATH), tuple(values))
-    inner.refuse_unknown()
+    found = table.flag_or_table(key, _read_inner_condition)
+    if isinstance(found, Condition):
+        return found
+    return Condition() if found else None
+
+
+def _read_inner_condition(table: SpecReader) -> Condition:
+    condition = Condition(table.text("field", pattern=FIELD_PATH), table.scalars("values"))
+    table.refuse_unknown()
     return condition
+
+
+def _require_consistent(table: SpecReader, spec: PropertySpec) -> None:
+    """Refuse what would have no effect, or could never be fulfilled."""
+    frozen = spec.frozen == Condition()
+    contradictions = (
+        ("encrypted", spec.encrypted and spec.hashed, "hashed", "A hash needs no key."),
+        ("unique", spec.unique and spec.hashed, "hashed", "Equal values have different hashes."),
+        (
+            "unique",
+            spec.unique and spec.encrypted,
+            "encrypted",
+            "Equal values look different when encrypted.",
+        ),
+        ("transitions", spec.transitions and spec.hashed, "hashed", "The value before is not known."),
+        ("transitions", spec.transitions and frozen, "frozen", "It never changes."),
+        ("updated", spec.updated and frozen, "frozen", "It never changes: use computed."),
+    )
+    for key, both, other, why in contradictions:
+        if both:
+            table.refuse(key, f"is set beside {other}.", hint=f"{why} Drop one of them.")
+    if spec.pattern and spec.pattern not in NAMED_PATTERNS:
+        _require_safe_expression(table, spec.pattern)
+    for condition in (spec.required, spec.frozen):
+        if condition is not None and condition.field and not condition.values:
+            table.refuse("", "has a condition that no value fulfils.", hint="Name at least one value.")
+
+
+def _require_safe_expression(table: SpecReader, pattern: str) -> None:
+    try:
+        require_safe_pattern(pattern)
+        require_safe_pattern(f"(?:{pattern})$")  # it is tried on the value as a whole
+    except InvalidSpecificationError as error:
+        close = difflib.get_close_matches(pattern, NAMED_PATTERNS, n=1)
+        hint = did_you_mean(pattern, NAMED_PATTERNS) if close else error.hint
+        table.refuse("pattern", f"cannot be used: {error.message}", hint=hint)
+        return
+    if re.fullmatch(r"[a-z0-9-]+", pattern):  # an expression that matches itself alone is a mistyped name
+        table.refuse("pattern", f"is {pattern!r}.", hint=did_you_mean(pattern, NAMED_PATTERNS))

@@ -53,9 +53,9 @@ def _read_relation(table: SpecReader) -> RelationSpec:
     )
     table.refuse_unknown()
     if relation.type is RelationType.CUSTOM and not relation.export:
-        raise table.refused("export", "is missing: a custom relation asks an export of the model.")
+        table.refuse("export", "is missing: a custom relation asks an export of the model.")
     if relation.type is not RelationType.CUSTOM and not relation.foreign_key:
-        raise table.refused("foreign_key", "is missing.", hint="Name the member that holds the other's key.")
+        table.refuse("foreign_key", "is missing.", hint="Name the member that holds the other's key.")
     if relation.type is RelationType.CONTAINS_MANY and not relation.array_key:
-        raise table.refused("array_key", "is missing.", hint="Name the member that holds the list.")
+        table.refuse("array_key", "is missing.", hint="Name the member that holds the list.")
     return relation

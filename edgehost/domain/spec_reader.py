@@ -1,17 +1,22 @@
-"""Reads a nested document strictly: every key is typed, bounded and known, or refused with its path."""
+"""Reads a nested document strictly: every key is typed, bounded and known, or refused with its path.
+
+The methods are all that a specification is made of: ``spec_schema`` records them as JSON Schema and
+``spec_findings`` collects what they refuse, so neither can say anything else than the reader.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 from edgehost.domain.errors import InvalidSpecificationError, RefusedError
 from edgehost.domain.suggestion import did_you_mean
 
+_Read = TypeVar("_Read")
 _MISSING: Final = object()
 #: More would not fit the 64 KiB that an embedded specification may have.
-_MOST_ITEMS: Final = 1000
+MOST_ITEMS: Final = 1000
 
 
 class SpecReader:
@@ -67,8 +72,8 @@ class SpecReader:
         value = self._value(key, default)
         if not isinstance(value, list | tuple):
             raise self.refused(key, f"must be a list of strings, not {_kind_of(value)}.")
-        if len(value) > _MOST_ITEMS:
-            raise self.refused(key, f"has more than {_MOST_ITEMS} items.")
+        if len(value) > MOST_ITEMS:
+            raise self.refused(key, f"has more than {MOST_ITEMS} items.")
         for item in value:
             if not isinstance(item, str):
                 raise self.refused(key, f"must hold strings only, not {_kind_of(item)}.")
@@ -123,20 +128,20 @@ class SpecReader:
         value = self._value(key, {})
         if not isinstance(value, Mapping):
             raise self.refused(key, f"must be a table, not {_kind_of(value)}.")
-        return SpecReader(value, self._at(key), error=self._error)
+        return self._below(value, key)
 
     def table_list(self, key: str) -> Iterator[SpecReader]:
         """Every entry of a list of tables; an absent one reads as empty."""
         value = self._value(key, [])
         if not isinstance(value, list | tuple):
             raise self.refused(key, f"must be a list of tables, not {_kind_of(value)}.")
-        if len(value) > _MOST_ITEMS:
-            raise self.refused(key, f"has more than {_MOST_ITEMS} items.")
+        if len(value) > MOST_ITEMS:
+            raise self.refused(key, f"has more than {MOST_ITEMS} items.")
         for index, item in enumerate(value):
             path = f"{key}[{index}]"
             if not isinstance(item, Mapping):
                 raise self.refused(path, f"must be a table, not {_kind_of(item)}.")
-            yield SpecReader(item, self._at(path), error=self._error)
+            yield self._below(item, path)
 
     def tables(self, *, pattern: re.Pattern[str]) -> Iterator[SpecReader]:
         """Every entry of this table as a table of its own, for tables whose keys are names."""
@@ -144,6 +149,35 @@ class SpecReader:
             if not pattern.fullmatch(str(key)):
                 raise self.refused(str(key)[:80], f"is no name: it must match {pattern.pattern}.")
             yield self.table(key)
+
+    def text_map(
+        self, key: str, *, pattern: re.Pattern[str] | None = None, longest: int = 256
+    ) -> dict[str, str]:
+        """A table of strings whose keys are free."""
+        table = self.table(key)
+        return {name: table.text(name, pattern=pattern, longest=longest) for name in table.names()}
+
+    def texts_map(self, key: str) -> dict[str, tuple[str, ...]]:
+        """A table of lists of strings whose keys are free."""
+        table = self.table(key)
+        return {name: table.texts(name) for name in table.names()}
+
+    def scalars(self, key: str) -> tuple[Any, ...]:
+        """A list of strings, numbers, true, false or null; it must be there."""
+        value = self._value(key, None)
+        if not isinstance(value, list | tuple) or not all(
+            item is None or isinstance(item, str | int | float | bool) for item in value
+        ):
+            raise self.refused(key, "must be a list of strings, numbers or true and false.")
+        if len(value) > MOST_ITEMS:
+            raise self.refused(key, f"has more than {MOST_ITEMS} items.")
+        return tuple(value)
+
+    def flag_or_table(self, key: str, read: Callable[[SpecReader], _Read]) -> bool | _Read:
+        """True, false, or what a table in its place reads as; an absent one is false."""
+        if isinstance(self._value(key, False), Mapping):  # noqa: FBT003 - the default
+            return read(self.table(key))
+        return self.flag(key, default=False)
 
     def document(self, key: str) -> Mapping[str, Any]:
         """A free-form nested document, such as a JSON Schema."""
@@ -164,8 +198,27 @@ class SpecReader:
                 raise self.refused(str(key)[:80], "is unknown.", hint=did_you_mean(str(key), self._asked))
 
     def refused(self, key: str, what: str, *, hint: str = "") -> RefusedError:
-        """The error for this key, with its dotted path in front."""
-        return self._error(f"{self._at(key)} {what}", hint=hint)
+        """The error for this key, with its dotted path in front; without a key, for the table."""
+        path = self._at(key) if key else self._path
+        error = self._error(f"{path} {what}" if path else what[:1].upper() + what[1:], hint=hint)
+        error.path = path
+        return error
+
+    def refuse(self, key: str, what: str, *, hint: str = "") -> None:
+        """Refuse what is well-formed and yet makes no sense beside the rest of the document."""
+        raise self.refused(key, what, hint=hint)
+
+    def require(self, key: str, check: Callable[[], object]) -> bool:
+        """Whether the check of a well-formed value passes; what it refuses is refused with the key's path."""
+        try:
+            check()
+        except RefusedError as error:
+            self.refuse(key, f"cannot be used: {error.message}", hint=error.hint)
+            return False
+        return True
+
+    def _below(self, document: Mapping[str, Any], key: str) -> SpecReader:
+        return type(self)(document, self._at(key), error=self._error)
 
     def _value(self, key: str, default: Any) -> Any:  # noqa: ANN401 - a document holds anything
         self._asked.add(key)

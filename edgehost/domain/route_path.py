@@ -1,0 +1,52 @@
+"""Paths that a component declares for itself, below the API's root: ``/forecast/{city}``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from edgehost.domain.errors import InvalidSpecificationError
+
+#: Steps in one path; a look-up may go two ways at each.
+MAX_STEPS: Final = 8
+#: First steps that the host answers itself.
+RESERVED: Final = frozenset({"models", "events", "host", "openapi.json", "things", "ws"})
+#: Stands for any step where paths are compared.
+ANY_STEP: Final = "{}"
+
+_LITERAL: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}")
+_PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
+
+
+def read_route_path(path: str) -> tuple[str, ...]:
+    """The steps of a declared path; ``{name}`` takes any one step.
+
+    Raises:
+        InvalidSpecificationError: it is none, or the host answers there itself.
+    """
+    steps = tuple(path.removeprefix("/").split("/"))
+    names = [found[1] for step in steps if (found := _PARAMETER.fullmatch(step))]
+    if len(steps) > MAX_STEPS or not all(_LITERAL.fullmatch(step) or _PARAMETER.fullmatch(step) for step in steps):
+        raise InvalidSpecificationError(
+            f"the path {path[:80]!r} is no path below the API's root.",
+            hint=f"Write 1 to {MAX_STEPS} steps of letters, digits, '-', '.', '_' or '~', or {{name}}: 'forecast/{{city}}'.",
+        )
+    if len(names) != len(set(names)):
+        raise InvalidSpecificationError(f"the path {path[:80]!r} has two steps of one name.")
+    if steps[0] in RESERVED or _PARAMETER.fullmatch(steps[0]):
+        raise InvalidSpecificationError(
+            f"the path {path[:80]!r} is taken by the host itself.",
+            hint=f"Begin with a word of your own, not {', '.join(sorted(RESERVED))}, nor a {{name}}.",
+        )
+    return steps
+
+
+def shape_of(steps: tuple[str, ...]) -> tuple[str, ...]:
+    """The steps without the names of their parameters: what two paths must not have in common."""
+    return tuple(ANY_STEP if _PARAMETER.fullmatch(step) else step for step in steps)
+
+
+def parameter_name(step: str) -> str:
+    """The name in ``{name}``; empty for a literal step."""
+    found = _PARAMETER.fullmatch(step)
+    return found[1] if found else ""
