@@ -11,6 +11,7 @@ EdgehostError
         RevisionConflictError, EndpointTakenError, IdempotencyConflictError
     UnavailableError        not now: the same call may succeed later
         BusyError, RemoteUnreachableError, StorageFullError
+        CircuitOpenError, PortTimeoutError, PortUnboundError
     GuestError              the component, not the host, failed
         GuestTrapError, GuestFailedError, GuestProtocolError,
         DeadlineExceededError, SandboxDiedError, CallDepthError
@@ -41,6 +42,8 @@ class RefusedError(EdgehostError):
     """The input is wrong and will stay wrong until somebody changes it."""
 
     code = "refused"
+    #: Of a document: the dotted path of the key that is wrong, for whoever can show the line.
+    path: str = ""
 
 
 class InvalidConfigError(RefusedError):
@@ -159,6 +162,24 @@ class StorageFullError(UnavailableError):
     """The disk or the quota is full; nothing was changed."""
 
     code = "storage-full"
+
+
+class CircuitOpenError(UnavailableError):
+    """The port's circuit breaker is open: what it leads to failed too often of late and is left alone."""
+
+    code = "circuit-open"
+
+
+class PortTimeoutError(UnavailableError):
+    """What a port leads to did not answer within the port's time-out; the call was cancelled."""
+
+    code = "port-timeout"
+
+
+class PortUnboundError(UnavailableError):
+    """The port leads nowhere: its adapter, or that adapter's service, is not here."""
+
+    code = "port-unbound"
 
 
 class GuestError(EdgehostError):

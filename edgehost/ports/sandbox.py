@@ -31,6 +31,15 @@ class CallTrail:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What an adapter is bound to for one call of a port, whatever is bound anew meanwhile."""
+
+    adapter: str
+    service: str
+    until: float  # the end of the port's try, on the event loop's clock
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """Who is calling: the components on the way here, outermost first. Bounds circles between components."""
 
@@ -40,6 +49,7 @@ class CallContext:
     record_id: str = ""  # the record that the call is about
     shadow: bool = False  # the answer is only compared: nothing may be done to the world
     trail: CallTrail | None = field(default=None, compare=False, repr=False)
+    bound: Bound | None = None  # of the adapter that is called
 
     def acting(self, what: str) -> None:
         """Note that the call is about to act on the world.
