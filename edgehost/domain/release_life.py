@@ -3,7 +3,7 @@
 Rule 1: every change of stage happens here; no other module assigns ``stage``.
 Rule 2: this module does not know where the bytes came from or where they run.
 
-A release that is ``LIVE`` answers calls. ``probation`` is not a stage but a date on the live release: until
+A release that is ``LIVE`` answers calls, and so does a ``CANDIDATE``: its share of them. ``probation`` is not a stage but a date on the live release: until
 then its error rate is watched, and a bad one is rolled back ([swap-2]).
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgehost.domain.errors import ConflictError
+from edgehost.domain.traffic import Share
 
 
 class Stage(enum.StrEnum):
@@ -24,6 +25,7 @@ class Stage(enum.StrEnum):
     SHELVED = "shelved"  # stored by digest, durable
     STAGED = "staged"  # instances are started, without traffic
     PROBED = "probed"  # every export compiled and the probe answered
+    CANDIDATE = "candidate"  # runs beside the live release and takes a share of its calls
     LIVE = "live"  # takes the traffic
     DRAINING = "draining"  # finishes its calls, takes no new ones
     RETIRED = "retired"  # stopped, still shelved
@@ -36,7 +38,8 @@ ALLOWED_MOVES: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.VERIFIED: frozenset({Stage.SHELVED, Stage.REJECTED}),
     Stage.SHELVED: frozenset({Stage.STAGED, Stage.REJECTED, Stage.QUARANTINED}),
     Stage.STAGED: frozenset({Stage.PROBED, Stage.SHELVED, Stage.QUARANTINED}),
-    Stage.PROBED: frozenset({Stage.LIVE, Stage.SHELVED, Stage.QUARANTINED}),
+    Stage.PROBED: frozenset({Stage.LIVE, Stage.CANDIDATE, Stage.SHELVED, Stage.QUARANTINED}),
+    Stage.CANDIDATE: frozenset({Stage.LIVE, Stage.DRAINING, Stage.QUARANTINED}),
     Stage.LIVE: frozenset({Stage.DRAINING, Stage.QUARANTINED}),
     Stage.DRAINING: frozenset({Stage.RETIRED, Stage.LIVE, Stage.QUARANTINED}),
     Stage.RETIRED: frozenset({Stage.STAGED, Stage.QUARANTINED}),  # rollback to an earlier release
@@ -72,6 +75,7 @@ class Release:
     abi: str = "extism"
     device_classes: tuple[str, ...] = field(default=("any",))
     live_at: float = 0.0  # unix seconds when it last went live; 0: never
+    share: Share | None = None  # of a candidate: what it gets of the calls
     pinned: bool = False  # an operator chose this version: a newer offer does not replace it by itself
 
     def moved_to(self, stage: Stage, *, at: float, reason: str = "") -> Release:
@@ -85,7 +89,8 @@ class Release:
                 f"{self.component} {self.version} cannot go from {self.stage} to {stage}.",
                 hint="Run 'edgehost history' to see how it got there.",
             )
-        return replace(self, stage=stage, changed_at=at, reason=reason)
+        share = self.share if stage is Stage.CANDIDATE else None
+        return replace(self, stage=stage, changed_at=at, reason=reason, share=share)
 
     def after_restart(self, *, at: float) -> Release:
         """The same release as found when the host starts: never half-way between two stages."""

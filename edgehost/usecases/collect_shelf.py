@@ -7,7 +7,7 @@ from edgehost.ports.release_shelf import ReleaseShelf
 from edgehost.usecases.release_ledger import ReleaseLedger
 
 #: Stages whose file is in use or about to be.
-_IN_USE = frozenset({Stage.SHELVED, Stage.STAGED, Stage.PROBED, Stage.LIVE, Stage.DRAINING})
+_IN_USE = frozenset({Stage.SHELVED, Stage.STAGED, Stage.PROBED, Stage.CANDIDATE, Stage.LIVE, Stage.DRAINING})
 
 #: What the ledger remembers of a component; a quarantined digest is never forgotten before the others.
 HISTORY_PER_COMPONENT = 50

@@ -66,6 +66,10 @@ class ModelRoutes(Protocol):
         """Serve the component's model no longer."""
         ...
 
+    def stick(self, component: str, header: str) -> None:
+        """Take the word that the component's calls stick to from this request header."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
@@ -101,8 +105,24 @@ class Deployer:
             InvalidComponentError, GuestError: it did not pass its probe; it is quarantined now.
             EndpointTakenError: another component serves its endpoint; it stays on the shelf.
         """
-        self._require_deployable(release)
         before = self.ledger.live(release.component)
+        spec, wasm = await self.opened(release)
+        async with AsyncExitStack() as undo:
+            release, pool = await self.probed(release, spec, wasm)
+            undo.push_async_callback(pool.close)
+            running = await self._switched(release, spec, pool, before, after or Aftermath(), pinned=pinned)
+            undo.pop_all()
+        return running
+
+    async def opened(self, release: Release) -> tuple[ComponentSpec, bytes]:
+        """The file of a release that may be started, and what it says of itself.
+
+        Raises:
+            QuarantinedReleaseError, ConflictError: it may not be started.
+            RefusedError: its file is not what it was published as; it is quarantined now.
+            EndpointTakenError: another component serves its endpoint.
+        """
+        self._require_deployable(release)
         try:
             spec, wasm = await self._opened(release)
         except DamagedError:
@@ -112,14 +132,32 @@ class Deployer:
             await self.ledger.move(release, stage, reason=error.message)
             raise
         self.routes.require_free(spec)
+        return spec, wasm
+
+    async def probed(self, release: Release, spec: ComponentSpec, wasm: bytes) -> tuple[Release, StartedPool]:
+        """The release at its stage before traffic, with instances that answered its probe.
+
+        Raises:
+            InvalidComponentError, GuestError: it did not pass; it is quarantined now.
+            EdgehostError: not now; it is on the shelf.
+        """
         release = await self.ledger.move(release, Stage.STAGED)
-        async with AsyncExitStack() as undo:
-            pool = await self._staged(release, spec, wasm)
-            undo.push_async_callback(pool.close)
-            release = await self.ledger.move(release, Stage.PROBED)
-            running = await self._switched(release, spec, pool, before, after or Aftermath(), pinned=pinned)
-            undo.pop_all()
-        return running
+        pool = await self._staged(release, spec, wasm)
+        try:
+            return await self.ledger.move(release, Stage.PROBED), pool
+        except BaseException:
+            await pool.close()
+            raise
+
+    async def started_again(self, release: Release) -> tuple[ComponentSpec, StartedPool]:
+        """Instances of a release that the ledger says runs, when the host starts.
+
+        Raises:
+            EdgehostError: it cannot be started any more.
+        """
+        spec, wasm = await self._opened(release)
+        self.routes.require_free(spec)
+        return spec, await self._tried(release, spec, wasm)
 
     async def start_live(self, release: Release) -> RunningRelease:
         """Start a release that the ledger already calls live, when the host starts.
@@ -127,12 +165,30 @@ class Deployer:
         Raises:
             EdgehostError: it cannot be started any more; the caller decides what takes its place.
         """
-        spec, wasm = await self._opened(release)
-        self.routes.require_free(spec)
-        pool = await self._tried(release, spec, wasm)
+        spec, pool = await self.started_again(release)
         running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
         self.running.route(release.component, running)
         self.routes.serve(spec, digest=release.digest)
+        return running
+
+    async def take_over(self, candidate: RunningRelease) -> RunningRelease:
+        """Make a candidate the live release; it brings its instances along.
+
+        Raises:
+            ConflictError, StorageFullError: nothing was changed.
+        """
+        release = candidate.release
+        before = self.ledger.live(release.component)
+        release = await self.ledger.go_live(
+            release,
+            before=before,
+            before_goes=Stage.DRAINING,
+            reason="",
+            probation_until=self._probation_until(),
+            pinned=before is not None and before.pinned,
+        )
+        running = RunningRelease(release, candidate.spec, candidate.pool, on_fault=self.on_fault)
+        self._route(running, before)
         return running
 
     def _require_deployable(self, release: Release) -> None:
@@ -212,11 +268,29 @@ class Deployer:
             await self.ledger.move(release, Stage.SHELVED, reason=error.message)
             raise
         running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
-        earlier = self.running.route(release.component, running)
-        if spec.model is not None:
-            self.routes.serve(spec, digest=release.digest)
+        self._route(running, before)
+        return running
+
+    def _route(self, running: RunningRelease, before: Release | None) -> None:
+        """Send the component's calls here, and let whatever ran until now finish."""
+        component = running.release.component
+        split = self.running.split_of(component)
+        earlier = self.running.route(component, running)
+        if running.spec.model is not None:
+            self.routes.serve(running.spec, digest=running.release.digest)
         else:
-            self.routes.withdraw(release.component)
+            self.routes.withdraw(component)
         if earlier is not None:
             self.drain_later(earlier, before)
-        return running
+        for candidate in () if split is None else split.candidates:
+            if candidate.pool is not running.pool:
+                self.drain_later(candidate, candidate.release)
+
+    def take_down(self, component: str) -> None:
+        """Send no calls to the component any more; what runs of it finishes."""
+        split = self.running.split_of(component)
+        earlier = self.running.route(component, None)
+        self.routes.withdraw(component)
+        for running in (earlier, *(() if split is None else split.candidates)):
+            if running is not None:
+                self.drain_later(running, None if running is earlier else running.release)

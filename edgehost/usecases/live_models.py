@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EndpointTakenError, NotFoundError
@@ -13,6 +13,7 @@ from edgehost.domain.json_text import write_json
 from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.traffic import DEFAULT_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class LiveModel:
     spec: ModelSpec
     schema: RecordSchema
     description: str = ""
+    sticky_header: str = DEFAULT_HEADER  # whose word keeps a caller with one version
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,13 @@ class LiveModels:
         """Serve the component's model no longer."""
         self._table = ModelTable.of(
             model for model in self._table.by_endpoint.values() if model.component != component
+        )
+
+    def stick(self, component: str, header: str) -> None:
+        """Take the word that the component's calls stick to from this request header."""
+        self._table = ModelTable.of(
+            replace(model, sticky_header=header) if model.component == component else model
+            for model in self._table.by_endpoint.values()
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.events import ReleaseMoved
 from edgehost.domain.release_life import KEPT_STAGES, Release, Stage
+from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
@@ -60,6 +61,10 @@ class ReleaseLedger:
     def live_components(self) -> tuple[str, ...]:
         """Every component that has a live release."""
         return tuple(release.component for release in self._releases.values() if release.stage is Stage.LIVE)
+
+    def candidates(self, component: str) -> tuple[Release, ...]:
+        """The releases that run beside the live one."""
+        return tuple(release for release in self.of(component) if release.stage is Stage.CANDIDATE)
 
     def good(self, component: str) -> tuple[Release, ...]:
         """What a rollback may go back to: releases that were live, the latest first.
@@ -127,7 +132,7 @@ class ReleaseLedger:
         probation_until: float,
         pinned: bool = False,
     ) -> Release:
-        """Make the release live and move the one before it out of its way, in one write.
+        """Make the release live and move the one before it and every candidate out of its way, in one write.
 
         Raises:
             ConflictError, StorageFullError: nothing was changed.
@@ -137,8 +142,42 @@ class ReleaseLedger:
         moved = [replace(live, probation_until=probation_until, pinned=pinned, live_at=now)]
         if before is not None:
             moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
+        moved += self._without_candidates(release, at=now)
         await self._write(tuple(moved))
         return moved[0]
+
+    async def take_down(self, release: Release, *, reason: str) -> None:
+        """Quarantine the live release when nothing takes its place; its candidates go with it.
+
+        Raises:
+            ConflictError, StorageFullError: nothing was changed.
+        """
+        now = self._clock.now()
+        moved = self._releases[release.digest].moved_to(Stage.QUARANTINED, at=now, reason=reason)
+        await self._write((moved, *self._without_candidates(release, at=now)))
+
+    async def share_out(self, shares: Mapping[str, Share]) -> tuple[Release, ...]:
+        """Give the releases with these digests their shares, in one write; a probed one becomes a candidate.
+
+        Raises:
+            ConflictError, StorageFullError: nothing was changed.
+        """
+        now = self._clock.now()
+        changed = []
+        for digest, share in shares.items():
+            release = self._releases[digest]
+            if release.stage is not Stage.CANDIDATE:
+                release = release.moved_to(Stage.CANDIDATE, at=now)
+            changed.append(replace(release, share=share))
+        await self._write(tuple(changed))
+        return tuple(changed)
+
+    def _without_candidates(self, main: Release, *, at: float) -> list[Release]:
+        return [
+            candidate.moved_to(Stage.DRAINING, at=at, reason="Another release took over.")
+            for candidate in self.candidates(main.component)
+            if candidate.digest != main.digest
+        ]
 
     async def pin(self, release: Release, *, pinned: bool) -> Release:
         """Note whether newer offers may replace this release by themselves."""

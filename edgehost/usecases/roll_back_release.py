@@ -24,11 +24,8 @@ async def roll_back(deployer: Deployer, bus: EventBus, component: str, *, reason
         raise NotFoundError(f"'{component}' has no live release to roll back.")
     restored = await _restored(deployer, component, Aftermath(Stage.QUARANTINED, reason))
     if restored is None:
-        await ledger.move(bad, Stage.QUARANTINED, reason=reason)
-        running = deployer.running.route(component, None)
-        deployer.routes.withdraw(component)
-        if running is not None:
-            deployer.drain_later(running, None)
+        await ledger.take_down(bad, reason=reason)
+        deployer.take_down(component)
     bus.publish(
         ReleaseRolledBack(
             at=deployer.clock.now(),

@@ -73,31 +73,89 @@ class RunningRelease:
         if fault and self.on_fault is not None:
             self.on_fault(self)
 
+    def blame(self) -> None:
+        """The last answer, which seemed good, broke the contract."""
+        self.conduct = self.conduct.corrected()
+        if self.on_fault is not None:
+            self.on_fault(self)
+
+
+class Split(Protocol):
+    """Divides a component's calls between the main release and its candidates."""
+
+    @property
+    def candidates(self) -> tuple[RunningRelease, ...]:
+        """The releases beside the main one."""
+        ...
+
+    async def call(
+        self,
+        main: RunningRelease,
+        function: str,
+        payload: bytes,
+        *,
+        context: CallContext,
+        deadline_s: float | None,
+    ) -> bytes:
+        """The answer of whoever's turn it is.
+
+        Raises:
+            DrainingError: the main release takes no more calls.
+            EdgehostError: as for a pool.
+        """
+        ...
+
+    def blame(self, main: RunningRelease) -> None:
+        """The last answer that this task got broke the contract."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    main: RunningRelease
+    split: Split | None = None
+
 
 class RunningComponents:
     """Calls reach whatever release of a component is live at that moment."""
 
     def __init__(self) -> None:
-        self._routes: Mapping[str, RunningRelease] = {}
+        self._routes: Mapping[str, _Route] = {}
 
     def get(self, component: str) -> RunningRelease | None:
         """The live release of this component."""
-        return self._routes.get(component)
+        route = self._routes.get(component)
+        return None if route is None else route.main
+
+    def split_of(self, component: str) -> Split | None:
+        """How its calls are divided; None when all go to the live release."""
+        route = self._routes.get(component)
+        return None if route is None else route.split
 
     def all(self) -> tuple[RunningRelease, ...]:
         """Every live release, by component name."""
-        return tuple(running for _, running in sorted(self._routes.items()))
+        return tuple(route.main for _, route in sorted(self._routes.items()))
 
-    def route(self, component: str, running: RunningRelease | None) -> RunningRelease | None:
+    def everything(self) -> tuple[RunningRelease, ...]:
+        """Every release that runs, live ones before their candidates."""
+        return tuple(
+            running
+            for _, route in sorted(self._routes.items())
+            for running in (route.main, *(() if route.split is None else route.split.candidates))
+        )
+
+    def route(
+        self, component: str, running: RunningRelease | None, split: Split | None = None
+    ) -> RunningRelease | None:
         """Send calls to this release from now on; returns the one that took them until now."""
         before = self._routes.get(component)
         routes = dict(self._routes)
         if running is None:
             routes.pop(component, None)
         else:
-            routes[component] = running
+            routes[component] = _Route(running, split)
         self._routes = routes
-        return before
+        return None if before is None else before.main
 
     def require(self, component: str) -> RunningRelease:
         """The live release of this component.
@@ -105,20 +163,17 @@ class RunningComponents:
         Raises:
             NotFoundError: none is live.
         """
-        running = self._routes.get(component)
-        if running is None:
-            raise NotFoundError(
-                f"No component '{component}' runs on this host.", hint=did_you_mean(component, self._routes)
-            )
-        return running
+        return self._require(component).main
 
     def blame(self, component: str) -> None:
-        """Count an answer that broke the contract against the live release."""
-        running = self._routes.get(component)
-        if running is not None:
-            running.conduct = running.conduct.corrected()
-            if running.on_fault is not None:
-                running.on_fault(running)
+        """Count an answer that broke the contract against the release that gave it."""
+        route = self._routes.get(component)
+        if route is None:
+            return
+        if route.split is not None:
+            route.split.blame(route.main)
+        else:
+            route.main.blame()
 
     async def call(
         self,
@@ -129,7 +184,7 @@ class RunningComponents:
         context: CallContext = CallContext(),
         deadline_s: float | None = None,
     ) -> bytes:
-        """Call an export of the live release.
+        """Call an export of the live release, or of a candidate whose turn it is.
 
         A call that meets a release just as it starts to drain goes to its successor, so that a swap drops none.
 
@@ -138,15 +193,29 @@ class RunningComponents:
             BusyError, GuestError, TooLargeError: from the pool.
         """
         while True:
-            running = self.require(component)
+            route = self._require(component)
+            main = route.main
             try:
-                answer = await running.pool.call(function, payload, context=context, deadline_s=deadline_s)
+                if route.split is not None:
+                    return await route.split.call(
+                        main, function, payload, context=context, deadline_s=deadline_s
+                    )
+                answer = await main.pool.call(function, payload, context=context, deadline_s=deadline_s)
             except FAULTS:
-                running.note(fault=True)
+                if route.split is None:  # a split has counted it where it belongs
+                    main.note(fault=True)
                 raise
             except UnavailableError:
-                if running.pool.draining and self._routes.get(component) is not running:
+                if main.pool.draining and self._routes.get(component) is not route:
                     continue
                 raise
-            running.note(fault=False)
+            main.note(fault=False)
             return answer
+
+    def _require(self, component: str) -> _Route:
+        route = self._routes.get(component)
+        if route is None:
+            raise NotFoundError(
+                f"No component '{component}' runs on this host.", hint=did_you_mean(component, self._routes)
+            )
+        return route

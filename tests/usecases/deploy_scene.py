@@ -81,6 +81,7 @@ class RecordedRoutes:
     """Which component serves which endpoint."""
 
     served: dict[str, str] = field(default_factory=dict)  # endpoint -> component
+    stuck: dict[str, str] = field(default_factory=dict)  # component -> header
 
     def require_free(self, spec: ComponentSpec) -> None:
         if spec.model is not None and self.served.get(spec.model.endpoint, spec.name) != spec.name:
@@ -92,6 +93,9 @@ class RecordedRoutes:
 
     def withdraw(self, component: str) -> None:
         self.served = {endpoint: name for endpoint, name in self.served.items() if name != component}
+
+    def stick(self, component: str, header: str) -> None:
+        self.stuck[component] = header
 
 
 def component_bytes(name: str, version: str, *, endpoint: str | None = None, **more: Any) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edgehost.domain.errors import DamagedError, InvalidComponentError
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.traffic import Share
 
 #: A remote can offer what will be rejected for ever: beyond this many, the oldest rejected ones are forgotten.
 MAX_RELEASES: Final = 2000
@@ -64,6 +65,8 @@ def decode_release(raw: bytes) -> Release:
     try:
         values["stage"] = Stage(values["stage"])
         values["device_classes"] = tuple(values["device_classes"])
+        if values.get("share") is not None:
+            values["share"] = Share.from_document(values["share"])
         return Release(**{name: value for name, value in values.items() if name in _FIELDS})
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(
