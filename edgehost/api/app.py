@@ -19,11 +19,16 @@ from edgehost.api.event_stream import EventStreams
 from edgehost.api.host_routes import HostRoutes
 from edgehost.api.model_routes import ModelRoutes
 from edgehost.api.openapi import ApiDocument
+from edgehost.api.own_routes import OwnRoutes
+from edgehost.api.port_routes import PortRoutes
 from edgehost.api.problems import InternalError, problem_response
 from edgehost.api.reading import require_few_headers
+from edgehost.api.rooms import ApiRooms
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.ports.host_control import HostControl
+from edgehost.usecases.follow_relation import Relations
 from edgehost.usecases.live_models import LiveModels
+from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.record_keeping import RecordKeeping
 
 log = logging.getLogger("edgehost.api")
@@ -50,27 +55,24 @@ class HostApp:
     """One ASGI application for TCP and the local socket."""
 
     def __init__(
-        self,
-        keeping: RecordKeeping,
-        models: LiveModels,
-        *,
-        host: HostControl | None,
-        access: AccessPolicy,
-        options: ApiOptions,
+        self, rooms: ApiRooms, *, host: HostControl | None, access: AccessPolicy, options: ApiOptions
     ) -> None:
         self.access: Final = access
         self._streams = EventStreams(
-            keeping.bus,
+            rooms.keeping.bus,
             source=options.host_name,
             max_streams=options.max_streams,
             heartbeat_s=options.heartbeat_s,
         )
-        document = ApiDocument(models, root=options.root, title=options.host_name, version=options.version)
-        routes = ModelRoutes(keeping, models, root=options.root, body_bytes=options.body_bytes)
+        document = ApiDocument(
+            rooms.models, root=options.root, title=options.host_name, version=options.version
+        )
+        ports = PortRoutes(rooms)
+        self._own: Final = OwnRoutes(rooms, ports)
         self._prefix: Final = tuple(options.root.strip("/").split("/"))
         self._root = options.root
         self._answers: Final[dict[str, _Answer]] = {
-            "models": routes.answer,
+            "models": ModelRoutes(rooms, ports).answer,
             "events": self._streams.answer,
             "openapi.json": document.answer,
         }
@@ -105,15 +107,18 @@ class HostApp:
         require_few_headers(request.scope)
         steps = tuple(request.scope["path"].split("/")[1:])
         depth = len(self._prefix)
-        first = steps[depth] if len(steps) > depth and steps[:depth] == self._prefix else ""
+        below = steps[depth:] if steps[:depth] == self._prefix else ()
+        first = below[0] if below else ""
         self.access.require_allowed(request.scope, control=first == _CONTROL)
         answer = self._answers.get(first)
-        if answer is None:
-            raise NotFoundError(
-                f"There is nothing at '{request.scope['path'][:120]}'.",
-                hint=f"See {self._root}/models and {self._root}/openapi.json.",
-            )
-        return await answer(request, steps[depth + 1 :])
+        if answer is not None:
+            return await answer(request, below[1:])
+        if below and (response := await self._own.answer(request, below)) is not None:
+            return response
+        raise NotFoundError(
+            f"There is nothing at '{request.scope['path'][:120]}'.",
+            hint=f"See {self._root}/models and {self._root}/openapi.json.",
+        )
 
 
 def make_app(
@@ -123,6 +128,9 @@ def make_app(
     host: HostControl | None = None,
     access: AccessPolicy | None = None,
     options: ApiOptions = ApiOptions(),
+    ports: PortRooms | None = None,
+    relations: Relations | None = None,
 ) -> HostApp:
-    """The application; ``host`` adds the control routes."""
-    return HostApp(keeping, models, host=host, access=access or AccessPolicy(), options=options)
+    """The application; ``host`` adds the control routes, ``ports`` the ports, ``relations`` what follows them."""
+    rooms = ApiRooms(keeping, models, options.root, options.body_bytes, ports, relations)
+    return HostApp(rooms, host=host, access=access or AccessPolicy(), options=options)

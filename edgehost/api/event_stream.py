@@ -12,8 +12,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edgehost.api.model_routes import handler_for
 from edgehost.api.reading import query_parameters
+from edgehost.api.responses import handler_for
 from edgehost.domain.errors import BusyError, InvalidQueryError
 from edgehost.domain.events import Event, EventsDropped, RecordEvent
 from edgehost.domain.json_text import tell_json

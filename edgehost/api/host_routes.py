@@ -9,8 +9,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgehost.api.model_routes import handler_for, json_response
 from edgehost.api.reading import query_parameters, read_optional_body, read_optional_json_body
+from edgehost.api.responses import handler_for, json_response
 from edgehost.domain.errors import InvalidQueryError, NotFoundError, RefusedError
 from edgehost.domain.json_text import write_json
 from edgehost.domain.suggestion import did_you_mean

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgehost.api.calling import context_of
 from edgehost.api.filters import read_query
-from edgehost.api.problems import MethodNotAllowedError
+from edgehost.api.port_routes import PortRoutes
 from edgehost.api.reading import (
     JSON,
     MERGE_PATCH,
@@ -22,37 +23,37 @@ from edgehost.api.reading import (
     read_json_body,
     read_optional_json_body,
 )
+from edgehost.api.responses import handler_for, json_response, record_response
+from edgehost.api.rooms import ApiRooms
 from edgehost.domain.errors import InvalidRecordError, NotFoundError
-from edgehost.domain.json_text import tell_json
-from edgehost.domain.record import ID_PATTERN, Record
+from edgehost.domain.record import ID_PATTERN
 from edgehost.usecases.create_record import Idempotency, create_record
 from edgehost.usecases.delete_record import delete_record
-from edgehost.usecases.live_models import LiveModel, LiveModels
+from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.query_records import query_records
-from edgehost.usecases.record_keeping import RecordKeeping, record_document
+from edgehost.usecases.record_keeping import record_document
 from edgehost.usecases.run_command import run_command
 from edgehost.usecases.update_record import update_record
 
-_Found = TypeVar("_Found")
 _Handler = Callable[[Request, LiveModel, tuple[str, ...]], Awaitable[Response]]
-
-#: What the path behind the endpoint looks like: nothing, an id, or an id and a command.
-_LIST, _ITEM, _COMMAND = 0, 1, 3
 
 
 class ModelRoutes:
     """Answers below ``<root>/models``; which models there are is looked up anew for every request."""
 
-    def __init__(self, keeping: RecordKeeping, models: LiveModels, *, root: str, body_bytes: int) -> None:
-        self._keeping = keeping
-        self._models = models
-        self._root = root
-        self._body_bytes = body_bytes
-        self._handlers: Final[Mapping[int, Mapping[str, _Handler]]] = {
-            _LIST: {"GET": self._list, "POST": self._create},
-            _ITEM: {"GET": self._get, "PATCH": self._update, "DELETE": self._delete},
-            _COMMAND: {"POST": self._command},
+    def __init__(self, rooms: ApiRooms, ports: PortRoutes) -> None:
+        self._rooms = rooms
+        self._keeping = rooms.keeping
+        self._root = rooms.root
+        self._body_bytes = rooms.body_bytes
+        self._ports = ports
+        self._of_list: Final[Mapping[str, _Handler]] = {"GET": self._list, "POST": self._create}
+        self._of_item: Final[Mapping[str, _Handler]] = {
+            "GET": self._get,
+            "PATCH": self._update,
+            "DELETE": self._delete,
         }
+        self._of_command: Final[Mapping[str, _Handler]] = {"POST": self._command}
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
         """The answer for a path below ``models``.
@@ -63,13 +64,23 @@ class ModelRoutes:
         if not path:
             return self._index(request)
         endpoint, *rest = path
-        model = self._models.table.at(endpoint)
-        handlers = self._handlers.get(len(rest))
-        if handlers is None or (len(rest) == _COMMAND and rest[1] != "commands"):
-            raise NotFoundError(
-                f"There is nothing at '{'/'.join(path)[:120]}'.", hint=f"See {self._root}/openapi.json."
-            )
-        return await handler_for(request, handlers)(request, model, tuple(rest))
+        model = self._rooms.models.table.at(endpoint)
+        match rest:
+            case []:
+                return await handler_for(request, self._of_list)(request, model, ())
+            case [record_id]:
+                return await handler_for(request, self._of_item)(request, model, (_id(model, record_id),))
+            case ["ports", port]:
+                return await self._ports.answer(request, model, port)
+            case [record_id, "ports", port]:
+                return await self._ports.answer(request, model, port, _id(model, record_id))
+            case [record_id, "commands", command]:
+                handler = handler_for(request, self._of_command)
+                return await handler(request, model, (_id(model, record_id), command))
+            case _:
+                raise NotFoundError(
+                    f"There is nothing at '{'/'.join(path)[:120]}'.", hint=f"See {self._root}/openapi.json."
+                )
 
     def _index(self, request: Request) -> Response:
         handler_for(request, {"GET": self._get})
@@ -84,7 +95,7 @@ class ModelRoutes:
                 "description": model.description,
                 "commands": sorted(model.spec.commands),
             }
-            for model in self._models.table.by_endpoint.values()
+            for model in self._rooms.models.table.by_endpoint.values()
         ]
         return json_response({"models": models})
 
@@ -111,37 +122,51 @@ class ModelRoutes:
             data,
             record_id=record_id,
             idempotency=Idempotency(key, hashlib.sha256(body).hexdigest()) if key else None,
+            context=context_of(request, model),
         )
         headers = {"location": self._href(model, created.record.id)}
         if created.repeated:
             headers["idempotency-replayed"] = "true"
-        return _record_response(created.record, HTTPStatus.CREATED, headers)
+        return record_response(created.record, HTTPStatus.CREATED, headers)
 
     async def _get(self, request: Request, model: LiveModel, path: tuple[str, ...]) -> Response:
-        record = await self._keeping.require(model, _id(model, path))
+        record = await self._keeping.require(model, path[0])
         known = request.headers.get("if-none-match")
         if known is not None:
             tags = entity_tags(request, "if-none-match")
             if tags is None or record.revision in tags:
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": f'"{record.revision}"'})
-        return _record_response(record)
+        return record_response(record)
 
     async def _update(self, request: Request, model: LiveModel, path: tuple[str, ...]) -> Response:
         expected = entity_tags(request, "if-match")
         patch, _ = await read_json_body(
             request, limit_bytes=self._body_bytes, media_types=(MERGE_PATCH, JSON)
         )
-        record = await update_record(self._keeping, model, _id(model, path), patch, expected=expected)
-        return _record_response(record)
+        record = await update_record(
+            self._keeping, model, path[0], patch, expected=expected, context=context_of(request, model)
+        )
+        return record_response(record)
 
     async def _delete(self, request: Request, model: LiveModel, path: tuple[str, ...]) -> Response:
-        await delete_record(self._keeping, model, _id(model, path), expected=entity_tags(request, "if-match"))
+        expected = entity_tags(request, "if-match")
+        context = context_of(request, model)
+        await delete_record(self._keeping, model, path[0], expected=expected, context=context)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _command(self, request: Request, model: LiveModel, path: tuple[str, ...]) -> Response:
         args = await read_optional_json_body(request, limit_bytes=self._body_bytes)
         expected = entity_tags(request, "if-match")
-        outcome = await run_command(self._keeping, model, _id(model, path), path[2], args, expected=expected)
+        record_id, command = path
+        outcome = await run_command(
+            self._keeping,
+            model,
+            record_id,
+            command,
+            args,
+            expected=expected,
+            context=context_of(request, model),
+        )
         answer: dict[str, Any] = {"result": outcome.result}
         headers = {}
         if outcome.changed is not None:
@@ -154,40 +179,7 @@ class ModelRoutes:
         return f"{self._root}/models/{model.spec.endpoint}{below}"
 
 
-def handler_for(request: Request, handlers: Mapping[str, _Found]) -> _Found:
-    """The handler of the request's method; HEAD is a GET whose body is not sent.
-
-    Raises:
-        MethodNotAllowedError: the path does not have this method.
-    """
-    method = "GET" if request.method == "HEAD" else request.method
-    handler = handlers.get(method)
-    if handler is None:
-        allowed = ", ".join(sorted({*handlers, *({"HEAD"} if "GET" in handlers else ())}))
-        raise MethodNotAllowedError(
-            f"{request.method[:20]} is not possible here.", hint=f"Use {allowed}.", headers={"allow": allowed}
-        )
-    return handler
-
-
-def json_response(
-    value: object, status: HTTPStatus = HTTPStatus.OK, *, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The value as a JSON response."""
-    return Response(tell_json(value), status, headers=headers, media_type=JSON)
-
-
-def _record_response(
-    record: Record, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
-) -> Response:
-    return json_response(
-        record_document(record),
-        status,
-        headers={"etag": f'"{record.revision}"', "cache-control": "no-cache", **(headers or {})},
-    )
-
-
-def _id(model: LiveModel, path: tuple[str, ...]) -> str:
-    if not ID_PATTERN.fullmatch(path[0]):
-        raise NotFoundError(f"'{model.spec.endpoint}' has no record '{path[0][:128]}'.")
-    return path[0]
+def _id(model: LiveModel, text: str) -> str:
+    if not ID_PATTERN.fullmatch(text):
+        raise NotFoundError(f"'{model.spec.endpoint}' has no record '{text[:128]}'.")
+    return text

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api import problems
-from edgehost.api.model_routes import handler_for
 from edgehost.api.reading import JSON, MERGE_PATCH
+from edgehost.api.responses import handler_for
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.json_text import write_json
 from edgehost.domain.record import ID_PATTERN

@@ -58,6 +58,11 @@ async def read_optional_json_body(request: Request, *, limit_bytes: int) -> Any:
     return value
 
 
+def is_json(request: Request) -> bool:
+    """Whether the body says that it is JSON."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON
+
+
 def require_few_headers(scope: Mapping[str, Any]) -> None:
     """Check how many headers there are; the server bounds their bytes."""
     if len(scope["headers"]) > MAX_HEADERS:

@@ -26,7 +26,9 @@ def read_route_path(path: str) -> tuple[str, ...]:
     """
     steps = tuple(path.removeprefix("/").split("/"))
     names = [found[1] for step in steps if (found := _PARAMETER.fullmatch(step))]
-    if len(steps) > MAX_STEPS or not all(_LITERAL.fullmatch(step) or _PARAMETER.fullmatch(step) for step in steps):
+    if len(steps) > MAX_STEPS or not all(
+        _LITERAL.fullmatch(step) or _PARAMETER.fullmatch(step) for step in steps
+    ):
         raise InvalidSpecificationError(
             f"the path {path[:80]!r} is no path below the API's root.",
             hint=f"Write 1 to {MAX_STEPS} steps of letters, digits, '-', '.', '_' or '~', or {{name}}: 'forecast/{{city}}'.",

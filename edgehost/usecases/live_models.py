@@ -14,6 +14,7 @@ from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.domain.traffic import DEFAULT_HEADER
+from edgehost.usecases.live_routes import RouteTable, require_free_routes, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,16 @@ class ModelTable:
 
     by_endpoint: Mapping[str, LiveModel] = field(default_factory=dict)
     by_name: Mapping[str, LiveModel] = field(default_factory=dict)
+    routes: RouteTable = field(default_factory=RouteTable)
 
     @classmethod
     def of(cls, models: Iterable[LiveModel]) -> ModelTable:
         """The table of these models, by endpoint."""
         ordered = sorted(models, key=lambda model: model.spec.endpoint)
         return cls(
-            {model.spec.endpoint: model for model in ordered}, {model.spec.name: model for model in ordered}
+            {model.spec.endpoint: model for model in ordered},
+            {model.spec.name: model for model in ordered},
+            RouteTable.of(route for model in ordered for route in routes_of(model.component, model.spec)),
         )
 
     def at(self, endpoint: str) -> LiveModel:
@@ -87,8 +91,8 @@ class LiveModels:
         """Check that the component's model can be served beside those of the other components.
 
         Raises:
-            EndpointTakenError: another component serves its endpoint or has its model name.
-            InvalidSpecificationError: its schema cannot be used.
+            EndpointTakenError: another component serves its endpoint or a path of it, or has its model name.
+            InvalidSpecificationError: its schema or a path cannot be used.
         """
         if spec.model is None:
             return
@@ -157,3 +161,4 @@ def _require_free(table: ModelTable, component: str, model: ModelSpec) -> None:
             f"The model name '{model.name}' belongs to '{named.component}' {named.version}.",
             hint="Give the model another name, or retire the other component first.",
         )
+    require_free_routes(table.routes, routes_of(component, model))
