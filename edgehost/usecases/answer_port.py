@@ -23,6 +23,7 @@ async def answer_port(
     args: Any,  # noqa: ANN401 - JSON
     *,
     context: CallContext = CallContext(),
+    token: str = "",
 ) -> PortOutcome:
     """The guest's result, and the record when it changed it, or created one (``data`` without an id).
 
@@ -37,7 +38,7 @@ async def answer_port(
     known_id = record_id or ""
     if known_id:
         await rooms.keeping.require(model, known_id)
-    question = {"port": port, "args": args}
+    question = {"port": port, "args": args} | ({"token": token} if token else {})
 
     async def once(_until: float) -> Any:  # noqa: ANN401 - JSON
         said, record = await ask_and_store(
@@ -62,6 +63,5 @@ async def answer_port(
         )
         return Taken(more.answer, more.record or said.record)
 
-    return await settled_call(
-        rooms, PortCall(model.spec.name, port, spec, known_id, once, instead, take), context
-    )
+    call = PortCall(model.spec.name, port, spec, known_id, once, instead, take, tells=not token)
+    return await settled_call(rooms, call, context)

@@ -29,8 +29,11 @@ async def invoke_port(
     args: Any,  # noqa: ANN401 - JSON
     *,
     context: CallContext = CallContext(),
+    token: str = "",
 ) -> PortOutcome:
     """Call the port with a record, or without one; its answer, and the record when the answer changed it.
+
+    ``token`` is a workflow's: what it leads to can tell a repeated call by it, and the workflow tells of success.
 
     Raises:
         NotFoundError: the model has no such outbound port.
@@ -41,6 +44,8 @@ async def invoke_port(
     spec = require_port(model, port, Direction.OUTBOUND)
     context.acting(f"The port '{model.spec.name}.{port}'")
     document: dict[str, Any] = {"port": port, "model": model.spec.name, "args": args}
+    if token:
+        document["token"] = token
     if record is not None:
         document["record"] = record_document(record)
     record_id = record.id if record is not None else ""
@@ -60,9 +65,8 @@ async def invoke_port(
             rooms, model, port, spec, record_id=record_id, args=None, answer=answer, context=context
         )
 
-    return await settled_call(
-        rooms, PortCall(model.spec.name, port, spec, record_id, once, instead, take), context
-    )
+    call = PortCall(model.spec.name, port, spec, record_id, once, instead, take, tells=not token)
+    return await settled_call(rooms, call, context)
 
 
 async def undo_port(
@@ -74,10 +78,12 @@ async def undo_port(
     *,
     answer: Any = None,  # noqa: ANN401 - JSON
     context: CallContext = CallContext(),
+    token: str = "",
 ) -> PortOutcome:
     """Take the effect of a port's call back, by the export or the outbound port that it names as ``undo``.
 
-    ``answer`` is what the call had answered. An undo port gets ``{"args", "answer"}`` as its arguments.
+    ``answer`` is what the call had answered, ``token`` the one that it had. An undo port gets ``{"args", "answer"}``
+    as its arguments.
 
     Raises:
         NotFoundError: there is no such port, or it names no undo.
@@ -90,9 +96,9 @@ async def undo_port(
         )
     if spec.undo in model.spec.ports:
         given = {"args": args, "answer": answer}
-        return await invoke_port(rooms, model, spec.undo, record, given, context=context)
+        return await invoke_port(rooms, model, spec.undo, record, given, context=context, token=token)
     context.acting(f"The undo of '{model.spec.name}.{port}'")
-    question = {"port": port, "args": args, "answer": answer}
+    question = {"port": port, "args": args, "answer": answer} | ({"token": token} if token else {})
     said, changed = await ask_and_store(
         rooms, model, spec.undo, record.id if record is not None else "", question, context=context
     )

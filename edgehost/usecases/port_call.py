@@ -46,6 +46,7 @@ class PortCall:
     once: Callable[[float], Awaitable[Any]]  # one try, until that time on the event loop's clock
     instead: Callable[[str], Awaitable[Any]]  # asks the export that is named as fallback
     take: Callable[[Any], Awaitable[Taken]]  # stores what the answer makes of a record; never repeated
+    tells: bool = True  # of its success; a workflow tells of its steps itself, once they are stored
     tries: int = 0
     fallback: bool = False
 
@@ -72,18 +73,19 @@ async def settled_call(rooms: PortRooms, call: PortCall, context: CallContext) -
             )
         )
         raise
-    rooms.keeping.bus.publish(
-        PortSucceeded(
-            at=rooms.keeping.clock.now(),
-            model=call.model,
-            port=call.port,
-            id=call.record_id or (taken.record.id if taken.record is not None else ""),
-            event=call.spec.produces,
-            answer=taken.answer,
-            tries=call.tries,
-            fallback=call.fallback,
+    if call.tells:
+        rooms.keeping.bus.publish(
+            PortSucceeded(
+                at=rooms.keeping.clock.now(),
+                model=call.model,
+                port=call.port,
+                id=call.record_id or (taken.record.id if taken.record is not None else ""),
+                event=call.spec.produces,
+                answer=taken.answer,
+                tries=call.tries,
+                fallback=call.fallback,
+            )
         )
-    )
     return PortOutcome(taken.answer, taken.record, call.tries, call.spec.produces, fallback=call.fallback)
 
 
