@@ -8,7 +8,7 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +56,8 @@ async def _run(calls: int, starts: int) -> list[Row]:
 async def _calls(factory: WasmSandboxFactory, calls: int) -> list[Row]:
     echo = await _started(factory, _GUEST)
     add = await _started(factory, _ADD, Abi.PLAIN)
-    ours_echo, ours_add = [], []
-    numbers = b"[2, 3]"
-    for _ in range(calls):
-        at = time.perf_counter()
-        await echo.call("echo", _PAYLOAD, deadline_s=1)
-        middle = time.perf_counter()
-        await add.call("add", numbers, deadline_s=1)
-        ours_add.append(time.perf_counter() - middle)
-        ours_echo.append(middle - at)
+    ours_echo = await _awaited(lambda: echo.call("echo", _PAYLOAD, deadline_s=1), calls)
+    ours_add = await _awaited(lambda: add.call("add", b"[2, 3]", deadline_s=1), calls)
     wasmtime_add = _timed(_wasmtime_add(), calls)
     wasm3_add = _timed(_wasm3_add(), calls)
     rows = []
@@ -176,6 +169,15 @@ def _wasm3_add() -> Callable[[], Any]:
     runtime.load(wasm3.Environment().parse_module(_binary(_ADD)))
     function = runtime.find_function("add")
     return lambda: function(2, 3)
+
+
+async def _awaited(call: Callable[[], Awaitable[bytes]], calls: int) -> list[float]:
+    took = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        await call()
+        took.append(time.perf_counter() - began)
+    return took
 
 
 def _timed(call: Callable[[], Any], calls: int) -> list[float]:

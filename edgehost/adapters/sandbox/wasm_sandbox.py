@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,8 @@ from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, SandboxPlan
 
 _log = logging.getLogger("edgehost.sandbox")
 _END_TIMEOUT_S: Final = 2.0  # from SIGKILL to the zygote's word that the process is gone
+# A guest must not be able to forge a line of the host's log, or to speak to the terminal that shows it.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _SPARE_LINES: Final = 8  # log lines of the sandbox's own on top of the guest's
 
 
@@ -245,7 +248,7 @@ class WasmSandbox:
             return died(self._plan.component, None)
 
     def _on_log(self, level: int, text: str) -> None:
-        self._guest_log(self._plan.component, wire.LEVELS[level], text)
+        self._guest_log(self._plan.component, wire.LEVELS[level], _CONTROLS.sub(_escaped, text))
 
     def _on_broken(self, what: str) -> None:
         self._broken = what
@@ -256,3 +259,7 @@ class WasmSandbox:
         self._alive = False
         self._process.kill()  # a process that closed its socket has nothing left to do
         self.on_end(self)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
