@@ -22,6 +22,7 @@ Fetch = Callable[[str, int], Awaitable[bytes | None]]
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 #: What a Python program takes to end, on a loaded board.
+_REST_BYTES: Final = 65_536
 _FAREWELL_S: Final = 1.0
 
 
@@ -100,6 +101,10 @@ class TrustChild:
                 with suppress(ProcessLookupError):
                     process.kill()
         await process.wait()
+        if process.stdout is not None:
+            # Its transport closes at the end of the output, which may come a turn after the process's own.
+            while await process.stdout.read(_REST_BYTES):
+                pass
 
     async def _asked(self, body: bytes, fetch: Fetch) -> TrustedState | None:
         """One conversation; None when the process was gone before it said anything."""
