@@ -22,8 +22,9 @@ Fetch = Callable[[str, int], Awaitable[bytes | None]]
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 #: What a Python program takes to end, on a loaded board.
-_REST_BYTES: Final = 65_536
 _FAREWELL_S: Final = 1.0
+#: What is left of its output is read in pieces of this size, and dropped.
+_REST_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
