@@ -7,43 +7,54 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help demo test lint types rooms unit bench guests debian clean
+.PHONY: help demo test lint types rooms unit bench debian-demo debian-test clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
 # Debian packages: installed when root on a Debian machine, named otherwise.
-debian:
-	@PYTHON=$(PYTHON) bash setup-debian.sh
+debian-demo:
+	@bash setup-debian.sh demo
 
+debian-test:
+	@bash setup-debian.sh test
+
+# What the demo and a host need.
 $(VENV)/.installed: pyproject.toml
 	@echo "set-up: Python packages into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' --group dev
+	@$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@$(PIP) install --quiet --editable '.[demo]'
 	@touch $@
 
-demo: debian $(VENV)/.installed
+# What lint, types, tests and benchmarks need as well.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "set-up: tools and test packages into $(VENV)"
+	@$(PIP) install --quiet --editable '.[demo]' --group dev
+	@touch $@
+
+demo: debian-demo $(VENV)/.installed
 	@$(BIN)/edgehost demo $(ARGS)
 
-test: debian $(VENV)/.installed lint types rooms unit
+test: debian-test $(VENV)/.installed-dev lint types rooms unit
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed
+types: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
-rooms: $(VENV)/.installed
+rooms: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
-unit: $(VENV)/.installed
+unit: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest --cov $(ARGS)
 
-bench: debian $(VENV)/.installed
+bench: debian-test $(VENV)/.installed-dev
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean:

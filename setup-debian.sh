@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs what debian-packages.txt names, when this is Debian and we are root; otherwise says what is missing.
+# setup-debian.sh demo|test: installs what debian-packages.txt names for it, when this is Debian and we are root;
+# otherwise says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
+target=${1:-test}
 command -v dpkg-query >/dev/null || exit 0
 missing=()
-while read -r package provides; do
-  [[ -z "$package" || "$package" == \#* ]] && continue
+while read -r needed_by package provides; do
+  [[ -z "$needed_by" || "$needed_by" == \#* ]] && continue
+  [[ "$needed_by" == test && "$target" != test ]] && continue
   [[ -n "$provides" ]] && command -v "$provides" >/dev/null && continue
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
   missing+=("$package")
@@ -13,7 +16,7 @@ done <debian-packages.txt
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -ne 0 ]]; then
   echo "set-up: not root, so these Debian packages are not installed: ${missing[*]}" >&2
-  echo "set-up: what needs them is skipped; install them with: sudo apt-get install ${missing[*]}" >&2
+  echo "set-up: what needs them may fail or is skipped; install them with: sudo apt-get install ${missing[*]}" >&2
   exit 0
 fi
 echo "set-up: Debian packages ${missing[*]}"

@@ -48,6 +48,10 @@ class BrokenFrameError(Exception):
     """The other side does not keep to the format."""
 
 
+class AgentGoneError(BrokenFrameError):
+    """The agent hung up in the middle of a check."""
+
+
 def packed(kind: Frame, body: bytes = b"") -> bytes:
     """The bytes of one message."""
     if len(body) > BODY_MOST_BYTES:

@@ -14,7 +14,8 @@ from aiomqtt.exceptions import MqttConnectError
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError
-from remotes.mqtt_options import CLOSED_AT_ONCE, MqttOptions, bounded_client
+from remotes.mqtt_client import CLOSED_AT_ONCE, bounded_client
+from remotes.mqtt_options import MqttOptions
 
 _LOG: Final = logging.getLogger(__name__)
 #: "Unsupported protocol version" in MQTT 5 and in 3.1.1.

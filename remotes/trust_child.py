@@ -21,6 +21,11 @@ Fetch = Callable[[str, int], Awaitable[bytes | None]]
 #: What the process needs of our environment.
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
+#: What a Python program takes to end, on a loaded board.
+_FAREWELL_S: Final = 1.0
+#: What is left of its output is read in pieces of this size, and dropped.
+_REST_BYTES: Final = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class TrustedState:
@@ -81,16 +86,26 @@ class TrustChild:
             return state
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process: it goes by itself when its input ends, and by force when it is slow."""
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        await process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        try:
+            # Not a signal at once: to signal a process that has just ended takes its exit code from asyncio.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await process.wait()
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+        await process.wait()
+        if process.stdout is not None:
+            # Its transport closes at the end of the output, which may come a turn after the process's own.
+            while await process.stdout.read(_REST_BYTES):
+                pass
 
     async def _asked(self, body: bytes, fetch: Fetch) -> TrustedState | None:
         """One conversation; None when the process was gone before it said anything."""

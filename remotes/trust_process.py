@@ -13,12 +13,13 @@ import resource
 import select
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edgehost.domain.errors import EdgehostError
-from remotes.frames import ERRORS, HEADER, BrokenFrameError, Frame, packed, parsed_header
+from remotes.frames import ERRORS, HEADER, AgentGoneError, BrokenFrameError, Frame, packed, parsed_header
 from remotes.trust import CheckRequest, Verdict, check_repository
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -63,8 +64,10 @@ class Pipes:
                 return None
             case (Frame.ERROR, body):
                 raise read_error(body)
+            case None:
+                raise AgentGoneError("no answer to a fetch")
             case _:
-                raise BrokenFrameError("no answer to a fetch")
+                raise BrokenFrameError("another answer than a fetch has")
 
     def _exactly(self, size: int) -> bytes | None:
         content = bytearray()
@@ -141,7 +144,8 @@ def main() -> None:
     # A library that prints must not talk into the protocol.
     outgoing = os.dup(1)
     os.dup2(2, 1)
-    serve(Pipes(0, outgoing), idle_s=float(sys.argv[1]))
+    with suppress(AgentGoneError, BrokenPipeError):  # its agent needs no traceback of this
+        serve(Pipes(0, outgoing), idle_s=float(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -143,6 +143,20 @@ class RemoteChecked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteLost(Event):
+    """A remote that answered, or was never asked, does not answer; told once until it answers again."""
+
+    type: ClassVar[str] = "edgehost.remote.lost"
+    remote: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """The remote's name."""
+        return self.remote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuestLogged(Event):
     """A component wrote a line to its log."""
 

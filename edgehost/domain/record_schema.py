@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidRecordError
+from edgehost.domain.quick_check import quick_check
 from edgehost.domain.schema_check import require_usable_schema
 from edgehost.domain.schema_validator import bounded_work, make_validator
 
@@ -22,6 +23,7 @@ class RecordSchema:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         require_usable_schema(schema)
         self.document = schema
+        self._surely_fits = quick_check(schema, schema)
         self._validator = make_validator(schema) if schema else None
 
     def require_valid(self, data: object) -> None:
@@ -35,7 +37,7 @@ class RecordSchema:
             raise InvalidRecordError(
                 "A record's data must be a JSON object.", hint='Send an object: {"name": value}.'
             )
-        if self._validator is None:
+        if self._validator is None or self._surely_fits(data):
             return
         with bounded_work():
             if self._validator.is_valid(data):

@@ -123,6 +123,7 @@ class SandboxFactory(Protocol):
 
         Raises:
             InvalidComponentError: the module cannot be loaded, or imports what it was not granted.
+            DeadlineExceededError, SandboxDiedError: its start function or initialisation never ended, or crashed.
             UnavailableError: no process can be started now.
         """
         ...

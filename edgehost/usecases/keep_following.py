@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError, UnavailableError, UntrustedReleaseError
-from edgehost.domain.events import RemoteRefused
+from edgehost.domain.events import RemoteLost, RemoteRefused
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.remote import Remote
@@ -78,6 +78,8 @@ async def _catch_up(
         bus.publish(RemoteRefused(at=clock.now(), remote=remote.name, code=error.code, reason=str(error)))
         return poll_s
     except UnavailableError as error:
+        if health.state != "unreachable":
+            bus.publish(RemoteLost(at=clock.now(), remote=remote.name, reason=str(error)))
         _note(health, "unreachable", error)
         return _soon(health, backoff, poll_s)
     except EdgehostError as error:

@@ -20,6 +20,8 @@ from edgehost.api.server import serving
 from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
 from tests.api.scene import NOTES, Kept, Scene, problem, served
 
+#: Where connections are kept alive only shortly, a client must not count on using one again.
+ONE_REQUEST = {"connection": "close"}
 PROTOCOLS = [bounded_protocol._bounded_httptools, bounded_protocol._bounded_h11]
 
 
@@ -112,7 +114,7 @@ async def test_too_many_headers_are_refused(protocol: object) -> None:
 async def test_a_head_that_comes_too_slowly_is_cut_off(
     protocol: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded_protocol, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(bounded_protocol, "HEAD_TIMEOUT_S", 0.3)
     async with served(NOTES) as scene:
         status, document = await answer_to(scene, b"GET /api/models HT")
         assert (status, document["code"]) == (408, "request-timeout")
@@ -172,7 +174,7 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go(
     monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
     async with served(NOTES) as scene:
         for _ in range(4):
-            await scene.client.post("/models/notes", json={"text": "x" * 900_000})
+            await scene.client.post("/models/notes", json={"text": "x" * 900_000}, headers=ONE_REQUEST)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.setblocking(False)
@@ -186,7 +188,7 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go(
 
 async def client_is_connected(scene: Scene, tcp_port: int) -> bool:
     """Whether the server's side of a client's connection is still established, as the kernel sees it."""
-    await scene.client.get("/models")
+    await scene.client.get("/models", headers=ONE_REQUEST)
     table = await asyncio.to_thread(Path("/proc/net/tcp").read_text)
     server_side = f":{scene.at.tcp_port:04X} 0100007F:{tcp_port:04X} 01"
     return server_side in table

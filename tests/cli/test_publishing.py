@@ -100,7 +100,8 @@ def test_a_version_is_one_set_of_bytes(fleet: Edgehost, tmp_path: Path) -> None:
 
 
 def test_what_is_no_component_is_refused_before_anything_is_signed(fleet: Edgehost, tmp_path: Path) -> None:
-    bare = EXAMPLES / "telemetry" / "build" / "telemetry.wasm"
+    bare = tmp_path / "bare.wasm"
+    bare.write_bytes(b"\0asm\1\0\0\0")
     refused = fleet("publish", "fleet", str(TELEMETRY), str(bare), "--key", "keys/online.key", code=1)
     assert "edgehost build" in refused["hint"]
     assert fleet("remote", "show", "fleet")["releases"] == []
@@ -182,7 +183,11 @@ def test_people_are_told_what_to_do_next(fleet: Edgehost, capsys: pytest.Capture
 
 
 def test_a_built_component_is_one_signed_file_away(fleet: Edgehost, tmp_path: Path) -> None:
-    built = fleet("build", str(EXAMPLES / "telemetry"), "-o", str(tmp_path / "out"))
+    folder = tmp_path / "telemetry"
+    shutil.copytree(EXAMPLES / "telemetry", folder, ignore=shutil.ignore_patterns("build"))
+    (folder / "build").mkdir()
+    shutil.copy(TELEMETRY, folder / "build" / "telemetry.wasm")  # a build drops what an earlier one embedded
+    built = fleet("build", str(folder), "-o", str(tmp_path / "out"))
     assert (built["component"], built["version"], built["kind"]) == ("telemetry", "1.0.0", "model")
     published = fleet("publish", "fleet", built["path"], "--key", "keys/online.key")
     assert published["published"][0]["digest"] == built["sha256"]

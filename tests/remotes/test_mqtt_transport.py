@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
 from edgehost.domain.errors import InvalidConfigError, RemoteUnreachableError
 from remotes.mirror import mirror_repository
-from remotes.mqtt_options import PACKET_MOST_BYTES, MqttOptions
+from remotes.mqtt_client import PACKET_MOST_BYTES
+from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
 from remotes.transport import TIMESTAMP
 from tests.remotes.hostile_broker import (

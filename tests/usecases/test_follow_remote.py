@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnreachableError
-from edgehost.domain.events import RemoteRefused
+from edgehost.domain.events import Event, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.version_range import VersionRange
@@ -26,11 +27,11 @@ class ListedRemote:
         self.fetched: list[str] = []
         self.error: EdgehostError | None = None
 
-    def offer(self, component: str, version: str, sequence: int, **more: object) -> OfferedRelease:
+    def offer(self, component: str, version: str, sequence: int, **more: Any) -> OfferedRelease:
         content = component_bytes(component, version, endpoint=str(more.pop("endpoint", component)))
         digest = hashlib.sha256(content).hexdigest()
         self.files[digest] = content
-        fields = {
+        fields: dict[str, Any] = {
             "component": component,
             "version": version,
             "kind": "model",
@@ -69,7 +70,7 @@ class Followed(Scene):
         self.events: list[RemoteRefused] = []
         publish = self.bus.publish
 
-        def noted(event: object) -> None:
+        def noted(event: Event) -> None:
             if isinstance(event, RemoteRefused):
                 self.events.append(event)
             publish(event)

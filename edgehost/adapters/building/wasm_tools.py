@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,31 +46,29 @@ class WasmTools:
             return await asyncio.to_thread(clean.read_bytes)
 
     async def _run(self, *arguments: str) -> None:
+        await asyncio.to_thread(self._run_in_thread, arguments)
+
+    def _run_in_thread(self, arguments: tuple[str, ...]) -> None:
         try:
-            process = await asyncio.create_subprocess_exec(
-                self._found(),
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+            done = subprocess.run(
+                [self._found(), *arguments],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_TIMEOUT_S,
             )
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(
+                f"wasm-tools {arguments[0]} did not end within {_TIMEOUT_S:g} s.", hint="Is the module huge?"
+            ) from None
         except OSError as error:
             raise UnavailableError(
                 f"wasm-tools cannot be started: {error.strerror}.", hint="Check the executable's permissions."
             ) from error
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                _, complaint = await process.communicate()
-        except TimeoutError:
-            raise UnavailableError(
-                f"wasm-tools {arguments[0]} did not end within {_TIMEOUT_S:g} s.", hint="Is the module huge?"
-            ) from None
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-        if process.returncode:
+        if done.returncode:
             raise InvalidComponentError(
-                f"The module is not valid for edgehost ({arguments[0]}): {_short(complaint)}",
+                f"The module is not valid for edgehost ({arguments[0]}): {_short(done.stderr)}",
                 hint=f"Build with -mcpu=mvp or the like; hosts run these features: {FEATURES}.",
             )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from edgehost.adapters.sandbox import wire
 from edgehost.adapters.sandbox.guest_errors import died, error_of
@@ -27,6 +28,9 @@ from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, SandboxPlan
 
 _log = logging.getLogger("edgehost.sandbox")
 _END_TIMEOUT_S: Final = 2.0  # from SIGKILL to the zygote's word that the process is gone
+# A guest must not be able to forge a line of the host's log, or to speak to the terminal that shows it.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_SHORTEST: Final = {wire.RESULT: 1, wire.HOST_CALL: 1, wire.HTTP: 4, wire.ERROR: wire.ERROR_HEAD.size}
 _SPARE_LINES: Final = 8  # log lines of the sandbox's own on top of the guest's
 
 
@@ -74,7 +78,7 @@ class WasmSandbox:
             config=plan.config,
         ).to_json()
         size = len(document).to_bytes(4, "little")
-        states: dict[str, str] = json.loads(
+        states: dict[str, str] = self._json_of(
             await self._exchange(
                 (wire.LOAD, size, document, plan.wasm),
                 wire.LOADED,
@@ -91,7 +95,7 @@ class WasmSandbox:
         names = await self._exchange(
             (wire.EXPORTS,), wire.NAMES, "its exports did not compile", deadline_s, CallContext()
         )
-        return tuple(json.loads(names))
+        return tuple(self._json_of(names))
 
     async def call(
         self, function: str, payload: bytes, *, deadline_s: float, context: CallContext = CallContext()
@@ -178,6 +182,8 @@ class WasmSandbox:
         self.link.send(*request)
         while True:
             kind, body = await waiter
+            if len(body) < _SHORTEST.get(kind, 0):
+                raise self._protocol_error(f"a frame of kind {kind} that is too short")
             if kind == wanted:
                 return body
             if kind == wire.ERROR:
@@ -223,6 +229,13 @@ class WasmSandbox:
             return bytes((wire.DENIED,)) + wire.clip(str(error))
         return bytes((wire.OK,)) + answer
 
+    def _json_of(self, body: bytes) -> Any:  # noqa: ANN401 - a document holds anything
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            self.condemn()
+            raise self._protocol_error("a document that is no JSON") from None
+
     def _reported(self, body: bytes) -> EdgehostError:
         code, retire, message, hint = wire.read_error(body)
         if retire or code in (wire.INVALID, wire.ENGINE):
@@ -247,7 +260,7 @@ class WasmSandbox:
             return died(self._plan.component, None)
 
     def _on_log(self, level: int, text: str) -> None:
-        self._guest_log(self._plan.component, wire.LEVELS[level], text)
+        self._guest_log(self._plan.component, wire.LEVELS[level], _CONTROLS.sub(_escaped, text))
 
     def _on_broken(self, what: str) -> None:
         self._broken = what
@@ -258,3 +271,7 @@ class WasmSandbox:
         self._alive = False
         self._process.kill()  # a process that closed its socket has nothing left to do
         self.on_end(self)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()

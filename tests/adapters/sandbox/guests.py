@@ -112,8 +112,8 @@ PLUGIN = f"""(module {ENV}
   (func (export "takes_arguments") (param i32) (result i32) (i32.const 0))
   (func (export "returns_i64") (result i64) (i64.const 0))
   (func (export "many_imports_called") (result i32) (local $n i32)
-    (loop $more (drop (call $load_u64 (i64.const 200)))
-      (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 60000))))
+    (loop $more (drop (call $load_u64 (i64.const 1000)))
+      (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 200000))))
     (i32.const 0))
 )"""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
-from edgehost.domain.component_spec import Abi
+from edgehost.domain.component_spec import HOST_FUNCTIONS, Abi
 from edgehost.domain.errors import (
     DeadlineExceededError,
     GuestTrapError,
@@ -20,6 +21,7 @@ from edgehost.domain.errors import (
 from edgehost.ports.sandbox import CallContext
 from tests.adapters.sandbox.guests import ASKER, ENV, PLUGIN, no_host, opened, plan_of, wasm
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 START_LOOP = "(module (func $s (loop $l (br $l))) (start $s))"
 INITIALIZE_LOOP = '(module (func (export "_initialize") (loop $l (br $l))))'
 START_TRAP = '(module (func $s unreachable) (start $s) (func (export "f") (result i32) (i32.const 0)))'
@@ -159,6 +161,13 @@ async def test_a_long_log_line_is_cut() -> None:
     assert lines == [("info", "é" * 2048)]
 
 
+async def test_a_log_line_cannot_forge_another_or_drive_a_terminal() -> None:
+    lines: list[tuple[str, str]] = []
+    async with opened(PLUGIN, lines=lines) as sandbox:
+        await sandbox.call("log_input", b"fine\tand\nERROR forged \x1b[2J", deadline_s=5)
+    assert lines == [("info", "fine\tand\\nERROR forged \\x1b[2J")]
+
+
 async def test_garbage_and_truncated_modules_are_refused() -> None:
     whole = wasm(PLUGIN)
     chance = random.Random(7)  # noqa: S311 - the same garbage each time
@@ -216,3 +225,12 @@ async def test_leaks_of_the_binding_retire_the_sandbox() -> None:
     async with opened(PLUGIN) as sandbox:
         assert await sandbox.call("many_imports_called", b"", deadline_s=10) == b""
         assert not sandbox.alive
+
+
+@pytest.mark.parametrize(
+    "name", sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/*.wasm"))
+)
+async def test_every_example_compiles_in_a_sandbox(name: str) -> None:
+    module = await asyncio.to_thread((EXAMPLES / name).read_bytes)
+    async with opened(module, grants={"functions": tuple(HOST_FUNCTIONS)}) as sandbox:
+        assert await sandbox.exports()

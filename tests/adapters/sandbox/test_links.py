@@ -84,6 +84,10 @@ HOSTILE = {
     "a flood of log lines": wire.frame(wire.LOG, b"\x02x") * 50,
     "two answers": wire.frame(wire.RESULT, b"\0") * 2,
     "exports instead of an answer": wire.frame(wire.NAMES, b"[]"),
+    "an answer of nothing": wire.frame(wire.RESULT),
+    "a host call of nothing": wire.frame(wire.HOST_CALL),
+    "a request of nothing": wire.frame(wire.HTTP, b"\1"),
+    "half an error": wire.frame(wire.ERROR, b"\1"),
     "garbage": bytes(range(200, 256)) * 10,
 }
 
@@ -99,6 +103,16 @@ async def test_a_process_that_breaks_the_protocol_is_condemned(name: str) -> Non
         else:
             with pytest.raises(GuestProtocolError):
                 await call
+        assert not sandbox.alive
+
+
+async def test_exports_that_are_no_json_condemn_the_sandbox() -> None:
+    async with played() as (sandbox, other):
+        exports = asyncio.create_task(sandbox.exports(), name="exports")
+        await other.read()
+        other.send(wire.frame(wire.NAMES, b"[" * 1000))
+        with pytest.raises(GuestProtocolError):
+            await exports
         assert not sandbox.alive
 
 
