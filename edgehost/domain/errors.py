@@ -10,7 +10,7 @@ EdgehostError
     ConflictError           the state has moved on: read again, then decide
         RevisionConflictError, EndpointTakenError, IdempotencyConflictError
     UnavailableError        not now: the same call may succeed later
-        BusyError, RemoteUnreachableError, StorageFullError
+        BusyError, RemoteUnreachableError, StorageFullError, KeyLostError
         CircuitOpenError, PortTimeoutError, PortUnboundError
     GuestError              the component, not the host, failed
         GuestTrapError, GuestFailedError, GuestProtocolError,
@@ -28,6 +28,8 @@ class EdgehostError(Exception):
 
     #: Stable machine word, used in problem documents and ``--json`` output.
     code: ClassVar[str] = "error"
+    #: Of a port's call: what it leads to was asked before, and may have done something.
+    acted: bool = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -162,6 +164,12 @@ class StorageFullError(UnavailableError):
     """The disk or the quota is full; nothing was changed."""
 
     code = "storage-full"
+
+
+class KeyLostError(UnavailableError):
+    """Something was encrypted under a key that is not in the key file."""
+
+    code = "key-lost"
 
 
 class CircuitOpenError(UnavailableError):

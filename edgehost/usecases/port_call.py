@@ -58,9 +58,13 @@ async def settled_call(rooms: PortRooms, call: PortCall, context: CallContext) -
         CircuitOpenError: a breaker is open and names no fallback.
         EdgehostError: of the last try, or of storing.
     """
+    answered = False
     try:
-        taken = await call.take(await _tried(rooms, call, context))
+        answer = await _tried(rooms, call, context)
+        answered = True
+        taken = await call.take(answer)
     except EdgehostError as error:
+        error.acted = answered or call.tries > 1
         rooms.keeping.bus.publish(
             PortFailed(
                 at=rooms.keeping.clock.now(),
