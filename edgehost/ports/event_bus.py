@@ -51,8 +51,11 @@ class EventBus(Protocol):
         """
         ...
 
-    def attach(self, consumer: EventConsumer) -> Callable[[], None]:
-        """Hand facts to this consumer from now on; what is returned ends it."""
+    def attach(self, consumer: EventConsumer, *, acting: bool = ...) -> Callable[[], None]:
+        """Hand facts to this consumer from now on; what is returned ends it.
+
+        One that is not ``acting`` publishes nothing because of them: it gets also those where a circle was cut.
+        """
         ...
 
     def last(self, on: str, count: int, where: Mapping[str, Any] = ...) -> tuple[Event, ...]:

@@ -36,6 +36,7 @@ class LocalEventBus:
         self._ring = ring or EventRing()
         self._listeners: PatternIndex[_Listener] = PatternIndex()
         self._consumers: tuple[EventConsumer, ...] = ()
+        self._keepers: tuple[EventConsumer, ...] = ()  # those that do not act
 
     def publish(self, event: Event) -> None:
         """Hand the fact to every listener, and to the consumers unless too many led to it; never waits."""
@@ -51,16 +52,20 @@ class LocalEventBus:
     async def room(self) -> None:
         """Wait until every consumer can take more; what a consumer itself does waits for nothing."""
         within = current_cause().depth > 0  # it would wait for itself
-        for consumer in self._consumers:
+        for consumer in (*self._consumers, *self._keepers):
             if consumer.overfull if within else consumer.full:
                 await self._room_of(consumer, wait=not within)
 
-    def attach(self, consumer: EventConsumer) -> Callable[[], None]:
+    def attach(self, consumer: EventConsumer, *, acting: bool = True) -> Callable[[], None]:
         """Hand facts to this consumer from now on."""
-        self._consumers = (*self._consumers, consumer)
+        if acting:
+            self._consumers = (*self._consumers, consumer)
+        else:
+            self._keepers = (*self._keepers, consumer)
 
         def detach() -> None:
             self._consumers = tuple(each for each in self._consumers if each is not consumer)
+            self._keepers = tuple(each for each in self._keepers if each is not consumer)
 
         return detach
 
@@ -91,6 +96,8 @@ class LocalEventBus:
 
     def _tell(self, event: Event) -> None:
         self._ring.add(event)
+        for keeper in self._keepers:
+            keeper.take(event)
         names = event.names
         if len(names) == 1:
             for listener in self._listeners.matching(names[0]):
