@@ -27,6 +27,7 @@ from edgehost.config_settings import (
     read_settings,
     settings_of,
 )
+from edgehost.config_traffic import TrafficSettings, read_traffic
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
 from edgehost.domain.names import NAME
 from edgehost.domain.spec_reader import SpecReader
@@ -154,6 +155,7 @@ class ComponentSettings:
         ),
     ] = ()
     config: Mapping[str, str] = field(default_factory=lambda: types.MappingProxyType({}), repr=False)
+    traffic: TrafficSettings = field(default_factory=TrafficSettings)
 
     @property
     def versions(self) -> VersionRange:
@@ -313,7 +315,13 @@ def _read_remote(table: SpecReader, folder: Path) -> RemoteSettings:
 def _read_component(table: SpecReader, folder: Path) -> ComponentSettings:
     config = table.table("config")
     overrides = {key: config.text(key, longest=64 * KIB) for key in config.names()}
-    settings = read_settings(ComponentSettings, table, folder, config=types.MappingProxyType(overrides))
+    settings = read_settings(
+        ComponentSettings,
+        table,
+        folder,
+        config=types.MappingProxyType(overrides),
+        traffic=read_traffic(table.table("traffic"), folder),
+    )
     table.refuse_unknown()
     try:
         VersionRange.parse(settings.version)

@@ -60,8 +60,8 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         ]
         spawn = await stack.enter_async_context(owned_tasks())
         services_changed = asyncio.Event()
-        manager = make_manager(rooms, spawn, services_changed)
-        control = make_control(rooms, manager)
+        manager, traffic = make_manager(rooms, spawn, services_changed)
+        control = make_control(rooms, manager, traffic)
         await manager.start_live()
         served_at = await stack.enter_async_context(
             serving(

@@ -35,6 +35,7 @@ class HostRoutes:
             "deploy": (0, {"POST": self._deploy}),
             "rollback": (0, {"POST": self._rollback}),
             "unquarantine": (0, {"POST": self._unquarantine}),
+            "traffic": (1, {"GET": self._traffic, "POST": self._change_traffic}),
             "refresh": (0, {"POST": self._refresh}),
             "call": (2, {"POST": self._call}),
             "stop": (0, {"POST": self._stop}),
@@ -81,6 +82,15 @@ class HostRoutes:
     async def _unquarantine(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, required=("digest",))
         return json_response(await self._host.unquarantine(order["digest"]))
+
+    async def _traffic(self, _request: Request, rest: tuple[str, ...]) -> Response:
+        return json_response(await self._host.traffic(rest[0]))
+
+    async def _change_traffic(self, request: Request, rest: tuple[str, ...]) -> Response:
+        order: Any = await read_optional_json_body(request, limit_bytes=self._body_bytes)
+        if not isinstance(order, dict):
+            raise RefusedError("The order must be a JSON object.")
+        return json_response(await self._host.change_traffic(rest[0], order))
 
     async def _refresh(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, optional=("remote",))

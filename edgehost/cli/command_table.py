@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "publish": Command("author", "sign a component and put it into a remote"),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
+    "traffic": Command("release", "try a version beside the live one: shares, shadows, comparison"),
     "status": Command("release", "what runs, and how it is"),
     "history": Command("release", "what happened to each release"),
     "ps": Command("use", "running instances"),

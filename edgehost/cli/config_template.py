@@ -20,6 +20,7 @@ from edgehost.config import (
     RemoteSettings,
 )
 from edgehost.config_settings import settings_of
+from edgehost.config_traffic import TrafficSettings
 
 _WIDTH: Final = 100
 #: Numbers from here on are easier to read in groups of three digits.
@@ -80,6 +81,8 @@ def config_template() -> str:
                 _commented(_keys(ComponentSettings)),
                 _commented("# values that override the component's own configuration\n"),
                 _commented("config = {}\n"),
+                _commented("[components.telemetry.traffic]\n"),
+                _commented(_keys(TrafficSettings)),
             )
         ),
     ]

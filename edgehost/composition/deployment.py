@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.errors import EdgehostError
 from edgehost.domain.probation import ProbationRule
 from edgehost.domain.release_life import Release
 from edgehost.usecases.deploy_release import Deployer
+from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.instance_pool import InstancePool
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.plan_sandbox import HostTerms, plan_sandbox
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.watch_probation import ProbationWatch
+from edgehost.usecases.watch_traffic import TrafficWatch
 from remotes.owned_tasks import Spawn
 
+log = logging.getLogger("edgehost.components")
 
-def make_manager(rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event) -> ComponentManager:
-    """The manager of the host's components, with its watch on probations running."""
+
+def make_manager(
+    rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event
+) -> tuple[ComponentManager, TrafficWatch]:
+    """The manager of the host's components, with its watches on probations and trials running."""
     config = rooms.config
     rule = ProbationRule(
         seconds=config.probation.seconds,
@@ -31,9 +39,37 @@ def make_manager(rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event) ->
 
     watch = ProbationWatch(rooms.running, rooms.ledger, rooms.clock, rule, roll_back)
 
+    async def promote(component: str, version: str, ground: Ground) -> None:
+        try:
+            await manager.promote(component, version, ground)
+        except (
+            EdgehostError
+        ) as error:  # an operator was faster, or the disk is full; the next look tries again
+            log.warning("%s %s could not take over: %s", component, version, error)
+
+    async def stop(component: str, version: str, ground: Ground) -> None:
+        try:
+            await manager.stop_candidate(component, version, ground)
+        except EdgehostError as error:
+            log.warning("%s %s could not be stopped: %s", component, version, error)
+
+    traffic = TrafficWatch(
+        rooms.running,
+        rooms.clock,
+        probation=rule,
+        rule_of=lambda component: config.component(component).traffic.rule,
+        promote=promote,
+        stop=stop,
+    )
+
     def changed() -> None:
         services_changed.set()
         watch.wake()
+        traffic.wake()
+
+    def faulted(running: RunningRelease) -> None:
+        watch.wake(running)
+        traffic.wake(running)
 
     async def start_pool(_release: Release, spec: ComponentSpec, wasm: bytes) -> InstancePool:
         settings = config.component(spec.name)
@@ -52,22 +88,25 @@ def make_manager(rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event) ->
     def drain_later(running: RunningRelease, before: Release | None) -> None:
         manager.drain_later(running, before)
 
+    deployer = Deployer(
+        shelf=rooms.shelf,
+        ledger=rooms.ledger,
+        running=rooms.running,
+        routes=rooms.models,
+        clock=rooms.clock,
+        start_pool=start_pool,
+        drain_later=drain_later,
+        on_fault=faulted,
+        probation=rule,
+    )
     manager = ComponentManager(
-        deployer=Deployer(
-            shelf=rooms.shelf,
-            ledger=rooms.ledger,
-            running=rooms.running,
-            routes=rooms.models,
-            clock=rooms.clock,
-            start_pool=start_pool,
-            drain_later=drain_later,
-            on_fault=watch.wake,
-            probation=rule,
-        ),
+        deployer=deployer,
+        traffic=TrafficDirector(deployer, rooms.bus, spawn),
         bus=rooms.bus,
         spawn=spawn,
         keep_good=config.keep.releases - 1,  # the live one is kept anyway
         changed=changed,
     )
     spawn(watch.run(), "edgehost.probation")
-    return manager
+    spawn(traffic.run(), "edgehost.traffic")
+    return manager, traffic

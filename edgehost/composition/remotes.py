@@ -8,7 +8,9 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
 from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.release_life import Release
-from edgehost.usecases.follow_remote import Following, FollowRemote
+from edgehost.domain.traffic import Share
+from edgehost.domain.version_range import VersionRange
+from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.manage_components import ComponentManager
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
@@ -60,11 +62,19 @@ def make_follower(
     async def deploy(release: Release) -> None:
         await manager.deploy(release)
 
+    async def try_out(release: Release, share: Share) -> None:
+        await manager.give_share(release, share)
+
     return FollowRemote(
         remote,
         Following(
             components=settings.follow,
             versions={name: wanted.versions for name, wanted in config.components.items()},
+            trials={
+                name: Trial(VersionRange.parse(wanted.traffic.candidate), wanted.traffic.share)
+                for name, wanted in config.components.items()
+                if wanted.traffic.candidate
+            },
             device_class=config.host.device_class,
             component_bytes=config.limits.component_bytes,
         ),
@@ -73,4 +83,5 @@ def make_follower(
         bus=rooms.bus,
         clock=rooms.clock,
         deploy=deploy,
+        try_out=try_out,
     )

@@ -104,5 +104,5 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
 async def close_pools(running: RunningComponents) -> None:
     """End every instance, side by side."""
     async with asyncio.TaskGroup() as group:
-        for each in running.all():
+        for each in running.everything():
             group.create_task(each.pool.close(), name=f"edgehost.close.{each.release.component}")

@@ -13,9 +13,10 @@ from edgehost.composition.rooms import Rooms
 from edgehost.config import KIB, Config
 from edgehost.usecases.control_host import ControlHost, HostIdentity
 from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.watch_traffic import TrafficWatch
 
 
-def make_control(rooms: Rooms, manager: ComponentManager) -> ControlHost:
+def make_control(rooms: Rooms, manager: ComponentManager, traffic: TrafficWatch) -> ControlHost:
     """What answers an operator."""
     config = rooms.config
     return ControlHost(
@@ -27,6 +28,7 @@ def make_control(rooms: Rooms, manager: ComponentManager) -> ControlHost:
             started_at=rooms.clock.now(),
         ),
         manager=manager,
+        traffic_watch=traffic,
         clock=rooms.clock,
         confinement=rooms.sandboxes.confinement,
         storage=lambda: asdict(rooms.records.statistics()),

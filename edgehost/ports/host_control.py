@@ -37,6 +37,14 @@ class HostControl(Protocol):
         """Bring the last good release before the live one back; returns it."""
         ...
 
+    async def traffic(self, component: str) -> Mapping[str, Any]:
+        """How a component's calls are divided between its versions, and what came of it."""
+        ...
+
+    async def change_traffic(self, component: str, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give candidates their shares, promote one or stop one; returns what ``traffic`` does."""
+        ...
+
     async def unquarantine(self, digest: str) -> Mapping[str, Any]:
         """Let a quarantined release be tried again; returns it."""
         ...

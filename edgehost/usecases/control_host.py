@@ -12,9 +12,12 @@ from edgehost.domain.events import GuestLogged
 from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.clock import Clock
+from edgehost.usecases.direct_traffic import Ground
 from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.running_components import RunningRelease
+from edgehost.usecases.traffic_order import read_traffic_order
+from edgehost.usecases.watch_traffic import TrafficWatch, figures_of
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class ControlHost:
 
     identity: HostIdentity
     manager: ComponentManager
+    traffic_watch: TrafficWatch
     clock: Clock
     confinement: Callable[[], Mapping[str, str]]
     storage: Callable[[], Mapping[str, Any]]
@@ -73,7 +77,7 @@ class ControlHost:
                 f"{running.conduct.faults} of {running.conduct.calls} calls failed.",
                 "See 'edgehost logs'.",
             )
-            for running in self.manager.deployer.running.all()
+            for running in self.manager.deployer.running.everything()
             if running.conduct.faults
         )
         damages = self.storage().get("damages", 0)
@@ -108,7 +112,7 @@ class ControlHost:
         """Every sandbox."""
         return [
             {"component": running.release.component, "version": running.release.version, **instance}
-            for running in self.manager.deployer.running.all()
+            for running in self.manager.deployer.running.everything()
             for instance in running.pool.instances()
         ]
 
@@ -133,6 +137,31 @@ class ControlHost:
                 hint="Deploy another version with 'edgehost deploy NAME@VERSION'.",
             )
         return asdict(restored)
+
+    async def traffic(self, component: str) -> Mapping[str, Any]:
+        """How a component's calls are divided, and what came of it."""
+        return self.traffic_watch.describe(component)
+
+    async def change_traffic(self, component: str, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give shares, promote or stop; returns how calls are divided then."""
+        wanted = read_traffic_order(order)
+        for version, share in wanted.shares.items():
+            await self.manager.give_share(await self.manager.found(component, version), share)
+        if wanted.promote:
+            await self.manager.promote(
+                component, wanted.promote, self._by_operator(component, wanted.promote)
+            )
+        if wanted.stop:
+            await self.manager.stop_candidate(
+                component, wanted.stop, self._by_operator(component, wanted.stop)
+            )
+        return self.traffic_watch.describe(component)
+
+    def _by_operator(self, component: str, version: str) -> Ground:
+        traffic = self.manager.traffic
+        candidate, split = traffic.candidate(component, version), traffic.split(component)
+        figures = {} if split is None else figures_of(split, candidate)
+        return Ground("operator", "An operator decided it.", figures)
 
     async def unquarantine(self, digest: str) -> Mapping[str, Any]:
         """Let a quarantined release be tried again; returns it."""

@@ -12,6 +12,7 @@ from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError, Unav
 from edgehost.domain.events import RemoteChecked, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
@@ -28,11 +29,20 @@ _AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """Which releases of a component are tried beside the live one first, and with what share."""
+
+    versions: VersionRange
+    share: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Following:
     """What this host takes from a remote."""
 
     components: tuple[str, ...] = ("*",)
     versions: Mapping[str, VersionRange] = field(default_factory=dict)  # by component; others take any
+    trials: Mapping[str, Trial] = field(default_factory=dict)  # by component
     device_class: str = "generic"
     abis: frozenset[str] = frozenset({"extism", "plain"})
     component_bytes: int = 8 * 1024 * 1024
@@ -55,6 +65,7 @@ class FollowRemote:
         bus: EventBus,
         clock: Clock,
         deploy: Callable[[Release], Awaitable[None]],
+        try_out: Callable[[Release, Share], Awaitable[None]] | None = None,
     ) -> None:
         self._remote = remote
         self._following = following
@@ -63,6 +74,7 @@ class FollowRemote:
         self._bus = bus
         self._clock = clock
         self._deploy = deploy
+        self._try_out = try_out
         self.unfinished = 0  # releases that the last try could not bring live yet, and another may
         self._told: set[tuple[str, str]] = set()  # refusals already told, so that a poll does not repeat them
 
@@ -83,7 +95,11 @@ class FollowRemote:
             async with at_once:
                 try:
                     release = await self.shelved(offer)
-                    await self._deploy(release)
+                    trial = self._trial(offer)
+                    if trial is not None and self._try_out is not None:
+                        await self._try_out(release, trial.share)
+                    else:
+                        await self._deploy(release)
                 except EdgehostError as error:
                     self.unfinished += isinstance(error, UnavailableError)
                     self._tell(offer, error)
@@ -91,7 +107,7 @@ class FollowRemote:
                     handed_on.append(release)
 
         async with asyncio.TaskGroup() as tasks:
-            for offer in self.chosen(offers):
+            for offer in (*self.chosen(offers), *self.tried_out(offers)):
                 tasks.create_task(take_up(offer), name=f"edgehost.deploy.{offer.component}")
         return tuple(handed_on)
 
@@ -107,6 +123,13 @@ class FollowRemote:
 
     def chosen(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         """The one offer of each followed component that should run here and does not yet."""
+        return self._best(offer for offer in offers if self._trial(offer) is None)
+
+    def tried_out(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
+        """The one offer of each component that is to be tried beside its live release."""
+        return self._best(offer for offer in offers if self._trial(offer) is not None)
+
+    def _best(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         best: dict[str, OfferedRelease] = {}
         for offer in offers:
             if not self._following.wants(offer.component) or not self._fits(offer):
@@ -115,6 +138,14 @@ class FollowRemote:
             if rival is None or rank(offer) > rank(rival):
                 best[offer.component] = offer
         return tuple(offer for offer in best.values() if self._is_news(offer))
+
+    def _trial(self, offer: OfferedRelease) -> Trial | None:
+        """How the offer is tried; None when it goes live at once, as the first release of a component does."""
+        trial = self._following.trials.get(offer.component)
+        live = self._ledger.live(offer.component)
+        if trial is None or live is None or not trial.versions.allows(offer.version):
+            return None
+        return trial if rank(offer) > rank(live) else None
 
     async def shelved(self, offer: OfferedRelease) -> Release:
         """The offered release on this host's shelf, fetched when it is not there.
@@ -172,7 +203,11 @@ class FollowRemote:
 
     def _is_news(self, offer: OfferedRelease) -> bool:
         live = self._ledger.live(offer.component)
-        return live is None or not (live.pinned or live.digest == offer.digest)
+        if live is None:
+            return True
+        # While versions are compared the live one stays, or the figures would be of different things.
+        on_trial = self._ledger.candidates(offer.component)
+        return not (live.pinned or live.digest == offer.digest or on_trial)
 
     def _tell(self, offer: OfferedRelease, error: EdgehostError) -> None:
         if (offer.digest, error.code) in self._told:

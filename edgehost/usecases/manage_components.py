@@ -10,9 +10,11 @@ from typing import Any
 
 from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.traffic import Share
 from edgehost.ports.event_bus import EventBus
 from edgehost.usecases.collect_shelf import collect_shelf
 from edgehost.usecases.deploy_release import Deployer
+from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.follow_remote import FollowRemote, rank
 from edgehost.usecases.roll_back_release import roll_back
 from edgehost.usecases.running_components import RunningRelease
@@ -27,6 +29,7 @@ class ComponentManager:
     """Deploys and rolls back; ``changed`` tells timers and watches that the running set differs."""
 
     deployer: Deployer
+    traffic: TrafficDirector
     bus: EventBus
     spawn: Spawn  # runs a task that the host owns, under a name
     keep_good: int = 2
@@ -68,6 +71,15 @@ class ComponentManager:
             NotFoundError: neither shelf nor remotes have it.
             EdgehostError: it could not be fetched or deployed.
         """
+        return await self.deploy(await self.found(component, version), pinned=version is not None)
+
+    async def found(self, component: str, version: str | None) -> Release:
+        """A release by name, on the shelf; fetched when only a remote has it.
+
+        Raises:
+            NotFoundError: neither shelf nor remotes have it.
+            EdgehostError: it could not be fetched.
+        """
         release = self._on_shelf(component, version)
         problem: EdgehostError | None = None
         for follower in self.followers:
@@ -90,7 +102,51 @@ class ComponentManager:
                 raise problem
             label = f"{component}@{version}" if version else f"of '{component}'"
             raise NotFoundError(f"No release {label} is on the shelf or offered by a remote.")
-        return await self.deploy(release, pinned=version is not None)
+        return release
+
+    async def give_share(self, release: Release, share: Share) -> Release:
+        """Run the release beside the live one with this share of the calls, or change its share.
+
+        Raises:
+            EdgehostError: as for TrafficDirector.give; what ran before runs on.
+        """
+        async with self._turn(release.component):
+            try:
+                given = await self.traffic.give(
+                    self.deployer.ledger.by_digest(release.digest) or release, share
+                )
+            finally:
+                self.changed()
+        log.info("%s %s gets %.3g of the calls.", given.component, given.version, share.weight)
+        return given
+
+    async def promote(self, component: str, version: str, ground: Ground) -> Release:
+        """Make a candidate the live release.
+
+        Raises:
+            NotFoundError: there is no such candidate.
+        """
+        async with self._turn(component):
+            try:
+                release = await self.traffic.promote(component, version, ground)
+            finally:
+                self.changed()
+        log.info("%s %s took over: %s", component, version, ground.reason)
+        return release
+
+    async def stop_candidate(self, component: str, version: str, ground: Ground) -> Release:
+        """End a candidate's trial and quarantine it.
+
+        Raises:
+            NotFoundError: there is no such candidate.
+        """
+        async with self._turn(component):
+            try:
+                release = await self.traffic.stop(component, version, ground)
+            finally:
+                self.changed()
+        log.warning("%s %s was stopped: %s", component, version, ground.reason)
+        return release
 
     async def roll_back(self, component: str, reason: str) -> Release | None:
         """Bring the last good release back and quarantine the live one.
@@ -148,6 +204,7 @@ class ComponentManager:
                 await roll_back(
                     self.deployer, self.bus, component, reason=f"It did not start again: {error.message}"
                 )
+            await self.traffic.start_again(component)
 
     async def _drained(self, running: RunningRelease, before: Release | None) -> None:
         if not await running.pool.drain(self.drain_timeout_s):
