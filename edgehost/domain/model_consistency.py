@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.model_spec import ModelSpec
+from edgehost.domain.route_path import ROUTE_PATH
+from edgehost.domain.route_table import routes_of
 from edgehost.domain.spec_reader import SpecReader
 
 #: A command that the host brings to every model with hashed members: it compares, and shows nothing.
@@ -42,6 +45,7 @@ def require_consistent_model(table: SpecReader, model: ModelSpec) -> None:
 def _contradictions(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
     yield from _about_serializers(model)
     yield from _about_opaque_members(model)
+    yield from _about_routes(model)
     if hashed_members(model) and VERIFY in model.commands:
         yield (
             f"commands.{VERIFY}",
@@ -94,3 +98,14 @@ def _about_opaque_members(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
                     f"depends on '{condition.field}', which is hashed.",
                     "Nobody knows its value.",
                 )
+
+
+def _about_routes(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
+    paths = [route.path for route in model.routes]
+    paths += [port.path for port in model.ports.values() if port.path]
+    if not all(ROUTE_PATH.fullmatch(path) for path in paths):
+        return  # refused where it stands
+    try:
+        routes_of("", model)
+    except InvalidSpecificationError as error:
+        yield "routes", f"contradict each other: {error.message}", error.hint

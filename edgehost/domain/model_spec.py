@@ -11,7 +11,7 @@ from edgehost.domain.names import EVENT_PATTERN, EXPORT, FIELD_PATH, MEMBER, NAM
 from edgehost.domain.port_spec import METHODS, PortSpec, read_ports
 from edgehost.domain.property_spec import PropertySpec, read_properties
 from edgehost.domain.relation_spec import RelationSpec, read_relations
-from edgehost.domain.route_path import read_route_path
+from edgehost.domain.route_path import ROUTE_PATH, read_route_path
 from edgehost.domain.spec_reader import SpecReader
 
 #: In front of the name of a role, where access rules name who may.
@@ -199,12 +199,13 @@ def _read_source(table: SpecReader) -> SourceSpec:
 
 def _read_route(table: SpecReader) -> RouteSpec:
     route = RouteSpec(
-        path=table.text("path", longest=200),
+        path=table.text("path", pattern=ROUTE_PATH, longest=200),
         export=table.text("export", pattern=EXPORT),
         methods=table.choices("methods", METHODS) or ("GET",),
     )
     table.refuse_unknown()
-    table.require("path", lambda: read_route_path(route.path))
+    if ROUTE_PATH.fullmatch(route.path):
+        table.require("path", lambda: read_route_path(route.path))
     return route
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgehost.domain.names import EVENT, EVENT_PATTERN, EXPORT, MEMBER, NAME
-from edgehost.domain.route_path import read_route_path
+from edgehost.domain.route_path import ROUTE_PATH, read_route_path
 from edgehost.domain.spec_reader import SpecReader
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -85,7 +85,7 @@ def _read_port(table: SpecReader) -> PortSpec:
         adapter=table.text("adapter", pattern=NAME, default=""),
         service=table.text("service", pattern=NAME, default=""),
         export=table.text("export", pattern=EXPORT, default=""),
-        path=table.text("path", default="", longest=200),
+        path=table.text("path", pattern=ROUTE_PATH, default="", longest=200),
         methods=table.choices("methods", METHODS) or standard.methods,
         topic=table.text("topic", default="", longest=200),
         consumes=table.text("consumes", pattern=EVENT_PATTERN, default=""),
@@ -104,8 +104,8 @@ def _read_port(table: SpecReader) -> PortSpec:
         description=table.text("description", default="", longest=500),
     )
     table.refuse_unknown()
-    if port.path:
-        read_route_path(port.path)
+    if ROUTE_PATH.fullmatch(port.path):
+        table.require("path", lambda: read_route_path(port.path))
     if port.keys and port.callback:
         table.refuse("keys", "is set beside callback.", hint="The callback takes the answer: drop keys.")
     return port

@@ -14,8 +14,13 @@ RESERVED: Final = frozenset({"models", "events", "host", "openapi.json", "things
 #: Stands for any step where paths are compared.
 ANY_STEP: Final = "{}"
 
-_LITERAL: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}")
+_LITERAL: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}"
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
+#: A step of one's own, then up to seven of any kind.
+ROUTE_PATH: Final = re.compile(
+    rf"/?(?!({'|'.join(re.escape(word) for word in sorted(RESERVED))})(/|$)){_LITERAL}"
+    rf"(/({_LITERAL}|\{{[A-Za-z_][A-Za-z0-9_]{{0,31}}\}})){{0,{MAX_STEPS - 1}}}"
+)
 
 
 def read_route_path(path: str) -> tuple[str, ...]:
@@ -24,22 +29,16 @@ def read_route_path(path: str) -> tuple[str, ...]:
     Raises:
         InvalidSpecificationError: it is none, or the host answers there itself.
     """
+    if not ROUTE_PATH.fullmatch(path):
+        raise InvalidSpecificationError(
+            f"the path {path[:80]!r} is none that a component may have below the API's root.",
+            hint=f"Write up to {MAX_STEPS} steps, 'forecast/{{city}}'; the first is a word other than "
+            f"{', '.join(sorted(RESERVED))}.",
+        )
     steps = tuple(path.removeprefix("/").split("/"))
     names = [found[1] for step in steps if (found := _PARAMETER.fullmatch(step))]
-    if len(steps) > MAX_STEPS or not all(
-        _LITERAL.fullmatch(step) or _PARAMETER.fullmatch(step) for step in steps
-    ):
-        raise InvalidSpecificationError(
-            f"the path {path[:80]!r} is no path below the API's root.",
-            hint=f"Write 1 to {MAX_STEPS} steps of letters, digits, '-', '.', '_' or '~', or {{name}}: 'forecast/{{city}}'.",
-        )
     if len(names) != len(set(names)):
         raise InvalidSpecificationError(f"the path {path[:80]!r} has two steps of one name.")
-    if steps[0] in RESERVED or _PARAMETER.fullmatch(steps[0]):
-        raise InvalidSpecificationError(
-            f"the path {path[:80]!r} is taken by the host itself.",
-            hint=f"Begin with a word of your own, not {', '.join(sorted(RESERVED))}, nor a {{name}}.",
-        )
     return steps
 
 

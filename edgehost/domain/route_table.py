@@ -1,4 +1,4 @@
-"""The paths that live models declare for themselves: custom routes, and inbound ports with a path of their own."""
+"""The paths that models declare for themselves: custom routes, and inbound ports with a path of their own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.domain.traffic import DEFAULT_HEADER
-from edgehost.usecases.live_routes import RouteTable, require_free_routes, routes_of
+from edgehost.domain.route_table import RouteTable, require_free_routes, routes_of
 
 
 @dataclass(frozen=True, slots=True)
