@@ -50,6 +50,7 @@ class RecordEvent(Event):
     model: str
     id: str
     revision: str
+    domain: str = ""  # the model's bounded context; "" for events from before there were any
 
     @property
     def subject(self) -> str:

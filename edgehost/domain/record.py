@@ -82,6 +82,10 @@ class Record:
     updated_at: float  # unix seconds
     idempotency_key: str = field(default="", kw_only=True)  # of the request that created it
     request_digest: str = field(default="", kw_only=True)  # sha256 of that request's body
+    #: Members that nobody is shown: stored hashes, and what was encrypted under a key that is not here.
+    withheld: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+    #: Those of them that somebody may read once the reason given is removed.
+    unreadable: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 def require_record_id(text: str) -> str:

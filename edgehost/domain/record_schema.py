@@ -15,6 +15,10 @@ __all__ = ["RecordSchema", "require_usable_schema"]
 #: A caller mends a few faults at a time; finding all of them could cost much more.
 MAX_PROBLEMS: Final = 20
 _MAX_MESSAGE: Final = 300
+#: Schemas that lack some members; a model has few of those.
+_MOST_VARIANTS: Final = 16
+#: Keywords whose schemas look at the same object.
+_SAME_OBJECT: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else")
 
 
 class RecordSchema:
@@ -25,6 +29,18 @@ class RecordSchema:
         self.document = schema
         self._surely_fits = quick_check(schema, schema)
         self._validator = make_validator(schema) if schema else None
+        self._without: dict[frozenset[str], RecordSchema] = {}
+
+    def without(self, members: frozenset[str]) -> RecordSchema:
+        """The schema for data that lacks these members though the record has them: they are not asked for."""
+        if not members or not self.document:
+            return self
+        found = self._without.get(members)
+        if found is None:
+            if len(self._without) >= _MOST_VARIANTS:
+                self._without.clear()
+            found = self._without[members] = RecordSchema(_not_requiring(self.document, members))
+        return found
 
     def require_valid(self, data: object) -> None:
         """Check a record's data.
@@ -87,6 +103,21 @@ class RecordSchema:
             if found == MAX_PROBLEMS:
                 return
             yield _pointer(error.absolute_path), _shortened(error.message)
+
+
+def _not_requiring(schema: Mapping[str, Any], members: frozenset[str]) -> dict[str, Any]:
+    lenient = dict(schema)
+    if isinstance(schema.get("required"), list):
+        lenient["required"] = [name for name in schema["required"] if name not in members]
+    for keyword in _SAME_OBJECT:
+        below = schema.get(keyword)
+        if isinstance(below, Mapping):
+            lenient[keyword] = _not_requiring(below, members)
+        elif isinstance(below, list):
+            lenient[keyword] = [
+                _not_requiring(each, members) if isinstance(each, Mapping) else each for each in below
+            ]
+    return lenient
 
 
 def _closed(schema: object) -> bool:

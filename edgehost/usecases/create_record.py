@@ -10,12 +10,13 @@ from secrets import randbits
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, IdempotencyConflictError, RevisionConflictError
-from edgehost.domain.events import RecordCreated
 from edgehost.domain.record import Record, require_record_id
 from edgehost.ports.sandbox import CallContext
-from edgehost.usecases.ask_guest import completed
+from edgehost.usecases.complete_record import completed
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import RecordKeeping
+from edgehost.usecases.show_record import created_event
+from edgehost.usecases.store_record import store_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def create_record(
 
     Raises:
         InvalidRecordError, GuestError: the data does not fit, or the model refuses it.
-        ConflictError: there is a record with this id.
+        ConflictError: there is a record with this id, or with the value of a unique member.
         IdempotencyConflictError: the key came with another body before.
         StorageFullError: nothing was stored.
     """
@@ -61,11 +62,12 @@ async def create_record(
                 return CreatedRecord(earlier, repeated=True)
         now = keeping.clock.now()
         record_id = record_id or new_record_id(now)
-        data = await completed(keeping, model, record_id, data, previous=None, context=context)
+        wanted = await completed(keeping, model, record_id, data, previous=None, context=context)
         record = Record(
             model=model.spec.name,
             id=record_id,
-            data=data,
+            data=wanted.data,
+            withheld=wanted.withheld,
             revision=keeping.next_revision(now),
             created_at=now,
             updated_at=now,
@@ -73,15 +75,13 @@ async def create_record(
             request_digest=idempotency.request_digest if idempotency else "",
         )
         try:
-            await keeping.store.put(record, expected_revision="")
+            await store_record(keeping, model, record, before=None)
         except RevisionConflictError:
             raise ConflictError(
                 f"'{model.spec.endpoint}' has a record '{record_id}' already.",
                 hint="Change that one, or create this one under another id.",
             ) from None
-    keeping.bus.publish(
-        RecordCreated(at=now, model=record.model, id=record.id, revision=record.revision, data=record.data)
-    )
+    keeping.bus.publish(await created_event(keeping, model, record, context=context))
     return CreatedRecord(record)
 
 

@@ -10,6 +10,7 @@ from edgehost.domain.json_text import write_json
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, require_expected
+from edgehost.usecases.show_record import domain_of
 
 
 async def delete_record(
@@ -47,7 +48,11 @@ async def delete_record(
             now = keeping.clock.now()
             keeping.bus.publish(
                 RecordDeleted(
-                    at=now, model=before.model, id=record_id, revision=keeping.next_revision(now, before)
+                    at=now,
+                    model=before.model,
+                    id=record_id,
+                    revision=keeping.next_revision(now, before),
+                    domain=domain_of(model.spec),
                 )
             )
             return

@@ -12,6 +12,7 @@ from edgehost.domain.json_text import require_bounded, write_json
 from edgehost.domain.record import Record, Revision, RevisionClock
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
+from edgehost.ports.member_vault import MemberHasher
 from edgehost.ports.record_store import RecordStore
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.key_locks import KeyLocks
@@ -46,6 +47,7 @@ class RecordKeeping:
     components: ComponentCaller
     record_bytes: int = 1024 * 1024  # a record must fit a guest's input, an event and a page
     locks: KeyLocks = field(default_factory=KeyLocks)
+    hasher: MemberHasher | None = None
 
     @asynccontextmanager
     async def turn(self, model: LiveModel, record_id: str, context: CallContext) -> AsyncIterator[None]:
@@ -110,7 +112,8 @@ def require_expected(record: Record, expected: Collection[str] | None) -> None:
 
 
 def record_document(record: Record) -> dict[str, Any]:
-    """The record as clients and guests see it."""
+    """The record as clients and guests see it; ``unreadable`` is there only when a member is."""
+    unreadable = {"unreadable": dict(record.unreadable)} if record.unreadable else {}
     return {
         "model": record.model,
         "id": record.id,
@@ -118,4 +121,5 @@ def record_document(record: Record) -> dict[str, Any]:
         "revision": record.revision,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
+        **unreadable,
     }

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, InvalidRecordError, RevisionConflictError
-from edgehost.domain.events import RecordUpdated
-from edgehost.domain.json_text import same_json
 from edgehost.domain.merge_patch import merged
 from edgehost.domain.record import Record
 from edgehost.ports.sandbox import CallContext
-from edgehost.usecases.ask_guest import completed
+from edgehost.usecases.complete_record import Completed, completed
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, require_expected
+from edgehost.usecases.show_record import updated_event
+from edgehost.usecases.store_record import store_record
 
 
 async def update_record(
@@ -41,7 +41,14 @@ async def update_record(
             "A merge patch must be a JSON object.", hint='Send an object: {"name": new value}.'
         )
     return await change_record(
-        keeping, model, record_id, lambda data: merged(data, patch), expected=expected, context=context
+        keeping,
+        model,
+        record_id,
+        lambda data: merged(data, patch),
+        expected=expected,
+        # What nobody is shown cannot be seen to be gone: it is removed by name.
+        dropped={member for member, value in patch.items() if value is None},
+        context=context,
     )
 
 
@@ -52,20 +59,27 @@ async def change_record(
     change: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     *,
     expected: Collection[str] | None = None,
+    dropped: Collection[str] = (),
     context: CallContext = CallContext(),
 ) -> Record:
-    """As ``update_record``, with any change; it may be applied again when another writer was faster."""
+    """As ``update_record``, with any change; it may be applied again when another writer was faster.
+
+    Members that are stored hashed are not in the data that is changed: they stay unless the change gives another
+    value, or ``dropped`` names them.
+    """
     async with keeping.turn(model, record_id, context):
         for _ in range(WRITE_ATTEMPTS):
             before = await keeping.require(model, record_id)
             require_expected(before, expected)
             data = change(before.data)
             keeping.require_storable(data)
-            data = await completed(keeping, model, record_id, data, previous=before, context=context)
-            if same_json(data, before.data):
+            wanted = await completed(
+                keeping, model, record_id, data, previous=before, dropped=dropped, context=context
+            )
+            if wanted.same_as(before):
                 return before
             try:
-                return await store_change(keeping, before, data)
+                return await store_change(keeping, model, before, wanted, context=context)
             except RevisionConflictError:
                 if expected is not None:
                     raise
@@ -74,16 +88,24 @@ async def change_record(
     )
 
 
-async def store_change(keeping: RecordKeeping, before: Record, data: Mapping[str, Any]) -> Record:
+async def store_change(
+    keeping: RecordKeeping, model: LiveModel, before: Record, wanted: Completed, *, context: CallContext
+) -> Record:
     """Store the next revision of a record and tell.
 
     Raises:
+        ConflictError: another record has the value of a unique member.
         RevisionConflictError: the stored record is no longer the one before.
     """
     now = keeping.clock.now()
-    record = replace(before, data=data, revision=keeping.next_revision(now, before), updated_at=now)
-    await keeping.store.put(record, expected_revision=before.revision)
-    keeping.bus.publish(
-        RecordUpdated(at=now, model=record.model, id=record.id, revision=record.revision, data=record.data)
+    record = replace(
+        before,
+        data=wanted.data,
+        withheld=wanted.withheld,
+        unreadable={member: why for member, why in before.unreadable.items() if member in wanted.withheld},
+        revision=keeping.next_revision(now, before),
+        updated_at=now,
     )
+    await store_record(keeping, model, record, before=before)
+    keeping.bus.publish(await updated_event(keeping, model, record, context=context))
     return record

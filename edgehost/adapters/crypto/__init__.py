@@ -1,0 +1,1 @@
+"""Keeping members of records secret: encryption with keys of this host, and hashes."""
