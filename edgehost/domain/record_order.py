@@ -76,16 +76,17 @@ class OrderedPlaces:
         ]
         return (*keys, -place.created if self._descending else place.created)
 
-    def offer(self, place: Place) -> None:
-        """Keep the place when it is beyond the cursor and among the first."""
+    def offer(self, place: Place) -> bool:
+        """Keep the place when it is beyond the cursor and among the first; whether it is, for now."""
         rank = self.rank(place)
         if self._after is not None and rank <= self._after:
-            return
+            return False
         if self._worst is not None and rank >= self._worst:
-            return
+            return False
         self._kept.append((rank, place))
         if len(self._kept) >= 2 * self._enough + 256:
             self._cut()
+        return True
 
     @property
     def full(self) -> bool:
