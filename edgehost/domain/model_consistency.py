@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.event_pattern import RESERVED
 from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.route_path import ROUTE_PATH
 from edgehost.domain.route_table import routes_of
 from edgehost.domain.spec_reader import SpecReader
+from edgehost.domain.workflow_graph import circle_in
 
 #: A command that the host brings to every model with hashed members: it compares, and shows nothing.
 VERIFY: Final = "verify"
@@ -46,6 +48,7 @@ def _contradictions(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
     yield from _about_serializers(model)
     yield from _about_opaque_members(model)
     yield from _about_routes(model)
+    yield from _about_workflow(model)
     if hashed_members(model) and VERIFY in model.commands:
         yield (
             f"commands.{VERIFY}",
@@ -109,3 +112,20 @@ def _about_routes(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
         routes_of("", model)
     except InvalidSpecificationError as error:
         yield "routes", f"contradict each other: {error.message}", error.hint
+
+
+def _about_workflow(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
+    for name, port in model.ports.items():
+        if port.produces.startswith(RESERVED):
+            yield (
+                f"ports.{name}.produces",
+                f"begins with '{RESERVED}', as the host's events do.",
+                "Rename it.",
+            )
+    circle = circle_in((model,))
+    if circle:
+        yield (
+            "ports",
+            f"lead to each other in a circle: {' -> '.join(circle)}.",
+            "Let one of them consume or produce another event.",
+        )

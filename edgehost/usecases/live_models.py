@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgehost.domain.component_spec import ComponentSpec
-from edgehost.domain.errors import EndpointTakenError, NotFoundError
+from edgehost.domain.errors import EndpointTakenError, IncompatibleReleaseError, NotFoundError
 from edgehost.domain.json_text import write_json
+from edgehost.domain.model_consistency import encrypted_members
 from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_schema import RecordSchema
+from edgehost.domain.route_table import RouteTable, require_free_routes, routes_of
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.domain.traffic import DEFAULT_HEADER
-from edgehost.domain.route_table import RouteTable, require_free_routes, routes_of
+from edgehost.domain.workflow_graph import require_no_circle
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,10 @@ class ModelTable:
 class LiveModels:
     """Which models are served; routes appear and vanish with the releases that bring them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_keys: bool = True) -> None:
         self._table = ModelTable()
+        self._has_keys = has_keys
+        self.listeners: list[Callable[[], None]] = []  # told at once when another table has taken its place
 
     @property
     def table(self) -> ModelTable:
@@ -92,12 +96,15 @@ class LiveModels:
 
         Raises:
             EndpointTakenError: another component serves its endpoint or a path of it, or has its model name.
-            InvalidSpecificationError: its schema or a path cannot be used.
+            InvalidSpecificationError: its schema or a path cannot be used, or its ports and those of the other
+                models would lead to each other in a circle.
         """
         if spec.model is None:
             return
         _require_free(self._table, spec.name, spec.model)
         _schema_of(spec.model)
+        others = (each for each in self._table.by_endpoint.values() if each.component != spec.name)
+        require_no_circle((*(each.spec for each in others), spec.model))
 
     def serve(self, spec: ComponentSpec, *, digest: str) -> None:
         """Serve this release's model from now on, in place of the component's earlier one.
@@ -118,20 +125,23 @@ class LiveModels:
                     description=spec.description,
                 )
             )
-        self._table = ModelTable.of(others)
+        self._replace(others)
 
     def withdraw(self, component: str) -> None:
         """Serve the component's model no longer."""
-        self._table = ModelTable.of(
-            model for model in self._table.by_endpoint.values() if model.component != component
-        )
+        self._replace(model for model in self._table.by_endpoint.values() if model.component != component)
 
     def stick(self, component: str, header: str) -> None:
         """Take the word that the component's calls stick to from this request header."""
-        self._table = ModelTable.of(
+        self._replace(
             replace(model, sticky_header=header) if model.component == component else model
             for model in self._table.by_endpoint.values()
         )
+
+    def _replace(self, models: Iterable[LiveModel]) -> None:
+        self._table = ModelTable.of(models)
+        for listener in self.listeners:
+            listener()
 
 
 def _schema_of(model: ModelSpec) -> RecordSchema:
