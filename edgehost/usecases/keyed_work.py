@@ -36,11 +36,12 @@ class KeyedWork(Generic[KeyT, ItemT]):
         clock: Clock,
         waiting: int = DEFAULT_WAITING,
         at_once: int = _AT_ONCE,
+        loses: bool = True,
     ) -> None:
         self.name = name
         self._work = work
         self._bus, self._clock = bus, clock
-        self._most, self._at_once = waiting, at_once
+        self._most, self._at_once, self._loses = waiting, at_once, loses
         self._items: dict[KeyT, deque[ItemT]] = {}
         self._ready: asyncio.Queue[KeyT] = asyncio.Queue()  # holds no more than there are items
         self._count = 0
@@ -60,8 +61,8 @@ class KeyedWork(Generic[KeyT, ItemT]):
 
     @property
     def overfull(self) -> bool:
-        """Whether the next item would be lost."""
-        return self._count >= self._most * _OVERFULL
+        """Whether the next item would be lost; never where something else bounds them."""
+        return self._loses and self._count >= self._most * _OVERFULL
 
     async def room(self) -> None:
         """Return once half of the queue is worked off."""
