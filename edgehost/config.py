@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
+from edgehost.config_services import ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     Choice,
     FilePath,
@@ -208,6 +209,19 @@ class KeepSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """[security]: what keeps stored data secret."""
+
+    key_file: Annotated[
+        Path | None,
+        FilePath(
+            "keys of 32 random bytes each, the newest last, mode 0600; encrypts what models want encrypted; empty: none",
+            optional=True,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration; every path is absolute."""
 
@@ -216,8 +230,11 @@ class Config:
     limits: LimitSettings
     probation: ProbationSettings
     keep: KeepSettings
+    security: SecuritySettings = SecuritySettings()
     remotes: tuple[RemoteSettings, ...] = ()
     components: Mapping[str, ComponentSettings] = field(default_factory=lambda: types.MappingProxyType({}))
+    services: Mapping[str, ServiceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
+    bindings: Mapping[str, str] = field(default_factory=lambda: types.MappingProxyType({}))
     path: Path | None = None  # the file it came from
 
     @classmethod
@@ -273,6 +290,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         limits=_read_table(LimitSettings, top.table("limits"), folder),
         probation=_read_table(ProbationSettings, top.table("probation"), folder),
         keep=_read_table(KeepSettings, top.table("keep"), folder),
+        security=_read_table(SecuritySettings, top.table("security"), folder),
         remotes=tuple(_read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {
@@ -280,6 +298,8 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
                 for table in top.table("components").tables(pattern=NAME)
             }
         ),
+        services=read_services(top.table("services"), folder),
+        bindings=read_bindings(top.table("bindings")),
     )
     top.refuse_unknown()
     if not config.host.name:

@@ -18,6 +18,7 @@ from edgehost.config import (
     MqttCarrier,
     ProbationSettings,
     RemoteSettings,
+    SecuritySettings,
 )
 from edgehost.config_settings import settings_of
 from edgehost.config_traffic import TrafficSettings
@@ -54,6 +55,7 @@ def config_template() -> str:
         "limits": LimitSettings,
         "probation": ProbationSettings,
         "keep": KeepSettings,
+        "security": SecuritySettings,
     }
     parts = [_HEAD]
     parts += [f"{_title(settings)}[{name}]\n{_keys(settings)}" for name, settings in tables.items()]

@@ -14,7 +14,7 @@ from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.instance_pool import InstancePool
 from edgehost.usecases.manage_components import ComponentManager
-from edgehost.usecases.plan_sandbox import HostTerms, plan_sandbox
+from edgehost.usecases.plan_sandbox import HostTerms, dependencies_of, plan_sandbox
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.watch_probation import ProbationWatch
 from edgehost.usecases.watch_traffic import TrafficWatch
@@ -80,7 +80,7 @@ def make_manager(
             config=settings.config,
         )
         plan = plan_sandbox(spec, wasm, terms)
-        host_call = rooms.functions.granted(plan.grants)
+        host_call = rooms.functions.granted(plan.grants, dependencies_of(spec, plan.config))
         return await InstancePool(
             rooms.sandboxes, plan, host_call=host_call, log=rooms.note_guest_log
         ).start()

@@ -8,12 +8,14 @@ from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from edgehost.adapters.crypto.scrypt_hashes import ScryptHashes
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.composition.secrets import open_vault
 from edgehost.config import Config
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
@@ -24,6 +26,7 @@ from edgehost.usecases.plan_sandbox import CappedSandboxes
 from edgehost.usecases.record_keeping import RecordKeeping, remember_revisions
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.running_components import RunningComponents
+from edgehost.usecases.sealed_records import SealedRecords
 from remotes.clock_floor import EARLIEST
 
 log = logging.getLogger("edgehost.host")
@@ -64,12 +67,19 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
     """Open the stores and the sandboxes; the stack closes them.
 
     Raises:
+        InvalidConfigError: the key file cannot be used.
         UnavailableError: another host uses the data folder.
         DamagedError: it was written by a later version.
     """
     data = config.host.data
+    vault = await asyncio.to_thread(open_vault, config)
     await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
-    clock, bus, running, models = SystemClock(), LocalEventBus(), RunningComponents(), LiveModels()
+    clock, bus, running, models = (
+        SystemClock(),
+        LocalEventBus(),
+        RunningComponents(),
+        LiveModels(has_keys=vault is not None),
+    )
     records = await stack.enter_async_context(open_records(data / "records"))
     shelf = await stack.enter_async_context(
         open_shelf(data / "releases", quota_bytes=config.limits.shelf_bytes)
@@ -81,7 +91,14 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         clock.raise_floor(max(newest, EARLIEST.timestamp()))
         log.warning("The machine's clock is not set; time runs on from %.0f.", clock.now())
     factory = await stack.enter_async_context(open_sandbox_factory())
-    keeping = RecordKeeping(records, bus, clock, RevisionClock(config.host.name), running)
+    keeping = RecordKeeping(
+        SealedRecords(records, models, running, vault),
+        bus,
+        clock,
+        RevisionClock(config.host.name),
+        running,
+        hasher=ScryptHashes(),
+    )
     await remember_revisions(keeping, records.models())
     return Rooms(
         config=config,

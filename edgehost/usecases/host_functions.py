@@ -1,15 +1,17 @@
 """What a guest may ask of the host, each function granted by name: nothing by default.
 
-A guest goes through the same use cases as the API: schemas, hooks and events hold for it as for anybody. An
+A guest goes through the same use cases as the API: schemas, hooks and events hold for it as for anybody. Another
+component's model must allow what the guest was granted: both consent, or nothing is done. An
 EdgehostError that leaves here is told to the guest as ``{"error": {"code", "message"}}``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgehost.domain.access_rules import Caller, require_access
 from edgehost.domain.component_spec import ComponentSpec, Grants
 from edgehost.domain.errors import (
     CallDepthError,
@@ -19,6 +21,7 @@ from edgehost.domain.errors import (
     RefusedError,
     RevisionConflictError,
     TooLargeError,
+    UnavailableError,
 )
 from edgehost.domain.events import ComponentNotified
 from edgehost.domain.json_text import read_json, write_json
@@ -30,13 +33,17 @@ from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.readings import MachineReadings
 from edgehost.ports.sandbox import CallContext, HostCall
 from edgehost.usecases.ask_guest import read_answer
+from edgehost.usecases.calling import answering
 from edgehost.usecases.create_record import create_record
 from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.live_models import LiveModel, LiveModels
 from edgehost.usecases.query_records import make_query, query_records, read_filter_name
 from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, record_document
-from edgehost.usecases.run_command import run_command
+from edgehost.usecases.run_command import commands_of, permissions_for, run_command
 from edgehost.usecases.update_record import change_record
+
+#: A function of another room: (component, context, request) -> value.
+MoreFunction = Callable[[str, CallContext, SpecReader], Awaitable[Any]]
 
 #: Components that call each other: the ones on the way here, the caller included.
 MAX_CALL_DEPTH: Final = 8
@@ -54,12 +61,15 @@ class HostFunctions:
     models: LiveModels
     readings: MachineReadings
     spec_of: Callable[[str], ComponentSpec]  # of a live component; raises NotFoundError
+    more: Mapping[str, MoreFunction] = field(default_factory=dict)  # of other rooms, by name
 
-    def granted(self, grants: Grants) -> HostCall:
-        """The functions as a component with these grants may use them."""
+    def granted(self, grants: Grants, dependencies: Mapping[str, str] | None = None) -> HostCall:
+        """The functions as a component with these grants may use them; it may call others by its own names."""
+        names = dependencies or {}
 
         async def host_call(component: str, function: str, payload: bytes, context: CallContext) -> bytes:
-            return await self.answer(_Asking(component, grants, context), function, payload)
+            with answering(context):
+                return await self.answer(_Asking(component, grants, context, names), function, payload)
 
         return host_call
 
@@ -85,7 +95,12 @@ class HostFunctions:
         if not isinstance(request, dict):
             raise RefusedError("The request must be a JSON object.")
         reader = SpecReader(request, error=RefusedError)
-        answer = await _FUNCTIONS[function](self, asking, reader)
+        if function in self.more:
+            answer = await self.more[function](asking.component, asking.context, reader)
+        elif function in _FUNCTIONS:
+            answer = await _FUNCTIONS[function](self, asking, reader)
+        else:
+            raise UnavailableError(f"This host has nothing behind '{function}'.")
         return b'{"ok":' + (answer if isinstance(answer, bytes) else write_json(answer)) + b"}"
 
 
@@ -96,6 +111,7 @@ class _Asking:
     component: str
     grants: Grants
     context: CallContext
+    dependencies: Mapping[str, str] = field(default_factory=dict)  # its own names for other components
 
     def require(self, name: str, granted: tuple[str, ...], what: str) -> None:
         if name not in granted:
@@ -104,10 +120,16 @@ class _Asking:
                 hint="Name it under [grants] in its component.toml.",
             )
 
-    def model(self, functions: HostFunctions, request: SpecReader) -> LiveModel:
+    def model(self, functions: HostFunctions, request: SpecReader, *permissions: str) -> LiveModel:
+        """The model that is asked for: the component was granted it, and it lets the component do this."""
         name = request.text("model")
         self.require(name, self.grants.models, "the model")
-        return functions.models.table.named(name)
+        model = functions.models.table.named(name)
+        self.require_access(model, *permissions)
+        return model
+
+    def require_access(self, model: LiveModel, *permissions: str) -> None:
+        require_access(model.spec, model.component, Caller(self.component), permissions)
 
 
 #: Answers with a value, or with JSON.
@@ -125,13 +147,13 @@ async def _now(functions: HostFunctions, _asking: _Asking, request: SpecReader) 
 
 
 async def _get(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:
-    model, record_id = asking.model(functions, request), request.text("id")
+    model, record_id = asking.model(functions, request, "read"), request.text("id")
     request.refuse_unknown()
     return record_document(await functions.keeping.require(model, record_id))
 
 
 async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) -> bytes:
-    model = asking.model(functions, request)
+    model = asking.model(functions, request, "read")
     filters = [Filter(*read_filter_name(name), value) for name, value in request.document("filters").items()]
     query = make_query(
         model,
@@ -145,7 +167,7 @@ async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) 
 
 
 async def _delete(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:
-    model, record_id = asking.model(functions, request), request.text("id")
+    model, record_id = asking.model(functions, request, "delete"), request.text("id")
     expected = [request.text("revision")] if request.has("revision") else None
     request.refuse_unknown()
     try:
@@ -163,21 +185,21 @@ async def _save(functions: HostFunctions, asking: _Asking, request: SpecReader) 
         raise request.refused("data", "is missing.")
     data = request.document("data")
     request.refuse_unknown()
-    record = await _saved(
-        functions.keeping, model, record_id, data, revision=revision, context=asking.context
-    )
+    record = await _saved(functions.keeping, asking, model, record_id, data, revision=revision)
     return record_document(record)
 
 
 async def _saved(
     keeping: RecordKeeping,
+    asking: _Asking,
     model: LiveModel,
     record_id: str,
     data: Mapping[str, Any],
     *,
     revision: str | None,
-    context: CallContext,
 ) -> Record:
+    context = asking.context
+    asking.require_access(model, "update" if revision or (record_id and revision is None) else "create")
     if revision:
         try:
             return await change_record(
@@ -190,7 +212,7 @@ async def _saved(
             if record_id and revision is None:
                 return await change_record(keeping, model, record_id, lambda _: data, context=context)
         except NotFoundError:
-            pass  # so it is created
+            asking.require_access(model, "create")  # so it is created
         try:
             return (await create_record(keeping, model, data, record_id=record_id, context=context)).record
         except ConflictError as error:
@@ -200,17 +222,21 @@ async def _saved(
 
 
 async def _call(functions: HostFunctions, asking: _Asking, request: SpecReader) -> object:
-    component, function = request.text("component"), request.text("function")
+    name, function = request.text("component"), request.text("function")
+    component = asking.dependencies.get(name, name)
     asking.require(component, asking.grants.components, "the component")
     spec = functions.spec_of(component)
-    if spec.model is not None and function in spec.model.commands:
+    model = None if spec.model is None else functions.models.table.named(spec.model.name)
+    if model is not None:
+        asking.require_access(model, *permissions_for(model.spec, function))
+    if model is not None and function in commands_of(model.spec):
         wanted = request.table("input")
         record_id, args = wanted.text("id"), wanted.anything("args")
         wanted.refuse_unknown()
         request.refuse_unknown()
         outcome = await run_command(
             functions.keeping,
-            functions.models.table.named(spec.model.name),
+            model,
             record_id,
             function,
             args,

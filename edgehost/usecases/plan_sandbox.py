@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from edgehost.domain.component_spec import ComponentSpec, Grants, Limits
 from edgehost.domain.errors import UnavailableError
 from edgehost.ports.sandbox import GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
+
+#: In front of the name, where a guest reads which component is behind it.
+DEPENDENCY: Final = "dependency."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,29 @@ class HostTerms:
 
 
 def plan_sandbox(spec: ComponentSpec, wasm: bytes, terms: HostTerms) -> SandboxPlan:
-    """The plan for one instance; the smaller limit holds, and a denied grant is gone."""
+    """The plan for one instance; the smaller limit holds, and a denied grant is gone.
+
+    The guest reads its dependencies as config. This host may put another component in the place of one that is
+    asked for, and grants it with that.
+    """
+    names = spec.model.dependencies if spec.model is not None else {}
+    config = {**spec.config, **{f"{DEPENDENCY}{name}": each for name, each in names.items()}, **terms.config}
+    replaced = tuple(terms.config[key] for name in names if (key := f"{DEPENDENCY}{name}") in terms.config)
+    grants = replace(spec.grants, components=tuple(dict.fromkeys((*spec.grants.components, *replaced))))
     return SandboxPlan(
         component=spec.name,
         wasm=wasm,
         abi=spec.abi,
         limits=_cut(spec.limits, terms),
-        grants=_granted(spec.grants, terms.deny),
-        config={**spec.config, **terms.config},
+        grants=_granted(grants, terms.deny),
+        config=config,
     )
+
+
+def dependencies_of(spec: ComponentSpec, config: Mapping[str, str]) -> Mapping[str, str]:
+    """The component behind each name that the model gives to another, by the config of its instances."""
+    names = spec.model.dependencies if spec.model is not None else {}
+    return {name: config[f"{DEPENDENCY}{name}"] for name in names}
 
 
 def _cut(limits: Limits, terms: HostTerms) -> Limits:

@@ -73,6 +73,7 @@ async def test_changes_of_records_are_told_as_cloud_events() -> None:
             "model": "notes",
             "id": created["id"],
             "revision": created["revision"],
+            "domain": "notes",
             "data": {"text": "zwölf"},
         }
         await scene.client.patch(f"/models/notes/{created['id']}", json={"text": "x"})

@@ -24,11 +24,13 @@ from edgehost.domain.errors import (
     TooLargeError,
 )
 from edgehost.domain.events import ComponentNotified
+from edgehost.domain.model_spec import PERMISSIONS
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.host_functions import MAX_CALL_DEPTH, HostFunctions
 from tests.api.scene import NOTES, TELEMETRY, Kept
 
 ALL = Grants(functions=tuple(HOST_FUNCTIONS), models=("telemetry", "notes"), components=("notes", "sensors"))
+OPEN = {permission: {"allow": ["asker"]} for permission in PERMISSIONS}
 SENSORS = read_component_spec(
     {"name": "sensors", "version": "1.0.0", "kind": "service", "service": {"export": "tick"}}
 )
@@ -49,7 +51,7 @@ class Asker:
         self._chain = chain
         self._specs = {"sensors": SENSORS}
         for document in (NOTES, TELEMETRY):
-            self._specs[document["name"]] = kept.serve(document, commands={"shout": {}})
+            self._specs[document["name"]] = kept.serve(document, commands={"shout": {}}, access=OPEN)
 
     def _spec_of(self, component: str) -> ComponentSpec:
         if component not in self._specs:
@@ -119,7 +121,7 @@ async def test_schema_and_hooks_hold_for_guests_too() -> None:
     asker = Asker(kept)
     with pytest.raises(InvalidRecordError):
         await asker.ask("save", model="telemetry", data={"sensor": 1})
-    kept.serve(NOTES, validate="check")
+    kept.serve(NOTES, validate="check", access=OPEN)
 
     async def check(question: Any, context: CallContext) -> Any:
         assert context.chain == ("asker",)
