@@ -21,6 +21,7 @@ class SandboxPlan:
     limits: Limits = Limits()
     grants: Grants = Grants()
     config: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
+    types: Mapping[str, str] = field(default_factory=dict)  # of the data's members, for abi "aegis"
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ class Sandbox(Protocol):
         """The guest's answer.
 
         For ``extism``: payload is the input, the answer the output. For ``plain``: payload is a JSON list of
-        arguments, the answer a JSON list of results.
+        arguments, the answer a JSON list of results. For ``aegis``: both are JSON, objects of strings mostly.
 
         Raises:
             NotFoundError: there is no such export.

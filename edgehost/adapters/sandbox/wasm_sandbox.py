@@ -76,6 +76,7 @@ class WasmSandbox:
             log_lines=limits.log_lines,
             functions=plan.grants.functions,
             config=plan.config,
+            types=plan.types,
         ).to_json()
         size = len(document).to_bytes(4, "little")
         states: dict[str, str] = self._json_of(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgehost.adapters.sandbox import wire
-from edgehost.adapters.sandbox.abi.extism import ExtismAbi
-from edgehost.adapters.sandbox.abi.plain import PlainAbi
 from edgehost.adapters.sandbox.abi.wasi import Wasi
+from edgehost.adapters.sandbox.process.session import abi_of
 from edgehost.adapters.sandbox.worker.engine import Engine
 from edgehost.adapters.sandbox.worker.load_plan import LoadPlan
 from tests.adapters.sandbox.guests import wasm
@@ -45,14 +44,16 @@ class Guest:
         plan = plan or LoadPlan()
         self.agent = agent or NotedAgent()
         self.wasi = Wasi(self.agent)
-        self.abi = PlainAbi() if plan.abi == "plain" else ExtismAbi(self.agent, plan)
+        binary = wasm(module) if isinstance(module, str) else module
+        self.abi = abi_of(self.agent, plan, binary)
         self.engine = Engine(
-            wasm(module) if isinstance(module, str) else module,
+            binary,
             {**self.wasi.table(), **self.abi.table()},
             memory_kib=plan.memory_kib,
             stack_kib=plan.stack_kib,
         )
         self.wasi.memory = self.engine.memory
+        self.abi.loaded(self.engine)
         self.engine.start()
         self.abi.started(self.engine)
 

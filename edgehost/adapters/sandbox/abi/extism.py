@@ -68,9 +68,12 @@ class ExtismAbi:
         table |= {(USER, name): ("I(I)", self._user_function(name)) for name in self._plan.functions}
         return table
 
+    def loaded(self, engine: Engine) -> None:
+        """Count the guest's own memory from now on."""
+        self._guest_pages = engine.memory_pages
+
     def started(self, engine: Engine) -> None:
         """Run the guest's own initialisation, in the order in which Extism's host looks for it."""
-        self._guest_pages = engine.memory_pages
         exports = engine.module.exports
 
         def plain(name: str) -> bool:

@@ -24,6 +24,9 @@ class PlainAbi:
         """Nothing to link."""
         return {}
 
+    def loaded(self, engine: Engine) -> None:
+        """Nothing to find."""
+
     def started(self, engine: Engine) -> None:
         """Run a reactor's initialisation."""
         init = engine.module.exports.get("_initialize")

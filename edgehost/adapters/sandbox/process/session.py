@@ -9,10 +9,11 @@ import time
 from typing import Final
 
 from edgehost.adapters.sandbox import wire
+from edgehost.adapters.sandbox.abi.aegis import AegisAbi
 from edgehost.adapters.sandbox.abi.extism import ExtismAbi
 from edgehost.adapters.sandbox.abi.plain import PlainAbi
 from edgehost.adapters.sandbox.abi.wasi import Wasi
-from edgehost.adapters.sandbox.worker.agent_link import AgentGoneError, AgentLink
+from edgehost.adapters.sandbox.worker.agent_link import Agent, AgentGoneError, AgentLink
 from edgehost.adapters.sandbox.worker.engine import Engine
 from edgehost.adapters.sandbox.worker.faults import Fault, GuestExit, Trap, invalid
 from edgehost.adapters.sandbox.worker.load_plan import LoadPlan, read_load_plan
@@ -33,7 +34,7 @@ class Session:
         self._link, self._plan = link, plan
         self._allow()
         self._wasi = Wasi(link)
-        self._abi = PlainAbi() if plan.abi == "plain" else ExtismAbi(link, plan)
+        self._abi = abi_of(link, plan, wasm)
         self._engine = Engine(
             wasm,
             {**self._wasi.table(), **self._abi.table()},
@@ -42,6 +43,7 @@ class Session:
         )
         self._wasi.memory = self._engine.memory
         try:
+            self._abi.loaded(self._engine)
             self._engine.start()
             self._abi.started(self._engine)
         except Trap as trap:
@@ -86,6 +88,13 @@ class Session:
             return False
         self._short_calls = 0
         return sys.getallocatedblocks() > self._most_blocks
+
+
+def abi_of(agent: Agent, plan: LoadPlan, wasm: bytes) -> PlainAbi | ExtismAbi | AegisAbi:
+    """The calling convention that the plan names."""
+    if plan.abi == "plain":
+        return PlainAbi()
+    return AegisAbi(agent, plan, wasm) if plan.abi == "aegis" else ExtismAbi(agent, plan)
 
 
 def run_session(fd: int, confinement: dict[str, str]) -> None:

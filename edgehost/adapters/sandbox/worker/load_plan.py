@@ -23,6 +23,7 @@ class LoadPlan:
     log_level: int = 1  # index into wire.LEVELS: below it the guest's lines are not wanted
     functions: tuple[str, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
+    types: Mapping[str, str] = field(default_factory=dict)  # of the data's members, for an ABI of strings
 
     @property
     def memory_bytes(self) -> int:
