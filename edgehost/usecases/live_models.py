@@ -95,12 +95,19 @@ class LiveModels:
         """Check that the component's model can be served beside those of the other components.
 
         Raises:
+            IncompatibleReleaseError: it wants to encrypt, and this host has no key.
             EndpointTakenError: another component serves its endpoint or a path of it, or has its model name.
             InvalidSpecificationError: its schema or a path cannot be used, or its ports and those of the other
                 models would lead to each other in a circle.
         """
         if spec.model is None:
             return
+        secret = sorted(encrypted_members(spec.model))
+        if secret and not self._has_keys:
+            raise IncompatibleReleaseError(
+                f"The model '{spec.model.name}' encrypts '{secret[0]}', and this host has no key.",
+                hint="Set [security] key_file.",
+            )
         _require_free(self._table, spec.name, spec.model)
         _schema_of(spec.model)
         others = (each for each in self._table.by_endpoint.values() if each.component != spec.name)
