@@ -84,7 +84,7 @@ class EventStreams:
 
     async def _run(self, wanted: Callable[[Event], bool], receive: Receive, send: Send) -> None:
         async with self._bus.subscription(wanted, backlog=BACKLOG) as events:
-            await _send_text(send, b": open\nretry: %d\n\n" % _RETRY_MS)
+            await send_part(send, b": open\nretry: %d\n\n" % _RETRY_MS)
             await _first_of(
                 send=self._send_events(events, send),
                 heartbeat=self._send_heartbeats(send),
@@ -94,12 +94,12 @@ class EventStreams:
 
     async def _send_events(self, events: AsyncIterator[Event], send: Send) -> None:
         async for event in events:
-            await _send_text(send, _as_text(event, self._source))
+            await send_part(send, _as_text(event, self._source))
 
     async def _send_heartbeats(self, send: Send) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_s)
-            await _send_text(send, b": still here\n\n")
+            await send_part(send, b": still here\n\n")
 
     async def _until_closing(self) -> None:
         await self._closing.wait()
@@ -143,7 +143,12 @@ def _as_text(event: Event, source: str) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (name, event.type.encode(), tell_json(document))
 
 
-async def _send_text(send: Send, text: bytes) -> None:
+async def send_part(send: Send, text: bytes) -> None:
+    """Send a part of a streamed answer.
+
+    Raises:
+        TimeoutError: the client takes nothing any more.
+    """
     async with asyncio.timeout(SEND_TIMEOUT_S):
         await send({"type": "http.response.body", "body": text, "more_body": True})
 

@@ -18,6 +18,7 @@ from edgehost.domain.suggestion import did_you_mean
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import record_document
+from edgehost.usecases.show_record import show
 
 
 class PortRoutes:
@@ -73,7 +74,7 @@ class PortRoutes:
         answer: dict[str, Any] = {"result": outcome.answer}
         headers = {}
         if outcome.record is not None:
-            answer["record"] = record_document(outcome.record)
+            answer["record"] = record_document(await show(self._rooms.keeping, model, outcome.record))
             headers["etag"] = f'"{outcome.record.revision}"'
         return json_response(answer, headers=headers)
 

@@ -12,6 +12,8 @@ from edgehost.domain.record import Record
 from edgehost.usecases.follow_relation import Relations, follow_relation, relation_of
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import record_document
+from edgehost.usecases.show_record import shown
+from edgehost.usecases.show_record import show
 
 #: Steps from a record to the farthest that is included; models may refer to each other in circles.
 MAX_INCLUDE_DEPTH: Final = 3
@@ -55,14 +57,13 @@ def read_include(model: LiveModel, text: str) -> Paths:
 async def include_relations(
     relations: Relations, model: LiveModel, records: Sequence[Record], include: Paths, *, asking: str = ""
 ) -> list[dict[str, Any]]:
-    """The records as clients see them, each with ``related``: by relation a record or null, or a list of records.
+    """The records as the network may see them, each with ``related``: by relation a record or null, or a list of records.
 
     Raises:
         TooLargeError: the answer would be too large.
         NotFoundError, NotGrantedError, GuestError: as for ``follow_relation``.
     """
-    including = _Including(relations, asking)
-    return [await including.with_related(model, record, include) for record in records]
+    return await _Including(relations, asking).with_related(model, records, include)
 
 
 @dataclass(slots=True)
@@ -74,30 +75,40 @@ class _Including:
     records: int = MAX_INCLUDED_RECORDS
     bytes: int = MAX_INCLUDED_BYTES
 
-    async def with_related(self, model: LiveModel, record: Record, include: Paths) -> dict[str, Any]:
-        document = record_document(record)
-        if not include:
-            return document
-        related: dict[str, Any] = {}
-        for name, below in include.items():
-            found = await follow_relation(
-                self.relations,
-                model,
-                record,
-                name,
-                asking=self.asking,
-                limit=INCLUDED_PER_RELATION,
-                most_bytes=max(1, self.bytes),
-            )
-            documents = []
-            for each in found.records:
-                self._spend(record_document(each))
-                other = self.relations.models.table.by_name.get(found.model) if below else None
-                documents.append(
-                    record_document(each) if other is None else await self.with_related(other, each, below)
-                )
-            related[name] = (documents[0] if documents else None) if found.one else documents
-        return {**document, "related": related}
+    async def with_related(
+        self, model: LiveModel, records: Sequence[Record], include: Paths
+    ) -> list[dict[str, Any]]:
+        """The records as the network may see them; relations are followed from what is stored."""
+        documents = [record_document(each) for each in await shown(self.relations.keeping, model, records)]
+        if include:
+            for record, document in zip(records, documents, strict=True):
+                document["related"] = {
+                    name: await self._related(model, record, name, below) for name, below in include.items()
+                }
+        return documents
+
+    async def _related(
+        self, model: LiveModel, record: Record, name: str, below: Paths
+    ) -> dict[str, Any] | list[dict[str, Any]] | None:
+        found = await follow_relation(
+            self.relations,
+            model,
+            record,
+            name,
+            asking=self.asking,
+            limit=INCLUDED_PER_RELATION,
+            most_bytes=max(1, self.bytes),
+        )
+        for each in found.records:
+            self._spend(record_document(each))
+        other = self.relations.models.table.by_name.get(found.model)
+        if other is None:  # of another host, which has shown what it shows
+            documents = [record_document(each) for each in found.records]
+        else:
+            documents = await self.with_related(other, found.records, below)
+        if found.one:
+            return documents[0] if documents else None
+        return documents
 
     def _spend(self, document: Mapping[str, Any]) -> None:
         self.records -= 1

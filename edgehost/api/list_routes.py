@@ -1,0 +1,136 @@
+"""Lists of records: pages, streams, numbers and figures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edgehost.api.calling import context_of
+from edgehost.api.event_stream import send_part
+from edgehost.api.filters import ListQuestion, read_question
+from edgehost.api.list_options import read_aggregate
+from edgehost.api.reading import JSON, query_parameters
+from edgehost.api.relation_routes import RelationRoutes
+from edgehost.api.responses import json_response
+from edgehost.api.rooms import ApiRooms
+from edgehost.domain.errors import BusyError, InvalidQueryError
+from edgehost.usecases.list_records import (
+    count_records,
+    find_records,
+    list_records,
+    page_json,
+    require_stream,
+    stream_pages,
+    sum_up_records,
+)
+from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.query_records import told
+
+NDJSON: Final = "application/x-ndjson"
+#: Each holds a connection and a part of the answer.
+MAX_STREAMS: Final = 8
+_FIGURES: Final = ("group_by", "bucket")
+
+
+class ListRoutes:
+    """Answers ``GET models/<endpoint>``."""
+
+    def __init__(self, rooms: ApiRooms, relations: RelationRoutes) -> None:
+        self._rooms = rooms
+        self._relations = relations
+        self._streams = 0
+
+    async def answer(self, request: Request, model: LiveModel) -> ASGIApp:
+        """A page, or what the options ask for instead.
+
+        Raises:
+            InvalidQueryError, or what the use case raises.
+        """
+        question = read_question(model, request)
+        kinds = [
+            kind
+            for kind, asked in (
+                ("count", question.flag("count")),
+                (
+                    "aggregate",
+                    "aggregate" in question.options or any(name in question.options for name in _FIGURES),
+                ),
+                ("include", "include" in question.options),
+                ("format", _wants_lines(request, question)),
+            )
+            if asked
+        ]
+        if len(kinds) > 1:
+            raise InvalidQueryError(f"{' and '.join(kinds)} cannot be had together.", hint="Ask twice.")
+        keeping, query = self._rooms.keeping, question.query
+        match kinds:
+            case ["count"]:
+                return json_response({"count": await count_records(keeping, model, query)})
+            case ["aggregate"]:
+                rows = await sum_up_records(keeping, model, read_aggregate(query, question.options))
+                return json_response({"rows": [row.document() for row in rows]})
+            case ["format"]:
+                return await self._stream(request, model, question)
+            case _:
+                return await self._page(request, model, question)
+
+    async def _page(self, request: Request, model: LiveModel, question: ListQuestion) -> Response:
+        keeping, query = self._rooms.keeping, question.query
+        documents: Sequence[Mapping[str, Any]]
+        if include := question.options.get("include"):
+            page = await find_records(keeping, model, query)
+            documents = await self._relations.included(model, page.records, include)
+        else:
+            page = await list_records(keeping, model, query, context=context_of(request, model))
+            documents = [told(record, query.fields) for record in page.records]
+        headers = {}
+        if page.next_cursor:
+            kept = [(name, value) for name, value in query_parameters(request) if name != "cursor"]
+            following = urlencode([*kept, ("cursor", page.next_cursor)])
+            path = f"{self._rooms.root}/models/{quote(model.spec.endpoint)}"
+            headers["link"] = f'<{path}?{following}>; rel="next"'
+        return Response(page_json(documents, page.next_cursor), headers=headers, media_type=JSON)
+
+    async def _stream(self, request: Request, model: LiveModel, question: ListQuestion) -> ASGIApp:
+        await require_stream(self._rooms.keeping, model, question.query)
+        if self._streams >= MAX_STREAMS:
+            raise BusyError(f"{self._streams} lists are streamed, as many as may be.", hint="Try later.")
+        parts = stream_pages(self._rooms.keeping, model, question.query, context=context_of(request, model))
+
+        async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
+            self._streams += 1
+            try:
+                async with aclosing(parts):
+                    await _send_parts(parts, send, head_only=request.method == "HEAD")
+            finally:
+                self._streams -= 1
+
+        return stream
+
+
+def _wants_lines(request: Request, question: ListQuestion) -> bool:
+    wanted = question.options.get("format")
+    if wanted is None:
+        accepted = request.headers.get("accept", "")
+        return NDJSON in accepted or "application/jsonl" in accepted
+    if wanted not in {"json", "ndjson"}:
+        raise InvalidQueryError(f"format is {wanted[:80]!r}.", hint="Use format=json or format=ndjson.")
+    return wanted == "ndjson"
+
+
+async def _send_parts(parts: AsyncGenerator[bytes, None], send: Send, *, head_only: bool) -> None:
+    """The answer begins with the first part, so that what cannot be read at all is still an error."""
+    headers = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-store")]
+    first = b"" if head_only else await anext(parts, b"")
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send_part(send, first)
+    if not head_only:
+        async for part in parts:
+            await send_part(send, part)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
