@@ -202,7 +202,8 @@ class StepRunner:
         self.tell_flow(flow)
 
     async def _fail_with(self, flow: Flow, step: Step, error: EdgehostError) -> None:
-        doubtful = error.acted or not isinstance(error, _HARMLESS)
+        again = step.attempts > 0  # of what the earlier attempts did nobody heard
+        doubtful = again or error.acted or not isinstance(error, _HARMLESS)
         await self._fail(flow, step, code=error.code, reason=error.message, doubtful=doubtful)
 
     async def _fail(self, flow: Flow, step: Step, *, code: str, reason: str, doubtful: bool) -> None:
