@@ -15,6 +15,7 @@ from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
 from edgehost.config import Config
 from edgehost.domain.events import GuestLogged
@@ -23,6 +24,8 @@ from edgehost.ports.sandbox import SandboxFactory
 from edgehost.usecases.host_functions import HostFunctions
 from edgehost.usecases.live_models import LiveModels
 from edgehost.usecases.plan_sandbox import CappedSandboxes
+from edgehost.usecases.port_functions import port_functions
+from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.record_keeping import RecordKeeping, remember_revisions
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.running_components import RunningComponents
@@ -51,6 +54,7 @@ class Rooms:
     models: LiveModels
     sandboxes: SandboxFactory
     keeping: RecordKeeping
+    ports: PortRooms
     functions: HostFunctions
     stopping: asyncio.Event
     guest_lines: deque[GuestLogged] = field(default_factory=lambda: deque(maxlen=_GUEST_LINES))
@@ -100,6 +104,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         hasher=ScryptHashes(),
     )
     await remember_revisions(keeping, records.models())
+    ports = await open_ports(config, keeping, models, running, stack)
     return Rooms(
         config=config,
         clock=clock,
@@ -111,8 +116,13 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         models=models,
         sandboxes=CappedSandboxes(factory, config.limits.instances_total),
         keeping=keeping,
+        ports=ports,
         functions=HostFunctions(
-            keeping, models, LinuxReadings(data), lambda component: running.require(component).spec
+            keeping,
+            models,
+            LinuxReadings(data),
+            lambda component: running.require(component).spec,
+            more={**port_functions(ports)},
         ),
         stopping=asyncio.Event(),
     )

@@ -20,7 +20,7 @@ from edgehost.domain.port_spec import PortSpec
 #: The built-in adapter: the port's arguments go to the service as they are.
 DIRECT: Final = "direct"
 #: So many bindings of its own may a host have.
-MOST_BINDINGS: Final = 10_000
+MOST_BINDINGS: Final = 2000
 
 _PORT: Final = re.compile(rf"({NAME.pattern})\.({NAME.pattern})")
 _PORT_TARGET: Final = re.compile(rf"({NAME.pattern})(:({NAME.pattern}))?")

@@ -61,7 +61,7 @@ class HostFunctions:
     models: LiveModels
     readings: MachineReadings
     spec_of: Callable[[str], ComponentSpec]  # of a live component; raises NotFoundError
-    more: Mapping[str, MoreFunction] = field(default_factory=dict)  # of other rooms, by name
+    more: dict[str, MoreFunction] = field(default_factory=dict)  # of other rooms, by name
 
     def granted(self, grants: Grants, dependencies: Mapping[str, str] | None = None) -> HostCall:
         """The functions as a component with these grants may use them; it may call others by its own names."""

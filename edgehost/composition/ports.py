@@ -1,0 +1,108 @@
+"""What calling ports needs: the services that this host is configured with, bindings, breakers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from edgehost.adapters.storage.binding_file import BindingFile
+from edgehost.config import Config
+from edgehost.config_services import ENTRY_POINTS, ServiceSettings
+from edgehost.domain.circuit_breaker import Position
+from edgehost.domain.errors import EdgehostError, UnavailableError
+from edgehost.domain.events import BreakerMoved, ServiceNotified
+from edgehost.ports.service import Service, ServiceNotice
+from edgehost.usecases.bind_port import Bindings
+from edgehost.usecases.live_models import LiveModels
+from edgehost.usecases.local_directory import LocalDirectory
+from edgehost.usecases.port_breakers import PortBreakers
+from edgehost.usecases.port_rooms import HostService, PortRooms
+from edgehost.usecases.record_keeping import RecordKeeping
+from edgehost.usecases.running_components import RunningComponents
+
+log = logging.getLogger("edgehost.services")
+
+_Opener = Callable[[str, Any, ServiceNotice], AbstractAsyncContextManager[Service]]
+
+
+async def open_ports(
+    config: Config,
+    keeping: RecordKeeping,
+    models: LiveModels,
+    running: RunningComponents,
+    stack: AsyncExitStack,
+) -> PortRooms:
+    """Ports with their bindings and services; the stack closes the services.
+
+    Raises:
+        UnavailableError: a service cannot be opened at all.
+        DamagedError: the kept bindings are not what was written.
+    """
+
+    def told(model: str, port: str, error_class: str, position: Position) -> None:
+        keeping.bus.publish(
+            BreakerMoved(
+                at=keeping.clock.now(),
+                model=model,
+                port=port,
+                error_class=error_class,
+                position=str(position),
+            )
+        )
+
+    bindings = Bindings(
+        BindingFile(config.host.data / "bindings.json"), keeping.bus, keeping.clock, config.bindings
+    )
+    await bindings.load()
+    services = {}
+    for name, settings in config.services.items():
+        service = await stack.enter_async_context(_opened(name, settings, keeping))
+        services[name] = HostService(service, settings.kind, settings.allow)
+    return PortRooms(
+        keeping=keeping,
+        models=models,
+        directory=LocalDirectory(running),
+        bindings=bindings,
+        breakers=PortBreakers(told),
+        services=services,
+    )
+
+
+def _opened(
+    name: str, settings: ServiceSettings, keeping: RecordKeeping
+) -> AbstractAsyncContextManager[Service]:
+    def notice(event: str, data: Any) -> None:  # noqa: ANN401 - JSON
+        keeping.bus.publish(ServiceNotified(at=keeping.clock.now(), service=name, name=event, data=data))
+
+    try:
+        opener = _BUILT_IN[settings.kind]() if settings.kind in _BUILT_IN else _plugin(settings.kind)
+        return opener(name, settings.options, notice)
+    except EdgehostError:
+        raise
+    except Exception as fault:  # a package that does not even import
+        log.exception("The service '%s' cannot be opened.", name)
+        raise UnavailableError(
+            f"The service '{name}' ({settings.kind}) cannot be opened: {fault}.",
+            hint=f"Install what it needs, or take [services.{name}] out of the configuration.",
+        ) from fault
+
+
+def _plugin(kind: str) -> _Opener:
+    (found,) = entry_points(group=ENTRY_POINTS, name=kind) or (None,)
+    if found is None:
+        raise UnavailableError(f"No installed package brings services of kind '{kind}' any more.")
+    opener: _Opener = found.load()
+    return opener
+
+
+def _http() -> _Opener:
+    from edgehost.adapters.services.http_service import open_http_service  # noqa: PLC0415 - see below
+
+    return open_http_service
+
+
+#: Each is imported when one of its kind is configured: an idle host stays small.
+_BUILT_IN: Final[Mapping[str, Callable[[], _Opener]]] = {"http": _http}
