@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from edgehost.adapters.building.component_folder import read_component_folder, write_component
+from edgehost.adapters.building.component_folder import read_component_folder, with_line, write_component
 from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.cli.command_table import OK
@@ -18,6 +18,7 @@ from edgehost.cli.output import Output
 from edgehost.cli.progress import Progress
 from edgehost.domain.component_file import component_summary, read_component
 from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.usecases.build_component import build_component
 
 
@@ -57,7 +58,10 @@ async def _build(source: Path, out: Output) -> bytes:
         out.note(f"{component}: {level}: {message}")
 
     async with open_sandbox_factory() as sandboxes:
-        return await build_component(document, wasm, toolchain=WasmTools(), sandboxes=sandboxes, log=log)
+        try:
+            return await build_component(document, wasm, toolchain=WasmTools(), sandboxes=sandboxes, log=log)
+        except InvalidSpecificationError as error:
+            raise await asyncio.to_thread(with_line, source, error) from None
 
 
 def _document(spec: ComponentSpec, path: Path, component: bytes, digest: str) -> dict[str, object]:

@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "demo": Command("host", "show the whole life of a component in under a minute"),
     "doctor": Command("host", "check this machine, the configuration and the running host"),
     "build": Command("author", "check a component and make it one file"),
+    "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),
     "keygen": Command("author", "make a signing key"),
     "remote": Command("author", "make, sign, rotate, show or mirror a repository of releases"),
     "publish": Command("author", "sign a component and put it into a remote"),

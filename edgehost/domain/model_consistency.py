@@ -129,3 +129,20 @@ def _about_workflow(model: ModelSpec) -> Iterator[tuple[str, str, str]]:
             f"lead to each other in a circle: {' -> '.join(circle)}.",
             "Let one of them consume or produce another event.",
         )
+
+
+def members_named(model: ModelSpec) -> Iterator[tuple[str, str]]:
+    """The members of records that the specification names, each with the path of the key that names it."""
+    for member, spec in model.properties.items():
+        yield f"properties.{member}", member
+        for key, condition in (("required", spec.required), ("frozen", spec.frozen)):
+            if condition is not None and condition.field:
+                yield f"properties.{member}.{key}.field", condition.field
+    for index, serializer in enumerate(model.serializers):
+        yield f"serializers[{index}].key", serializer.key
+    for key, paths in (("indexes", model.source.indexes), ("text", model.source.text)):
+        for place, path in enumerate(paths):
+            yield f"source.{key}[{place}]", path
+    for name, port in model.ports.items():
+        for place, member in enumerate(port.keys):
+            yield f"ports.{name}.keys[{place}]", member

@@ -137,4 +137,6 @@ def _members(value: object) -> Mapping[str, Any]:
 
 
 def _refused(at: str, what: str, *, hint: str = "") -> InvalidSpecificationError:
-    return InvalidSpecificationError(f"model.schema: {at[:120]} {what}.", hint=hint)
+    error = InvalidSpecificationError(f"model.schema: {at[:120]} {what}.", hint=hint)
+    error.path = "model.schema"
+    return error

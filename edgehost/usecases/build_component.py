@@ -9,11 +9,12 @@ from edgehost.domain.component_file import embed_spec
 from edgehost.domain.component_spec import ComponentSpec, read_component_spec
 from edgehost.domain.errors import EdgehostError, GuestError, InvalidComponentError, UnavailableError
 from edgehost.domain.guest_contract import require_contract
-from edgehost.domain.schema_check import require_usable_schema
 from edgehost.domain.spec_document import spec_document
 from edgehost.domain.wasm_outline import bound_memory, read_outline
 from edgehost.ports.sandbox import CallContext, GuestLog, SandboxFactory, SandboxPlan
 from edgehost.ports.toolchain import Toolchain
+from edgehost.usecases.derive_model import with_derived_model
+from edgehost.usecases.check_specification import require_known_members
 
 
 def _no_log(_component: str, _level: str, _line: str) -> None:
@@ -37,7 +38,7 @@ async def build_component(
     """
     spec = read_component_spec(document)
     if spec.model is not None:
-        require_usable_schema(spec.model.schema)
+        require_known_members(spec.model)
     module = await toolchain.normalised(wasm)
     require_contract(spec, read_outline(module))
     component = embed_spec(bound_memory(module, spec.limits.memory_kib), spec_document(spec))

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from edgehost.adapters.building.key_lines import line_of
 from edgehost.domain.errors import InvalidSpecificationError, NotFoundError
 from edgehost.domain.wasm_sections import MAX_WASM_BYTES
 
@@ -26,7 +27,7 @@ def read_component_folder(path: Path) -> tuple[dict[str, Any], bytes]:
     """
     path = Path(path)
     file = path / COMPONENT_TOML if path.is_dir() else path
-    document = _read_toml(file)
+    _, document = _read_text(file)
     wasm_name = document.pop("wasm", None)
     if not isinstance(wasm_name, str):
         raise InvalidSpecificationError(
@@ -37,6 +38,30 @@ def read_component_folder(path: Path) -> tuple[dict[str, Any], bytes]:
     return document, _read(
         module, MAX_WASM_BYTES, hint=f"Run {file.parent / 'build.sh'} or your compiler first."
     )
+
+
+def read_component_toml(path: Path) -> tuple[Path, str, dict[str, Any]]:
+    """The file, its text, and the document with its schema inlined; the module need not be there.
+
+    Raises:
+        NotFoundError, InvalidSpecificationError: as for read_component_folder.
+    """
+    path = Path(path)
+    file = path / COMPONENT_TOML if path.is_dir() else path
+    text, document = _read_text(file)
+    _inline_schema(document, file)
+    return file, text, document
+
+
+def with_line(path: Path, error: InvalidSpecificationError) -> InvalidSpecificationError:
+    """The error with the line of component.toml where its key stands."""
+    file = path / COMPONENT_TOML if path.is_dir() else path
+    line = line_of(_read_text(file)[0], error.path) if error.path else 0
+    if not line:
+        return error
+    located = InvalidSpecificationError(f"{file}:{line}: {error.message}", hint=error.hint)
+    located.path = error.path
+    return located
 
 
 def write_component(folder: Path, name: str, version: str, component: bytes) -> Path:
@@ -52,10 +77,11 @@ def write_component(folder: Path, name: str, version: str, component: bytes) -> 
     return target
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    text = _read(file, _LARGEST_TEXT, hint="Give the folder of a component.")
+def _read_text(file: Path) -> tuple[str, dict[str, Any]]:
+    content = _read(file, _LARGEST_TEXT, hint="Give the folder of a component.")
     try:
-        return tomllib.loads(text.decode())
+        text = content.decode()
+        return text, tomllib.loads(text)
     except UnicodeDecodeError:
         raise InvalidSpecificationError(f"{file} is not UTF-8.", hint="Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:  # its text gives line and column
