@@ -44,6 +44,9 @@
 @external("extism:host/user", "call") declare function user_call(request: u64): u64;
 @external("extism:host/user", "notify") declare function user_notify(request: u64): u64;
 @external("extism:host/user", "now") declare function user_now(request: u64): u64;
+@external("extism:host/user", "port") declare function user_port(request: u64): u64;
+@external("extism:host/user", "related") declare function user_related(request: u64): u64;
+@external("extism:host/user", "service") declare function user_service(request: u64): u64;
 
 /** The whole input as JSON; null when it is empty or no JSON. */
 export function input(): Json {
@@ -94,6 +97,9 @@ export function remove(request: Json): Json { return replied(user_delete(toHost(
 export function call(request: Json): Json { return replied(user_call(toHost(request.toString()))); }
 export function notify(request: Json): Json { return replied(user_notify(toHost(request.toString()))); }
 export function now(request: Json): Json { return replied(user_now(toHost(request.toString()))); }
+export function port(request: Json): Json { return replied(user_port(toHost(request.toString()))); }
+export function related(request: Json): Json { return replied(user_related(toHost(request.toString()))); }
+export function service(request: Json): Json { return replied(user_service(toHost(request.toString()))); }
 
 function replied(reply: u64): Json {
   return parse(fromHost(reply));

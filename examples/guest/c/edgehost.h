@@ -63,6 +63,9 @@ eh_text eh_delete(eh_text request);
 eh_text eh_call(eh_text request);
 eh_text eh_notify(eh_text request);
 eh_text eh_now(eh_text request);
+eh_text eh_port(eh_text request);    /* of models: their own outbound ports */
+eh_text eh_related(eh_text request); /* of models: their own relations */
+eh_text eh_service(eh_text request); /* of adapters: the service that they are bound to */
 
 /* Reading JSON, without a tree: a value is the text that it is written as. */
 eh_text eh_member(eh_text object, const char *name);
@@ -197,6 +200,9 @@ EH_HOST(delete)
 EH_HOST(call)
 EH_HOST(notify)
 EH_HOST(now)
+EH_HOST(port)
+EH_HOST(related)
+EH_HOST(service)
 
 static int eh_is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 

@@ -59,6 +59,9 @@ mod user {
         pub fn call(request: u64) -> u64;
         pub fn notify(request: u64) -> u64;
         pub fn now(request: u64) -> u64;
+        pub fn port(request: u64) -> u64;
+        pub fn related(request: u64) -> u64;
+        pub fn service(request: u64) -> u64;
     }
 }
 
@@ -141,7 +144,7 @@ macro_rules! host_functions {
         }
     )*};
 }
-host_functions!(readings, save, get, find, delete, call, notify, now);
+host_functions!(readings, save, get, find, delete, call, notify, now, port, related, service);
 
 fn replied(reply: &str) -> Result<Json, Refusal> {
     let reply = Json::parse(reply).unwrap_or(Json::Null);

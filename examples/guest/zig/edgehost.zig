@@ -48,10 +48,13 @@ const user = struct {
     extern "extism:host/user" fn call(request: u64) u64;
     extern "extism:host/user" fn notify(request: u64) u64;
     extern "extism:host/user" fn now(request: u64) u64;
+    extern "extism:host/user" fn port(request: u64) u64;
+    extern "extism:host/user" fn related(request: u64) u64;
+    extern "extism:host/user" fn service(request: u64) u64;
 };
 
 /// What the host offers. A function that a component never names is not imported, so it needs no grant.
-pub const Function = enum { readings, save, get, find, delete, call, notify, now };
+pub const Function = enum { readings, save, get, find, delete, call, notify, now, port, related, service };
 
 pub const Level = enum { debug, info, warn, @"error" };
 

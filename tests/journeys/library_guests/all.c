@@ -16,7 +16,8 @@ EH_EXPORT(everything) {
   eh_write(&request, "}");
   eh_text asked = eh_written(&request);
   eh_text replies[] = {eh_readings(asked), eh_save(asked), eh_get(asked),    eh_find(asked),
-                       eh_delete(asked),   eh_call(asked), eh_notify(asked), eh_now(asked)};
+                       eh_delete(asked),   eh_call(asked), eh_notify(asked), eh_now(asked),
+                       eh_port(asked),     eh_related(asked), eh_service(asked)};
   eh_writer out = eh_writer_of(8192);
   eh_write(&out, "{\"var\":");
   eh_write_string(&out, eh_var("kept"));
@@ -25,7 +26,7 @@ EH_EXPORT(everything) {
   eh_write(&out, ",\"missing\":");
   eh_write_string(&out, eh_config("nothing"));
   eh_write(&out, ",\"replies\":[");
-  for (int i = 0; i < 8; i++) {
+  for (int i = 0; i < 11; i++) {
     if (i) eh_write(&out, ",");
     eh_write_text(&out, eh_member(replies[i], "ok"));
   }

@@ -18,6 +18,7 @@ pub extern "C" fn everything() -> i32 {
         let replies = vec![
             readings(&asked)?, save(&asked)?, get(&asked)?, find(&asked)?,
             delete(&asked)?, call(&asked)?, notify(&asked)?, now(&asked)?,
+            port(&asked)?, related(&asked)?, service(&asked)?,
         ];
         Ok(object([
             ("var", Json::from(var("kept").as_str())),

@@ -2,7 +2,7 @@
 
 import {
   call, config, fail, find, get, input, jsonArray, jsonObject, jsonText, logDebug, logError, logInfo, logWarn, notify,
-  now, output, readings, remove, save, setVariable, variable,
+  now, output, port, readings, related, remove, save, service, setVariable, variable,
 } from "../guest/assemblyscript/edgehost";
 
 export function everything(): i32 {
@@ -16,6 +16,7 @@ export function everything(): i32 {
   const asked = jsonObject().set("from", said);
   const answers = [
     readings(asked), save(asked), get(asked), find(asked), remove(asked), call(asked), notify(asked), now(asked),
+    port(asked), related(asked), service(asked),
   ];
   const replies = jsonArray();
   for (let i = 0; i < answers.length; i++) replies.items.push(answers[i].get("ok"));

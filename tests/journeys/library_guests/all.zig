@@ -19,7 +19,7 @@ fn all(call: *edgehost.Call) anyerror!void {
     call.log(.warn, "warn");
     call.log(.@"error", "error");
     call.setVariable("kept", said);
-    var replies: [8]std.json.Value = undefined;
+    var replies: [11]std.json.Value = undefined;
     inline for (comptime std.enums.values(edgehost.Function), 0..) |function, i| {
         replies[i] = try call.host(function, .{ .from = said }, std.json.Value);
     }
