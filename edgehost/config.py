@@ -28,6 +28,7 @@ from edgehost.config_settings import (
     read_settings,
     settings_of,
 )
+from edgehost.config_sources import BUILT_IN, SourceSettings, read_sources
 from edgehost.config_traffic import TrafficSettings, read_traffic
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
 from edgehost.domain.names import NAME
@@ -44,6 +45,7 @@ _MOST_FILE_BYTES: Final = 1 * MIB
 _MOST_SOCKET_PATH_BYTES: Final = 107
 _Table = TypeVar("_Table")
 _EVERY_COMPONENT: Final = "*"
+_SOURCE: Final = re.compile(rf"|{NAME.pattern}")
 _FOLLOW: Final = re.compile(rf"\*|{NAME.pattern}")
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _ADDRESS_OR_NONE: Final = re.compile(rf"|{_ADDRESS.pattern}")
@@ -155,6 +157,13 @@ class ComponentSettings:
             re.compile(r"[\x21-\x7e]{1,253}"),
         ),
     ] = ()
+    source: Annotated[
+        str,
+        Text("where its records are kept: tinydb, memory, or one of [sources]; empty: as it wishes", _SOURCE),
+    ] = ""
+    move_records: Annotated[
+        bool, Flag("move its records when its source changes; otherwise that is refused")
+    ] = False
     config: Mapping[str, str] = field(default_factory=lambda: types.MappingProxyType({}), repr=False)
     traffic: TrafficSettings = field(default_factory=TrafficSettings)
 
@@ -233,6 +242,7 @@ class Config:
     security: SecuritySettings = SecuritySettings()
     remotes: tuple[RemoteSettings, ...] = ()
     components: Mapping[str, ComponentSettings] = field(default_factory=lambda: types.MappingProxyType({}))
+    sources: Mapping[str, SourceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     services: Mapping[str, ServiceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     bindings: Mapping[str, str] = field(default_factory=lambda: types.MappingProxyType({}))
     path: Path | None = None  # the file it came from
@@ -298,6 +308,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
                 for table in top.table("components").tables(pattern=NAME)
             }
         ),
+        sources=read_sources(top.table("sources"), folder),
         services=read_services(top.table("services"), folder),
         bindings=read_bindings(top.table("bindings")),
     )
@@ -364,6 +375,13 @@ def _require_consistent(config: Config) -> None:
                 f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
             )
         seen.add(remote.name)
+    for name, component in config.components.items():
+        known = (*BUILT_IN, *config.sources)
+        if component.source and component.source not in known:
+            raise InvalidConfigError(
+                f"components.{name}.source is '{component.source}', which is no source of this host.",
+                hint=f"Known: {', '.join(known)}. Describe others under [sources.NAME].",
+            )
     # [auth-1] nothing but loopback is open without a credential
     if config.api.listen and not is_loopback(config.api.listen) and config.api.token_file is None:
         raise InvalidConfigError(

@@ -21,6 +21,7 @@ from edgehost.config import (
     SecuritySettings,
 )
 from edgehost.config_settings import settings_of
+from edgehost.config_sources import SourceSettings
 from edgehost.config_traffic import TrafficSettings
 
 _WIDTH: Final = 100
@@ -35,6 +36,9 @@ _HEAD: Final = """\
 _REMOTES: Final = """\
 # Where releases come from. One [[remotes]] table each; take the number signs away to use one.
 """
+_SOURCES: Final = """\
+# Where records can be kept beside the host's own journal; components choose one by source.
+"""
 _COMPONENTS: Final = """\
 # What this host wants of one component; without a table it gets the newest release and all its grants.
 """
@@ -44,6 +48,7 @@ _EXAMPLES: Final = {
     "root": Path("root.json"),
     "host": "broker.local",
     "path": Path("/media/usb/remote"),
+    "url_file": Path("far.url"),
 }
 
 
@@ -76,6 +81,8 @@ def config_template() -> str:
                 _commented(_keys(FolderCarrier)),
             )
         ),
+        _SOURCES,
+        "".join((_commented("[sources.far]\n"), _commented(_keys(SourceSettings)))),
         _COMPONENTS,
         "".join(
             (

@@ -79,6 +79,7 @@ def make_manager(
             deny=settings.deny,
             config=settings.config,
         )
+        await rooms.places.place(spec)
         plan = plan_sandbox(spec, wasm, terms)
         host_call = rooms.functions.granted(plan.grants, dependencies_of(spec, plan.config))
         return await InstancePool(
@@ -107,6 +108,7 @@ def make_manager(
         keep_good=config.keep.releases - 1,  # the live one is kept anyway
         changed=changed,
     )
+    spawn(rooms.places.keep_indexing(), "edgehost.sources")
     spawn(watch.run(), "edgehost.probation")
     spawn(traffic.run(), "edgehost.traffic")
     return manager, traffic

@@ -15,18 +15,22 @@ from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.composition.data import make_relations, open_record_places
 from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
 from edgehost.config import Config
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
 from edgehost.ports.sandbox import SandboxFactory
+from edgehost.usecases.follow_relation import Relations
 from edgehost.usecases.host_functions import HostFunctions
 from edgehost.usecases.live_models import LiveModels
+from edgehost.usecases.place_records import RecordPlaces
 from edgehost.usecases.plan_sandbox import CappedSandboxes
 from edgehost.usecases.port_functions import port_functions
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.record_keeping import RecordKeeping, remember_revisions
+from edgehost.usecases.related_function import related_function
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.running_components import RunningComponents
 from edgehost.usecases.sealed_records import SealedRecords
@@ -54,6 +58,8 @@ class Rooms:
     models: LiveModels
     sandboxes: SandboxFactory
     keeping: RecordKeeping
+    places: RecordPlaces
+    relations: Relations
     ports: PortRooms
     functions: HostFunctions
     stopping: asyncio.Event
@@ -95,16 +101,20 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         clock.raise_floor(max(newest, EARLIEST.timestamp()))
         log.warning("The machine's clock is not set; time runs on from %.0f.", clock.now())
     factory = await stack.enter_async_context(open_sandbox_factory())
+    revisions = RevisionClock(config.host.name)
+    routes, places = await open_record_places(config, records, revisions, stack)
     keeping = RecordKeeping(
-        SealedRecords(records, models, running, vault),
+        SealedRecords(routes, models, running, vault),
         bus,
         clock,
-        RevisionClock(config.host.name),
+        revisions,
         running,
         hasher=ScryptHashes(),
+        current=lambda model: models.table.by_name.get(model.spec.name, model),
     )
     await remember_revisions(keeping, records.models())
     ports = await open_ports(config, keeping, models, running, stack)
+    relations = make_relations(config, keeping, models, running)
     return Rooms(
         config=config,
         clock=clock,
@@ -116,13 +126,15 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         models=models,
         sandboxes=CappedSandboxes(factory, config.limits.instances_total),
         keeping=keeping,
+        places=places,
+        relations=relations,
         ports=ports,
         functions=HostFunctions(
             keeping,
             models,
             LinuxReadings(data),
             lambda component: running.require(component).spec,
-            more={**port_functions(ports)},
+            more={**port_functions(ports), **related_function(relations)},
         ),
         stopping=asyncio.Event(),
     )

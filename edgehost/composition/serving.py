@@ -41,7 +41,7 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
     """The application behind the TCP port and the Unix socket."""
     api = rooms.config.api
     access = AccessPolicy(
-        token="" if api.token_file is None else read_token_file(api.token_file),
+        tokens={} if api.token_file is None else read_token_file(api.token_file),
         allowed_hosts=api.allowed_hosts,
     )
     options = ApiOptions(
@@ -50,7 +50,15 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
         version=package_version("edgehost"),
         body_bytes=api.body_kib * KIB,
     )
-    return make_app(rooms.keeping, rooms.models, host=control, access=access, options=options)
+    return make_app(
+        rooms.keeping,
+        rooms.models,
+        host=control,
+        access=access,
+        options=options,
+        ports=rooms.ports,
+        relations=rooms.relations,
+    )
 
 
 def urls_of(config: Config, served_at: ServedAt) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from edgehost.usecases.follow_relation import Relations, follow_relation, relati
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import record_document
 from edgehost.usecases.show_record import shown
-from edgehost.usecases.show_record import show
 
 #: Steps from a record to the farthest that is included; models may refer to each other in circles.
 MAX_INCLUDE_DEPTH: Final = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgehost.domain.access_rules import Caller, require_access
 from edgehost.domain.component_spec import Grants
 from edgehost.domain.errors import NotGrantedError
 from edgehost.usecases.live_models import LiveModel
@@ -20,11 +21,4 @@ def require_consent(component: str, grants: Grants, target: LiveModel) -> None:
             f"'{component}' was not granted the model '{target.spec.name}'.",
             hint="Name it under grants.models in its component.toml.",
         )
-    rule = target.spec.access.get("relation")
-    allowed = rule is not None and (component in rule.allow or "*" in rule.allow)
-    denied = rule is not None and (component in rule.deny or "*" in rule.deny)
-    if denied or not allowed:
-        raise NotGrantedError(
-            f"'{target.spec.name}' does not let '{component}' follow relations to it.",
-            hint=f"Name '{component}' in access.relation.allow of the component '{target.component}'.",
-        )
+    require_access(target.spec, target.component, Caller(component), ["relation"])
