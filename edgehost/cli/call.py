@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "function", metavar="FUNCTION", help="export of the module, or command of the component"
     )
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("--input", metavar="TEXT|@FILE|-", help="input for abi extism; - reads standard input")
+    given.add_argument(
+        "--input", metavar="TEXT|@FILE|-", help="input for abi extism or aegis; - reads standard input"
+    )
     given.add_argument("--args", metavar="NUMBER", nargs="*", help="arguments for abi plain")
     parser.add_argument("--deadline-ms", metavar="N", type=_whole(1, 600_000), help="wall time of the call")
     trial = parser.add_argument_group("for a file")
@@ -91,13 +93,14 @@ def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output)
         function=args.function,
         abi=None if args.abi == "auto" else Abi(args.abi),
         has_input=args.input is not None,
+        has_numbers=args.args is not None,
         config=dict(_pair(each) for each in args.config),
         deadline_ms=args.deadline_ms,
         memory_kib=args.memory_kib,
         http_hosts=tuple(args.allow_host),
     )
     plan = plan_trial(path.stem, wasm, wishes)
-    if plan.abi is Abi.PLAIN and args.input is None:
+    if args.input is None and (plan.abi is Abi.PLAIN or args.args):
         payload = _plain_payload(args.args or [])
     lines: list[dict[str, str]] = []
 
@@ -111,10 +114,10 @@ def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output)
         if state != "on":
             out.note(f"edgehost: the sandbox runs without {defence}: {state}")
     _show(
-        result.output,
+        _said(result.output) if plan.abi is Abi.AEGIS else result.output,
         {"call_ms": round(result.call_ms, 3), "start_ms": round(result.start_ms, 3), "log": lines},
         out,
-        is_text=plan.abi is Abi.PLAIN,
+        is_text=plan.abi is not Abi.EXTISM,
     )
     return OK
 
@@ -166,6 +169,12 @@ def _show(output: bytes, extra: dict[str, Any], out: Output, *, is_text: bool) -
     if is_text:
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
+
+
+def _said(output: bytes) -> bytes:
+    """A string as it is, without JSON's quotes; pairs and numbers as JSON."""
+    said = json.loads(output) if output else ""
+    return said.encode() if isinstance(said, str) else output
 
 
 def _plain_payload(numbers: Sequence[str]) -> bytes:

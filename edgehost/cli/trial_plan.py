@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from edgehost.domain.aegis_contract import AEGIS_MODULE, looks_like_aegis, types_for
 from edgehost.domain.component_file import SPEC_SECTION, read_component
 from edgehost.domain.component_spec import HOST_FUNCTIONS, Abi, ComponentSpec, Grants, Limits
 from edgehost.domain.errors import NotFoundError
@@ -37,6 +38,7 @@ class TrialWishes:
     function: str
     abi: Abi | None = None
     has_input: bool = False
+    has_numbers: bool = False
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
     deadline_ms: int | None = None
     memory_kib: int | None = None
@@ -66,6 +68,7 @@ def plan_trial(name: str, wasm: bytes, wishes: TrialWishes) -> SandboxPlan:
         limits=limits,
         grants=replace(grants, http_hosts=(*grants.http_hosts, *wishes.http_hosts)),
         config={**({} if spec is None else spec.config), **wishes.config},
+        types={} if spec is None else types_for(spec),
     )
 
 
@@ -80,9 +83,13 @@ def _require_function(outline: WasmOutline, name: str) -> None:
 
 
 def _abi_of(spec: ComponentSpec | None, outline: WasmOutline, wishes: TrialWishes) -> Abi:
-    """Without a specification: whatever talks to Extism, or is given a text, is of its convention."""
+    """What a file without a specification looks like: by its imports, by AssemblyScript's runtime, by its input."""
     if spec is not None:
         return spec.abi
-    if wishes.has_input or any(needed.module in _EXTISM_MODULES for needed in outline.imports):
+    modules = {needed.module for needed in outline.imports}
+    talks_extism = bool(modules & _EXTISM_MODULES)
+    if looks_like_aegis(outline) and not talks_extism and (AEGIS_MODULE in modules or not wishes.has_numbers):
+        return Abi.AEGIS
+    if wishes.has_input or talks_extism:
         return Abi.EXTISM
     return Abi.PLAIN

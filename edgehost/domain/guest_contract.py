@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgehost.domain.aegis_contract import AEGIS_EXPORTS, AEGIS_FUNCTIONS, AEGIS_MODULE, require_aegis
 from edgehost.domain.component_spec import HOST_FUNCTIONS, Abi, ComponentSpec
 from edgehost.domain.errors import InvalidComponentError
 from edgehost.domain.suggestion import did_you_mean
@@ -66,6 +67,8 @@ def require_contract(spec: ComponentSpec, outline: WasmOutline) -> None:
         InvalidComponentError: an export is missing or has another type, or an import is none that hosts offer
             or that the specification is granted.
     """
+    if spec.abi is Abi.AEGIS:
+        require_aegis(spec, outline)
     for name in spec.exports_used():
         _require_export(name, spec.abi, outline)
     for needed in outline.imports:
@@ -85,6 +88,11 @@ def _require_export(name: str, abi: Abi, outline: WasmOutline) -> None:
             f"The export {name!r} has type {found}; abi 'extism' needs () -> i32.",
             hint="Take the input from the library, not from parameters; return 0 for success.",
         )
+    if abi is Abi.AEGIS and found not in AEGIS_EXPORTS:
+        raise InvalidComponentError(
+            f"The export {name!r} has type {found}; abi 'aegis' needs (i32) -> i32.",
+            hint="Write it as (string[][]) => string[][].",
+        )
     if abi is Abi.PLAIN and max(len(found.params), len(found.results)) > _MOST_NUMBERS:
         raise InvalidComponentError(
             f"The export {name!r} has more than {_MOST_NUMBERS} parameters or results.", hint="Use fewer."
@@ -98,16 +106,19 @@ def _require_import(needed: ModuleImport, spec: ComponentSpec) -> None:
             f"The module imports the {needed.extern} {path!r}; hosts offer functions only.",
             hint="Let the module have its own.",
         )
+    known: dict[str, FunctionType] = ENV_FUNCTIONS
     match needed.module:
-        case "extism:host/env":
-            known: dict[str, FunctionType] = ENV_FUNCTIONS
-        case "extism:host/user":
+        case "env" if spec.abi is Abi.AEGIS:
+            known = AEGIS_FUNCTIONS
+        case "extism:host/env" if spec.abi is not Abi.AEGIS:
+            pass
+        case "extism:host/user" if spec.abi is not Abi.AEGIS:
             known = dict.fromkeys(HOST_FUNCTIONS, _USER_TYPE)
         case "wasi_snapshot_preview1":
             return  # the sandbox knows which part it serves, and is asked next
         case _:
             raise InvalidComponentError(
-                f"The module imports {path!r}; no host offers that.", hint=_hint_for(needed.module)
+                f"The module imports {path!r}; no host offers that.", hint=_hint_for(needed.module, spec.abi)
             )
     if needed.name not in known:
         raise InvalidComponentError(
@@ -125,7 +136,9 @@ def _require_import(needed: ModuleImport, spec: ComponentSpec) -> None:
         )
 
 
-def _hint_for(module_name: str) -> str:
+def _hint_for(module_name: str, abi: Abi) -> str:
+    if abi is Abi.AEGIS:
+        return f"Known: {AEGIS_MODULE}, {WASI_MODULE}."
     if module_name == "env":
         return "Functions left undefined end up in 'env': define them, or build AssemblyScript with --use abort=."
     return f"Known: {ENV_MODULE}, {USER_MODULE}, {WASI_MODULE}."

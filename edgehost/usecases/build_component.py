@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgehost.domain.aegis_contract import types_for
 from edgehost.domain.component_file import embed_spec
-from edgehost.domain.component_spec import ComponentSpec, read_component_spec
+from edgehost.domain.component_spec import Abi, ComponentSpec, read_component_spec
 from edgehost.domain.errors import EdgehostError, GuestError, InvalidComponentError, UnavailableError
 from edgehost.domain.guest_contract import require_contract
 from edgehost.domain.spec_document import spec_document
 from edgehost.domain.wasm_outline import bound_memory, read_outline
 from edgehost.ports.sandbox import CallContext, GuestLog, SandboxFactory, SandboxPlan
 from edgehost.ports.toolchain import Toolchain
-from edgehost.usecases.derive_model import with_derived_model
 from edgehost.usecases.check_specification import require_known_members
+from edgehost.usecases.derive_model import with_derived_model
 
 
 def _no_log(_component: str, _level: str, _line: str) -> None:
@@ -36,6 +37,8 @@ async def build_component(
         InvalidComponentError: the module is wrong, or not what the document says.
         UnavailableError: the toolchain or a sandbox cannot be started here.
     """
+    if document.get("abi") == Abi.AEGIS:
+        document = await with_derived_model(document, wasm, toolchain=toolchain, sandboxes=sandboxes, log=log)
     spec = read_component_spec(document)
     if spec.model is not None:
         require_known_members(spec.model)
@@ -62,6 +65,7 @@ async def try_component(
         limits=spec.limits,
         grants=spec.grants,
         config=spec.config,
+        types=types_for(spec),
     )
     sandbox = await sandboxes.start(plan, host_call=_no_host, log=log)
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import semver
 
+from edgehost.domain.component_spec import Abi
 from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError, UnavailableError
 from edgehost.domain.events import RemoteChecked, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
@@ -44,7 +45,7 @@ class Following:
     versions: Mapping[str, VersionRange] = field(default_factory=dict)  # by component; others take any
     trials: Mapping[str, Trial] = field(default_factory=dict)  # by component
     device_class: str = "generic"
-    abis: frozenset[str] = frozenset({"extism", "plain"})
+    abis: frozenset[str] = frozenset(Abi)
     component_bytes: int = 8 * 1024 * 1024
 
     def wants(self, component: str) -> bool:

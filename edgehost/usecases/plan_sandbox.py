@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from edgehost.domain.aegis_contract import types_for
 from edgehost.domain.component_spec import ComponentSpec, Grants, Limits
 from edgehost.domain.errors import UnavailableError
 from edgehost.ports.sandbox import GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
@@ -41,6 +42,7 @@ def plan_sandbox(spec: ComponentSpec, wasm: bytes, terms: HostTerms) -> SandboxP
         limits=_cut(spec.limits, terms),
         grants=_granted(grants, terms.deny),
         config=config,
+        types=types_for(spec),
     )
 
 

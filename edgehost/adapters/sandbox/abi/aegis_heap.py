@@ -7,6 +7,7 @@ its view is fetched anew after every call into the guest.
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -29,6 +30,7 @@ _MOST_ITEMS: Final = 10_000  # what JSON may hold on this host
 _PAIR: Final = 2
 _SIGNATURES: Final = {"__new": "i(ii)", "__pin": "i(i)", "__unpin": "v(i)", "__collect": "v()"}
 _WORD: Final = struct.Struct("<I")
+_UTF16: Final = codecs.lookup("utf-16-le").name  # read from disk now: a confined sandbox opens no files
 _ARRAY: Final = struct.Struct("<4I")
 
 
@@ -96,7 +98,7 @@ class ScriptHeap:
         if kind != _STRING_CLASS:
             raise Trap(f"a string was expected at {pointer}, not an object of class {kind}")
         end = pointer + min(size & ~1, most_bytes)
-        return str(view[pointer:end], "utf-16-le", "replace")
+        return str(view[pointer:end], _UTF16, "replace")
 
     def _classes(self, constants: Mapping[str, int]) -> tuple[int, int]:
         """The classes of string[] and string[][], checked against the module's own list of classes."""
@@ -139,7 +141,7 @@ class ScriptHeap:
         return header, buffer
 
     def _put_string(self, text: str) -> int:
-        units = text.encode("utf-16-le", "surrogatepass")
+        units = text.encode(_UTF16, "surrogatepass")
         pointer = self._allocated(len(units), _STRING_CLASS)
         self._engine.memory()[pointer : pointer + len(units)] = units
         return pointer
@@ -194,7 +196,7 @@ class ScriptHeap:
         if size % 2:
             raise Trap(f"the string at {pointer} has half a character")
         self._spend(size)
-        return str(view[pointer : pointer + size], "utf-16-le", "replace")
+        return str(view[pointer : pointer + size], _UTF16, "replace")
 
     def _spend(self, size: int) -> None:
         self._left -= size
