@@ -33,7 +33,7 @@ class Cause:
 class CauseLimits:
     """How far events may lead to events."""
 
-    depth: int = 16
+    depth: int = 32
     events: int = 1000  # that descend from one
 
 

@@ -21,6 +21,10 @@ class EventConsumer(Protocol):
         """Take the fact, if it is wanted; never waits."""
         ...
 
+    def wants(self, event: Event) -> bool:
+        """Whether it would do something with the fact."""
+        ...
+
     @property
     def full(self) -> bool:
         """Whether writers should wait until it has caught up."""
@@ -43,8 +47,10 @@ class EventBus(Protocol):
         """Hand the fact to every listener, and to the consumers unless it was led to by too many others."""
         ...
 
-    async def room(self) -> None:
+    async def room(self, *, wait: bool = ...) -> None:
         """Wait, before something is done that will be told, until every consumer can take it.
+
+        Without ``wait``, and for what a consumer itself does, only one that can take no more at all counts.
 
         Raises:
             BusyError: one of them does not catch up; nothing should be done now.

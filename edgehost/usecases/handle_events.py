@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,17 +82,23 @@ class EventHandlers:
 
     def take(self, event: Event) -> None:
         """Queue the fact for each component that wants it."""
+        for component in self._wanting(event):
+            self._work.put(component, _Told(event))
+
+    def wants(self, event: Event) -> bool:
+        """Whether a component wants the fact."""
+        return bool(self._wanting(event))
+
+    def _wanting(self, event: Event) -> Iterable[str]:
         self.look()
         if not self._index or event.type in UNHEARD:
-            return
+            return ()
         found = [pair for name in event.names for pair in self._index.matching(name)]
-        wanted = [
+        return dict.fromkeys(
             component
             for component, handler in found
             if not handler.where or holds(handler.where, event.details())
-        ]
-        for component in dict.fromkeys(wanted):
-            self._work.put(component, _Told(event))
+        )
 
     def look(self) -> None:
         """Know the handlers of the releases that are live now; those that came new get their replay."""

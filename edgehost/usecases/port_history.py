@@ -22,8 +22,10 @@ MOST_FLOWS: Final = 10_000
 _MOST_MARKS: Final = 1000
 #: What a step is given and answers is kept for its undo and for a repetition after a crash.
 MOST_PAYLOAD_BYTES: Final = 32 * 1024
-#: Tables beside those of models, whose names have no dot.
-_MARKS, _SINCE = "once.marks", "flows.since"
+#: Each model's histories have a table of their own, whose name begins with this; so these two are no model's.
+_FLOWS: Final = "f"
+_MARKS: Final = "marks"
+_SINCE: Final = "since"
 
 Key = tuple[str, str]
 
@@ -70,7 +72,7 @@ class PortHistory:
         found = self._unsettled.get((model, record_id))
         if found is not None or (model, record_id) not in self._settled:
             return found
-        record = await self._store.get(model, record_id)
+        record = await self._store.get(_FLOWS + model, record_id)
         return None if record is None else read_flow(model, record_id, record.data)
 
     async def change(self, model: str, record_id: str, change: Callable[[Flow], Flow]) -> Flow:
@@ -86,7 +88,7 @@ class PortHistory:
             after = change(before or Flow(model, record_id, created_at=now))
             if after is before or (before is None and not after.steps):
                 return after
-            await self._put(model, record_id, flow_document(after), created_at=after.created_at)
+            await self._put(_FLOWS + model, record_id, flow_document(after), created_at=after.created_at)
             self._show(key, after)
         await self._prune()
         return after
@@ -94,7 +96,7 @@ class PortHistory:
     async def forget(self, model: str, record_id: str) -> None:
         """Drop the record's history."""
         async with self._locks.held((model, record_id)):
-            await self._store.delete(model, record_id)
+            await self._store.delete(_FLOWS + model, record_id)
             self._unsettled.pop((model, record_id), None)
             self._settled.pop((model, record_id), None)
 
@@ -125,16 +127,16 @@ class PortHistory:
 
     async def flows(self, model: str) -> AsyncIterator[Flow]:
         """Every history of the model's records, the oldest first."""
-        async for record in self._store.scan(model):
+        async for record in self._store.scan(_FLOWS + model):
             yield read_flow(model, record.id, record.data)
 
     def _learn(self, record: Record) -> None:
         try:
-            flow = read_flow(record.model, record.id, record.data)
+            flow = read_flow(record.model.removeprefix(_FLOWS), record.id, record.data)
         except DamagedError:
             self.damaged += 1
             return
-        self._show((record.model, record.id), flow)
+        self._show((flow.model, flow.id), flow)
 
     def _show(self, key: Key, flow: Flow) -> None:
         if flow.settled:

@@ -89,10 +89,15 @@ class Workflows:
             key = (event.model, event.id)
             if self.history.knows(*key):
                 self._arriving.put(key, key)
-        for arrival in self.triggers.arrivals(event):
-            self._arriving.put((arrival.model, arrival.id or arrival.through[1]), arrival)
         if isinstance(event, PortSucceeded) and event.id:
             self._note_step_of_others(event)
+        for arrival in self.triggers.arrivals(event):
+            self._arriving.put((arrival.model, arrival.id or arrival.through[1]), arrival)
+
+    def wants(self, event: Event) -> bool:
+        """Whether the fact would call a port."""
+        self.look()
+        return not self._steps.telling and bool(self.triggers.arrivals(event))
 
     def look(self) -> None:
         """Know the models that are live now; what waits for one of them goes on."""

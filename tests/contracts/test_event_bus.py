@@ -158,6 +158,9 @@ class Consumer:
         with caused_by(event.cause):
             self.react(event)
 
+    def wants(self, event: Event) -> bool:
+        return True
+
     async def room(self) -> None:
         await self.emptied.wait()
 
@@ -169,9 +172,9 @@ async def test_events_that_lead_to_each_other_are_cut_at_a_depth_and_it_is_said_
         bus.publish(line(0))
         cut = await anext(cuts)
         assert isinstance(cut, EventsCut)
-        assert (cut.reason, cut.name, cut.depth) == ("depth", "edgehost.guest.logged", 17)
-        assert len(consumer.taken) == 17
-        assert [event.cause.depth for event in consumer.taken] == list(range(17))
+        assert (cut.reason, cut.name, cut.depth) == ("depth", "edgehost.guest.logged", 33)
+        assert len(consumer.taken) == 33
+        assert [event.cause.depth for event in consumer.taken] == list(range(33))
 
 
 async def test_a_storm_that_one_event_leads_to_is_cut(bus: EventBus) -> None:

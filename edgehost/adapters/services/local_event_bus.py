@@ -49,12 +49,12 @@ class LocalEventBus:
         for consumer in self._consumers:
             consumer.take(event)
 
-    async def room(self) -> None:
+    async def room(self, *, wait: bool = True) -> None:
         """Wait until every consumer can take more; what a consumer itself does waits for nothing."""
-        within = current_cause().depth > 0  # it would wait for itself
+        waits = wait and not current_cause().depth  # it would wait for itself
         for consumer in (*self._consumers, *self._keepers):
-            if consumer.overfull if within else consumer.full:
-                await self._room_of(consumer, wait=not within)
+            if consumer.full if waits else consumer.overfull:
+                await self._room_of(consumer, wait=waits)
 
     def attach(self, consumer: EventConsumer, *, acting: bool = True) -> Callable[[], None]:
         """Hand facts to this consumer from now on."""
@@ -114,7 +114,7 @@ class LocalEventBus:
         descent.events += 1
         if depth <= self._limits.depth and descent.events <= self._limits.events:
             return True
-        if not descent.cut:
+        if not descent.cut and any(consumer.wants(event) for consumer in self._consumers):
             descent.cut = True
             self._tell(
                 EventsCut(
