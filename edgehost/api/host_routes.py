@@ -36,6 +36,7 @@ class HostRoutes:
             "rollback": (0, {"POST": self._rollback}),
             "unquarantine": (0, {"POST": self._unquarantine}),
             "traffic": (1, {"GET": self._traffic, "POST": self._change_traffic}),
+            "bindings": (0, {"GET": self._bindings, "POST": self._bind}),
             "refresh": (0, {"POST": self._refresh}),
             "call": (2, {"POST": self._call}),
             "stop": (0, {"POST": self._stop}),
@@ -91,6 +92,13 @@ class HostRoutes:
         if not isinstance(order, dict):
             raise RefusedError("The order must be a JSON object.")
         return json_response(await self._host.change_traffic(rest[0], order))
+
+    async def _bindings(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response(await self._host.bindings())
+
+    async def _bind(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("what", "target"))
+        return json_response(await self._host.bind(order["what"], order["target"]))
 
     async def _refresh(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, optional=("remote",))

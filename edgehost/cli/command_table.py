@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "publish": Command("author", "sign a component and put it into a remote"),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
+    "bind": Command("release", "show and change which adapter a port leads to, and which service"),
     "traffic": Command("release", "try a version beside the live one: shares, shadows, comparison"),
     "status": Command("release", "what runs, and how it is"),
     "history": Command("release", "what happened to each release"),

@@ -34,6 +34,7 @@ def make_control(rooms: Rooms, manager: ComponentManager, traffic: TrafficWatch)
         storage=lambda: asdict(rooms.records.statistics()),
         request_stop=rooms.stopping.set,
         guest_lines=rooms.guest_lines,
+        ports=rooms.ports,
     )
 
 

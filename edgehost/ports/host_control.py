@@ -57,6 +57,14 @@ class HostControl(Protocol):
         """Call an export of the live release of a component; returns its output."""
         ...
 
+    async def bindings(self) -> Mapping[str, Any]:
+        """Every port, adapter and service with where it leads and how it is, and what operators bound."""
+        ...
+
+    async def bind(self, what: str, target: str) -> Mapping[str, Any]:
+        """Bind ``MODEL.PORT`` to an adapter or an adapter to a service; "" takes that back; returns all of it."""
+        ...
+
     async def stop(self) -> None:
         """Begin to end; returns at once."""
         ...

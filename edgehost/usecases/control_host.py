@@ -15,8 +15,11 @@ from edgehost.ports.clock import Clock
 from edgehost.usecases.direct_traffic import Ground
 from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.order_binding import order_binding, port_findings
+from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.traffic_order import read_traffic_order
+from edgehost.usecases.view_ports import bindings_view
 from edgehost.usecases.watch_traffic import TrafficWatch, figures_of
 
 
@@ -44,6 +47,7 @@ class ControlHost:
     storage: Callable[[], Mapping[str, Any]]
     request_stop: Callable[[], None]
     guest_lines: Iterable[GuestLogged] = ()
+    ports: PortRooms | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
 
     async def status(self) -> Mapping[str, Any]:
@@ -80,6 +84,8 @@ class ControlHost:
             for running in self.manager.deployer.running.everything()
             if running.conduct.faults
         )
+        if self.ports is not None:
+            findings.extend(port_findings(self.ports))
         damages = self.storage().get("damages", 0)
         if damages:
             findings.append(
@@ -179,6 +185,19 @@ class ControlHost:
     async def call(self, component: str, function: str, payload: bytes) -> bytes:
         """Call an export of the live release of a component."""
         return await self.manager.deployer.running.call(component, function, payload)
+
+    async def bindings(self) -> Mapping[str, Any]:
+        """What leads where, and how it is."""
+        return bindings_view(self._ports())
+
+    async def bind(self, what: str, target: str) -> Mapping[str, Any]:
+        """Bind a port or an adapter; returns what leads where then."""
+        return await order_binding(self._ports(), what, target)
+
+    def _ports(self) -> PortRooms:
+        if self.ports is None:
+            raise NotFoundError("This host serves no ports.")
+        return self.ports
 
     async def stop(self) -> None:
         """Begin to end."""
