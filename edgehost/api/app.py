@@ -6,13 +6,13 @@ have to be rebuilt whenever a release goes live, and costs more than most answer
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from edgehost.api.access import AccessPolicy
 from edgehost.api.event_stream import EventStreams
@@ -20,10 +20,12 @@ from edgehost.api.host_routes import HostRoutes
 from edgehost.api.model_routes import ModelRoutes
 from edgehost.api.openapi import ApiDocument
 from edgehost.api.own_routes import OwnRoutes
+from edgehost.api.permissions import CALLER, may_hear
 from edgehost.api.port_routes import PortRoutes
-from edgehost.api.problems import InternalError, problem_response
+from edgehost.api.problems import UpgradeRequiredError, problem_response, reported
 from edgehost.api.reading import require_few_headers
 from edgehost.api.rooms import ApiRooms
+from edgehost.api.web_socket import WebSockets
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.ports.host_control import HostControl
 from edgehost.usecases.follow_relation import Relations
@@ -31,12 +33,11 @@ from edgehost.usecases.live_models import LiveModels
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.record_keeping import RecordKeeping
 
-log = logging.getLogger("edgehost.api")
-
 _Answer = Callable[[Request, tuple[str, ...]], Awaitable[ASGIApp]]
 
 #: The first step below the root behind which the host itself is shown and changed.
 _CONTROL: Final = "host"
+_SOCKET: Final = "ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class ApiOptions:
     version: str = ""
     body_bytes: int = 1024 * 1024
     max_streams: int = 32  # each holds a connection and a backlog of events
+    max_sockets: int = 32
     heartbeat_s: float = 15.0  # proxies commonly close a silent connection after 30 to 60 s
 
 
@@ -58,8 +60,10 @@ class HostApp:
         self, rooms: ApiRooms, *, host: HostControl | None, access: AccessPolicy, options: ApiOptions
     ) -> None:
         self.access: Final = access
+        self.body_bytes: Final = rooms.body_bytes
         self._streams = EventStreams(
             rooms.keeping.bus,
+            may_hear=lambda caller, event: may_hear(caller, rooms.models, event),
             source=options.host_name,
             max_streams=options.max_streams,
             heartbeat_s=options.heartbeat_s,
@@ -67,6 +71,7 @@ class HostApp:
         document = ApiDocument(
             rooms.models, root=options.root, title=options.host_name, version=options.version
         )
+        self._sockets: Final = WebSockets(rooms, source=options.host_name, max_sockets=options.max_sockets)
         ports = PortRoutes(rooms)
         self._own: Final = OwnRoutes(rooms, ports)
         self._prefix: Final = tuple(options.root.strip("/").split("/"))
@@ -75,6 +80,7 @@ class HostApp:
             "models": ModelRoutes(rooms, ports).answer,
             "events": self._streams.answer,
             "openapi.json": document.answer,
+            _SOCKET: _upgrade_needed,
         }
         if host is not None:
             self._answers[_CONTROL] = HostRoutes(host, body_bytes=options.body_bytes).answer
@@ -82,7 +88,7 @@ class HostApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._serve_socket(scope, receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"There is nothing to do for {scope['type']!r}.")
@@ -90,18 +96,26 @@ class HostApp:
             response: ASGIApp = await self._answer(Request(scope, receive))
         except ClientDisconnect:
             return
-        except EdgehostError as error:
-            response = problem_response(error)
-        except Exception:
-            log.exception("A request failed by a fault of the host.")
-            response = problem_response(
-                InternalError("The host failed at this request.", hint="Its log says more.")
-            )
+        except Exception as error:  # noqa: BLE001 - each is told to the client, faults of ours in the log
+            response = problem_response(reported(error))
         await response(scope, receive, send)
 
     def close_streams(self) -> None:
-        """End every event stream, so that the server can close."""
+        """End every event stream and socket, so that the server can close."""
         self._streams.close()
+        self._sockets.close()
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            require_few_headers(scope)
+            if scope["path"] != f"{self._root}/{_SOCKET}":
+                raise NotFoundError(
+                    f"There is no WebSocket at '{scope['path'][:120]}'.", hint=f"Use {self._root}/{_SOCKET}."
+                )
+            scope[CALLER] = self.access.require_allowed(scope, control=False)
+            await self._sockets.serve(scope, receive, send)
+        except EdgehostError as error:
+            await WebSocket(scope, receive, send).send_denial_response(problem_response(error))
 
     async def _answer(self, request: Request) -> ASGIApp:
         require_few_headers(request.scope)
@@ -109,7 +123,7 @@ class HostApp:
         depth = len(self._prefix)
         below = steps[depth:] if steps[:depth] == self._prefix else ()
         first = below[0] if below else ""
-        self.access.require_allowed(request.scope, control=first == _CONTROL)
+        request.scope[CALLER] = self.access.require_allowed(request.scope, control=first == _CONTROL)
         answer = self._answers.get(first)
         if answer is not None:
             return await answer(request, below[1:])
@@ -119,6 +133,12 @@ class HostApp:
             f"There is nothing at '{request.scope['path'][:120]}'.",
             hint=f"See {self._root}/models and {self._root}/openapi.json.",
         )
+
+
+async def _upgrade_needed(_request: Request, _path: tuple[str, ...]) -> ASGIApp:
+    raise UpgradeRequiredError(
+        "This path is for WebSockets.", hint="Open it as ws://...", headers={"upgrade": "websocket"}
+    )
 
 
 def make_app(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from edgehost.api.event_filter import cloud_event, event_filter
+from edgehost.api.permissions import caller_of
 from edgehost.api.reading import query_parameters
 from edgehost.api.responses import handler_for
+from edgehost.domain.access_rules import Caller
 from edgehost.domain.errors import BusyError, InvalidQueryError
-from edgehost.domain.events import Event, EventsDropped, RecordEvent
+from edgehost.domain.events import Event, EventsDropped
 from edgehost.domain.json_text import tell_json
 from edgehost.ports.event_bus import EventBus
 
@@ -34,8 +36,17 @@ _HEADERS: Final = [
 class EventStreams:
     """Every open stream; a bounded number, closed together when the server stops."""
 
-    def __init__(self, bus: EventBus, *, source: str, max_streams: int, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        *,
+        source: str,
+        max_streams: int,
+        heartbeat_s: float,
+        may_hear: Callable[[Caller, Event], bool],
+    ) -> None:
         self._bus = bus
+        self._may_hear = may_hear
         self._source = f"urn:edgehost:host:{source}"
         self._max_streams = max_streams
         self._heartbeat_s = heartbeat_s
@@ -53,7 +64,11 @@ class EventStreams:
             raise InvalidQueryError(
                 "Events are filtered by parameters.", hint="Use ?model=NAME and ?type=TYPE."
             )
-        wanted = _read_wanted(request)
+        asked_for, caller = _read_wanted(request), caller_of(request)
+
+        def wanted(event: Event) -> bool:
+            return asked_for(event) and self._may_hear(caller, event)
+
         if self._closing.is_set() or self._open >= self._max_streams:
             raise BusyError(
                 f"{self._open} event streams are open, as many as there may be.", hint="Close one."
@@ -105,21 +120,6 @@ class EventStreams:
         await self._closing.wait()
 
 
-def cloud_event(event: Event, source: str) -> dict[str, Any]:
-    """The event in the JSON format of CloudEvents 1.0."""
-    identity = event.revision if isinstance(event, RecordEvent) else f"{event.at:.6f}"
-    return {
-        "specversion": "1.0",
-        "id": f"{event.type.removeprefix('edgehost.')}-{identity}",
-        "source": source,
-        "type": event.type,
-        "subject": event.subject,
-        "time": datetime.fromtimestamp(event.at, UTC).isoformat().replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "data": {"at": event.at, **event.details()},
-    }
-
-
 def _read_wanted(request: Request) -> Callable[[Event], bool]:
     models: set[str] = set()
     types: set[str] = set()
@@ -127,14 +127,7 @@ def _read_wanted(request: Request) -> Callable[[Event], bool]:
         if name not in {"model", "type"}:
             raise InvalidQueryError(f"{name[:80]!r} is unknown here.", hint="Use ?model=NAME and ?type=TYPE.")
         (models if name == "model" else types).add(value)
-    families = tuple(kind[:-1] for kind in types if kind.endswith("*"))
-
-    def wanted(event: Event) -> bool:
-        if models and not (isinstance(event, RecordEvent) and event.model in models):
-            return False
-        return not types or event.type in types or event.type.startswith(families)
-
-    return wanted
+    return event_filter(models, types)
 
 
 def _as_text(event: Event, source: str) -> bytes:

@@ -85,7 +85,7 @@ class ListRoutes:
         documents: Sequence[Mapping[str, Any]]
         if include := question.options.get("include"):
             page = await find_records(keeping, model, query)
-            documents = await self._relations.included(model, page.records, include)
+            documents = await self._relations.included(request, model, page.records, include)
         else:
             page = await list_records(keeping, model, query, context=context_of(request, model))
             documents = [told(record, query.fields) for record in page.records]

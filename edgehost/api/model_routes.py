@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from edgehost.api.calling import context_of
 from edgehost.api.list_routes import ListRoutes
+from edgehost.api.permissions import require_path
 from edgehost.api.port_routes import PortRoutes
 from edgehost.api.reading import (
     JSON,
@@ -70,6 +71,7 @@ class ModelRoutes:
             return self._index(request)
         endpoint, *rest = path
         model = self._rooms.models.table.at(endpoint)
+        require_path(request, model, tuple(rest))
         match rest:
             case ["ports", port]:
                 return await self._ports.answer(request, model, port)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api.calling import context_of
+from edgehost.api.permissions import require_permissions
 from edgehost.api.port_routes import PortRoutes
 from edgehost.api.problems import MediaTypeError
 from edgehost.api.reading import JSON, is_json, query_parameters, read_json_body, read_optional_body
@@ -48,6 +49,7 @@ class OwnRoutes:
         route, params = found
         answers = handler_for(request, route.answers)
         model = table.at(route.endpoint)
+        require_permissions(request, model, "command" if isinstance(answers, RouteSpec) else "port")
         if isinstance(answers, RouteSpec):
             return await self._answer_route(request, model, answers, "/".join(steps), params)
         return await self._ports.answer_at(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
@@ -10,6 +11,8 @@ from starlette.responses import Response
 
 from edgehost.domain import errors
 from edgehost.domain.json_text import MalformedJSONError, tell_json
+
+log = logging.getLogger("edgehost.api")
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -100,6 +103,13 @@ class HeadersTooLargeError(ApiError):
     code = "headers-too-large"
 
 
+class UpgradeRequiredError(ApiError):
+    """The path speaks another protocol than HTTP."""
+
+    status = HTTPStatus.UPGRADE_REQUIRED
+    code = "upgrade-required"
+
+
 class InternalError(ApiError):
     """A fault of the host; the log has the details, the client does not."""
 
@@ -112,6 +122,14 @@ def status_of(error: errors.EdgehostError) -> HTTPStatus:
     if isinstance(error, ApiError):
         return error.status
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def reported(error: Exception) -> errors.EdgehostError:
+    """The error as a client may know it; a fault of the host goes to the log."""
+    if isinstance(error, errors.EdgehostError):
+        return error
+    log.error("A request failed by a fault of the host.", exc_info=error)
+    return InternalError("The host failed at this request.", hint="Its log says more.")
 
 
 def problem_document(error: errors.EdgehostError) -> dict[str, Any]:

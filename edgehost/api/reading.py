@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from edgehost.api.problems import (
     ApiError,
@@ -71,7 +71,7 @@ def require_few_headers(scope: Mapping[str, Any]) -> None:
         )
 
 
-def query_parameters(request: Request) -> list[tuple[str, str]]:
+def query_parameters(request: HTTPConnection) -> list[tuple[str, str]]:
     """The query string, taken apart.
 
     Raises:

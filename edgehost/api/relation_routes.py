@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api.calling import context_of
+from edgehost.api.permissions import require_permissions, require_relations
 from edgehost.api.reading import query_parameters, read_json_body
 from edgehost.api.responses import json_response, record_response
 from edgehost.api.rooms import ApiRooms
@@ -38,6 +39,7 @@ class RelationRoutes:
         """
         options = _options(request, {"relation", "limit", "cursor"})
         relation_of(model, name)
+        require_relations(request, self._rooms.models, model, {name: {}})
         relations = self._relations()
         record = await relations.keeping.require(model, record_id)
         found = await follow_relation(
@@ -66,6 +68,8 @@ class RelationRoutes:
             NotFoundError, NotGrantedError, ConflictError, InvalidRecordError: as for ``create_related``.
         """
         relation = relation_of(model, name)
+        require_relations(request, self._rooms.models, model, {name: {}})
+        require_permissions(request, self._rooms.models.table.named(relation.model), "create")
         relations = self._relations()
         data, _ = await read_json_body(request, limit_bytes=self._rooms.body_bytes)
         if not isinstance(data, dict):
@@ -83,14 +87,16 @@ class RelationRoutes:
         return record_response(told, HTTPStatus.CREATED, {"location": location})
 
     async def included(
-        self, model: LiveModel, records: Sequence[Record], text: str
+        self, request: Request, model: LiveModel, records: Sequence[Record], text: str
     ) -> Sequence[Mapping[str, Any]]:
         """The records with what they are related to under ``related``.
 
         Raises:
             InvalidQueryError, NotFoundError, NotGrantedError, TooLargeError, GuestError.
         """
-        return await include_relations(self._relations(), model, records, read_include(model, text))
+        include = read_include(model, text)
+        require_relations(request, self._rooms.models, model, include)
+        return await include_relations(self._relations(), model, records, include)
 
     async def item(self, request: Request, model: LiveModel, record_id: str) -> Response | None:
         """The answer that ``?relation=`` or ``?include=`` asks for in place of the record; None without them.
@@ -104,7 +110,7 @@ class RelationRoutes:
         if "include" not in options:
             return None
         record = await self._rooms.keeping.require(model, record_id)
-        (document,) = await self.included(model, [record], options["include"])
+        (document,) = await self.included(request, model, [record], options["include"])
         return json_response(document)
 
     def _relations(self) -> Relations:

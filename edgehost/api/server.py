@@ -18,6 +18,7 @@ import uvicorn
 from edgehost.api.access import require_safe_address
 from edgehost.api.app import HostApp
 from edgehost.api.bounded_protocol import MAX_HEAD_BYTES, bounded_protocol
+from edgehost.api.bounded_socket import bounded_socket_protocol
 from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
 
 KEEP_ALIVE_S: Final = 30
@@ -67,7 +68,9 @@ async def serving(
             uvicorn.Config(
                 app,
                 http=bounded_protocol(),
-                ws="none",
+                ws=bounded_socket_protocol(),
+                ws_max_size=app.body_bytes,
+                ws_per_message_deflate=False,  # a small message must not become a large one
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,

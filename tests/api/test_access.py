@@ -189,9 +189,53 @@ def test_a_token_file_must_be_private_and_long_enough(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="others can"):
         read_token_file(path)
     path.chmod(0o600)
-    assert read_token_file(path) == TOKEN
+    assert read_token_file(path) == {TOKEN: ()}
+    path.write_text(f"# people\n{TOKEN}\n{TOKEN[::-1]} nurse doctor\n")
+    assert read_token_file(path) == {TOKEN: (), TOKEN[::-1]: ("nurse", "doctor")}
     for text in ("short", "é" * 40, "x" * 5000, "a b\tc" * 20):
         path.write_text(text)
         with pytest.raises(InvalidConfigError) as refusal:
             read_token_file(path)
         assert text not in str(refusal.value)
+
+
+NURSE = "n" * 40
+CLERK = "c" * 40
+WARD: dict[str, Any] = {
+    "name": "ward",
+    "version": "1.0.0",
+    "kind": "model",
+    "model": {
+        "commands": {"discharge": {"acl": ["command", "delete"]}},
+        "access": {
+            "read": {"allow": ["role:nurse", "role:clerk"]},
+            "create": {"allow": ["role:nurse"]},
+            "delete": {"deny": ["role:clerk"]},
+            "command": {"allow": ["role:nurse"], "deny": ["role:trainee"]},
+        },
+    },
+}
+
+
+async def test_a_token_with_roles_may_do_what_the_model_lets_its_roles() -> None:
+    access = AccessPolicy(
+        tokens={TOKEN: (), NURSE: ("nurse",), CLERK: ("clerk",), "t" * 40: ("nurse", "trainee")}
+    )
+    async with served(WARD, access=access) as scene:
+
+        async def ask(token: str, method: str, path: str, body: object = None) -> int:
+            headers = {"authorization": f"Bearer {token}"}
+            return (await scene.client.request(method, path, json=body, headers=headers)).status_code
+
+        assert await ask(NURSE, "POST", "/models/ward", {"id": "a"}) == 201
+        assert await ask(CLERK, "POST", "/models/ward", {"id": "b"}) == 403
+        assert await ask(TOKEN, "POST", "/models/ward", {"id": "b"}) == 201  # the operator
+        assert await ask(CLERK, "GET", "/models/ward/a") == 200
+        assert await ask(CLERK, "PATCH", "/models/ward/a", {"x": 1}) == 200  # no rule asks for a role
+        assert await ask(CLERK, "DELETE", "/models/ward/a") == 403
+        assert await ask(CLERK, "POST", "/models/ward/a/commands/discharge") == 403
+        assert await ask("t" * 40, "POST", "/models/ward/a/commands/discharge") == 403
+        assert (
+            await ask(NURSE, "POST", "/models/ward/a/commands/discharge") == 404
+        )  # allowed; this guest has no export
+        assert await ask(NURSE, "DELETE", "/models/ward/a") == 204
