@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.component_spec import ComponentSpec
@@ -13,7 +15,9 @@ from edgehost.domain.release_life import Release
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.instance_pool import InstancePool
+from edgehost.usecases.kept_records import KeptRecords
 from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.migrate_records import RecordMigrations
 from edgehost.usecases.plan_sandbox import HostTerms, dependencies_of, plan_sandbox
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.watch_probation import ProbationWatch
@@ -37,29 +41,19 @@ def make_manager(
     async def roll_back(component: str, reason: str) -> None:
         await manager.roll_back(component, reason)
 
-    watch = ProbationWatch(rooms.running, rooms.ledger, rooms.clock, rule, roll_back)
+    migrations = RecordMigrations(rooms.keeping, KeptRecords(rooms.records), rooms.models)
 
-    async def promote(component: str, version: str, ground: Ground) -> None:
-        try:
-            await manager.promote(component, version, ground)
-        except (
-            EdgehostError
-        ) as error:  # an operator was faster, or the disk is full; the next look tries again
-            log.warning("%s %s could not take over: %s", component, version, error)
-
-    async def stop(component: str, version: str, ground: Ground) -> None:
-        try:
-            await manager.stop_candidate(component, version, ground)
-        except EdgehostError as error:
-            log.warning("%s %s could not be stopped: %s", component, version, error)
+    watch = ProbationWatch(
+        rooms.running, rooms.ledger, rooms.clock, rule, roll_back, kept=_settling(migrations)
+    )
 
     traffic = TrafficWatch(
         rooms.running,
         rooms.clock,
         probation=rule,
         rule_of=lambda component: config.component(component).traffic.rule,
-        promote=promote,
-        stop=stop,
+        promote=_decided("take over", lambda *args: manager.promote(*args)),  # noqa: PLW0108 - made below
+        stop=_decided("be stopped", lambda *args: manager.stop_candidate(*args)),  # noqa: PLW0108 - as above
     )
 
     def changed() -> None:
@@ -99,6 +93,7 @@ def make_manager(
         drain_later=drain_later,
         on_fault=faulted,
         probation=rule,
+        migrations=migrations,
     )
     manager = ComponentManager(
         deployer=deployer,
@@ -112,3 +107,31 @@ def make_manager(
     spawn(watch.run(), "edgehost.probation")
     spawn(traffic.run(), "edgehost.traffic")
     return manager, traffic
+
+
+def _settling(migrations: RecordMigrations) -> Callable[[RunningRelease], Awaitable[None]]:
+    """Lets go of what records were before, once a release has proved itself."""
+
+    async def proved_itself(running: RunningRelease) -> None:
+        try:
+            await migrations.settle(running.spec)
+        except EdgehostError as error:  # what is kept too long does no harm; the next start drops it
+            log.warning("Earlier forms of records of %s stay: %s", running.release.component, error)
+
+    return proved_itself
+
+
+def _decided(
+    what: str, do: Callable[[str, str, Ground], Coroutine[Any, Any, Release]]
+) -> Callable[[str, str, Ground], Awaitable[None]]:
+    """A decision of the watch, which goes on when it cannot be carried out now."""
+
+    async def decided(component: str, version: str, ground: Ground) -> None:
+        try:
+            await do(component, version, ground)
+        except (
+            EdgehostError
+        ) as error:  # an operator was faster, or the disk is full; the next look tries again
+            log.warning("%s %s could not %s: %s", component, version, what, error)
+
+    return decided

@@ -55,6 +55,8 @@ async def create_record(
     if record_id:
         require_record_id(record_id)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(keeping.gates.working(model.spec.name, nested=bool(context.chain)))
+        model = keeping.current(model)
         if idempotency is not None:
             await stack.enter_async_context(keeping.locks.held((model.spec.name, "key", idempotency.key)))
             earlier = await _created_before(keeping, model, idempotency)

@@ -30,6 +30,7 @@ async def delete_record(
         StorageFullError: nothing was removed.
     """
     async with keeping.turn(model, record_id, context):
+        model = keeping.current(model)
         for _ in range(WRITE_ATTEMPTS):
             before = await keeping.require(model, record_id)
             require_expected(before, expected)

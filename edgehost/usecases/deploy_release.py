@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from edgehost.domain.errors import (
     RefusedError,
 )
 from edgehost.domain.probation import ProbationRule
+from edgehost.domain.record_forms import Way
 from edgehost.domain.release_life import Release, Stage
 from edgehost.ports.clock import Clock
 from edgehost.ports.release_shelf import ReleaseShelf
@@ -71,6 +72,67 @@ class ModelRoutes(Protocol):
         ...
 
 
+class Migrations(Protocol):
+    """Brings records into the form that a release knows."""
+
+    async def require_way(self, release: Release, spec: ComponentSpec, last: str) -> Way:
+        """What the release needs of the records; ``last`` is the version that was live last.
+
+        Raises:
+            IncompatibleReleaseError: it cannot read them.
+        """
+        ...
+
+    def moved(
+        self, release: Release, spec: ComponentSpec, pool: Pool, *, before: ComponentSpec | None, last: str
+    ) -> AbstractAsyncContextManager[None]:
+        """Within the block the records have the release's form; the block makes it live.
+
+        Raises:
+            IncompatibleReleaseError: a record has no form in this release; nothing was changed.
+            EdgehostError: not now; nothing was changed.
+        """
+        ...
+
+    async def settle(self, spec: ComponentSpec) -> None:
+        """The live release has proved itself: there is no way back for its records."""
+        ...
+
+    async def recover(
+        self, live: Callable[[str], Release | None], by_digest: Callable[[str], Release | None]
+    ) -> None:
+        """Put right what the last run of the host was cut short in."""
+        ...
+
+
+class RecordsStay:
+    """Migrations of a host whose records never change their form."""
+
+    async def require_way(self, _release: Release, _spec: ComponentSpec, _last: str) -> Way:
+        """They stay as they are."""
+        return Way.AS_THEY_ARE
+
+    def moved(
+        self,
+        _release: Release,
+        _spec: ComponentSpec,
+        _pool: Pool,
+        *,
+        before: ComponentSpec | None,  # noqa: ARG002 - as in Migrations
+        last: str,  # noqa: ARG002 - as in Migrations
+    ) -> AbstractAsyncContextManager[None]:
+        """Nothing is done before the block."""
+        return nullcontext()
+
+    async def settle(self, spec: ComponentSpec) -> None:
+        """Nothing is kept."""
+
+    async def recover(
+        self, live: Callable[[str], Release | None], by_digest: Callable[[str], Release | None]
+    ) -> None:
+        """Nothing was cut short."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aftermath:
     """What becomes of the release that was live until now."""
@@ -94,6 +156,7 @@ class Deployer:
     ]  # owns the drain, so that a deploy need not wait
     on_fault: Callable[[RunningRelease], None]
     probation: ProbationRule = field(default_factory=ProbationRule)
+    migrations: Migrations = field(default_factory=RecordsStay)
 
     async def deploy(
         self, release: Release, *, after: Aftermath | None = None, pinned: bool = False
@@ -107,6 +170,7 @@ class Deployer:
         """
         before = self.ledger.live(release.component)
         spec, wasm = await self.opened(release)
+        await self.migrations.require_way(release, spec, self.last_version(release.component))
         async with AsyncExitStack() as undo:
             release, pool = await self.probed(release, spec, wasm)
             undo.push_async_callback(pool.close)
@@ -133,6 +197,12 @@ class Deployer:
             raise
         self.routes.require_free(spec)
         return spec, wasm
+
+    def last_version(self, component: str) -> str:
+        """The version that is live, or was last; "" when none ever was."""
+        live = self.ledger.live(component)
+        been = [live] if live is not None else [each for each in self.ledger.of(component) if each.live_at]
+        return max(been, key=lambda release: release.live_at).version if been else ""
 
     async def probed(self, release: Release, spec: ComponentSpec, wasm: bytes) -> tuple[Release, StartedPool]:
         """The release at its stage before traffic, with instances that answered its probe.
@@ -254,21 +324,33 @@ class Deployer:
         *,
         pinned: bool,
     ) -> RunningRelease:
+        earlier = self.running.get(release.component)
+        migrated = self.migrations.moved(
+            release,
+            spec,
+            pool,
+            before=None if earlier is None else earlier.spec,
+            last=self.last_version(release.component),
+        )
         try:
             self.routes.require_free(spec)  # another component may have come live in the meantime
-            release = await self.ledger.go_live(
-                release,
-                before=before,
-                before_goes=after.stage,
-                reason=after.reason,
-                probation_until=self._probation_until(),
-                pinned=pinned,
-            )
+            async with migrated:
+                release = await self.ledger.go_live(
+                    release,
+                    before=before,
+                    before_goes=after.stage,
+                    reason=after.reason,
+                    probation_until=self._probation_until(),
+                    pinned=pinned,
+                )
+                running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
+                self._route(running, before)
         except EdgehostError as error:
-            await self.ledger.move(release, Stage.SHELVED, reason=error.message)
+            stage = Stage.QUARANTINED if isinstance(error, RefusedError) else Stage.SHELVED
+            await self.ledger.move(release, stage, reason=error.message)
             raise
-        running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
-        self._route(running, before)
+        if not release.probation_until:
+            await self.migrations.settle(spec)
         return running
 
     def _route(self, running: RunningRelease, before: Release | None) -> None:

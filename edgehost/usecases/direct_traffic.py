@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgehost.domain.candidate_fit import require_candidate
-from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError
+from edgehost.domain.errors import ConflictError, EdgehostError, IncompatibleReleaseError, NotFoundError
+from edgehost.domain.record_forms import Way
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import DEFAULT_HEADER, Share, StickyKey, TrafficPlan, free_end
 from edgehost.domain.traffic_events import CandidateDecided, TrafficChanged
@@ -82,6 +83,12 @@ class TrafficDirector:
         async with AsyncExitStack() as undo:
             spec, wasm = await self.deployer.opened(release)
             require_candidate(main.spec, spec)
+            way = await self.deployer.migrations.require_way(release, spec, main.release.version)
+            if way is not Way.AS_THEY_ARE:
+                raise IncompatibleReleaseError(
+                    f"{component} {release.version} needs the records in another form than {main.release.version}.",
+                    hint="Deploy it instead: 'edgehost deploy NAME@VERSION'.",
+                )
             # One instance until calls come: a trial should cost a small board little.
             lean = replace(spec, limits=replace(spec.limits, instances_min=1))
             release, pool = await self.deployer.probed(release, lean, wasm)

@@ -40,8 +40,10 @@ class ComponentManager:
 
     async def start_live(self) -> None:
         """Start what was live when the host stopped, side by side; what no longer starts is rolled back."""
+        ledger = self.deployer.ledger
+        await self.deployer.migrations.recover(ledger.live, ledger.by_digest)
         async with asyncio.TaskGroup() as tasks:
-            for component in self.deployer.ledger.live_components():
+            for component in ledger.live_components():
                 tasks.create_task(self._start_one(component), name=f"edgehost.start.{component}")
         self.changed()
 

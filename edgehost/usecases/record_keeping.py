@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -17,6 +17,7 @@ from edgehost.ports.record_store import RecordStore
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.key_locks import KeyLocks
 from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.model_gates import ModelGates
 
 #: Writers that meet on one record try again this often; only those inside a guest's call do not queue up.
 WRITE_ATTEMPTS: Final = 8
@@ -48,6 +49,9 @@ class RecordKeeping:
     record_bytes: int = 1024 * 1024  # a record must fit a guest's input, an event and a page
     locks: KeyLocks = field(default_factory=KeyLocks)
     hasher: MemberHasher | None = None
+    gates: ModelGates = field(default_factory=ModelGates)
+    #: The model as it is served now: another than a caller holds who waited while its records changed form.
+    current: Callable[[LiveModel], LiveModel] = lambda model: model
 
     @asynccontextmanager
     async def turn(self, model: LiveModel, record_id: str, context: CallContext) -> AsyncIterator[None]:
@@ -56,11 +60,12 @@ class RecordKeeping:
         A write that a guest asks for during its own call does not queue: it would wait for itself when that
         call is part of a write of the same record.
         """
-        if context.chain:
-            yield
-            return
-        async with self.locks.held((model.spec.name, record_id)):
-            yield
+        async with self.gates.working(model.spec.name, nested=bool(context.chain)):
+            if context.chain:
+                yield
+                return
+            async with self.locks.held((model.spec.name, record_id)):
+                yield
 
     async def require(self, model: LiveModel, record_id: str) -> Record:
         """The stored record.
@@ -68,6 +73,7 @@ class RecordKeeping:
         Raises:
             NotFoundError: there is none.
         """
+        await self.gates.passed(model.spec.name)
         record = await self.store.get(model.spec.name, record_id)
         if record is None:
             raise NotFoundError(f"'{model.spec.endpoint}' has no record '{record_id[:128]}'.")

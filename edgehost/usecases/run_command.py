@@ -55,6 +55,7 @@ async def run_command(
             hint=did_you_mean(command[:80], commands_of(model.spec)),
         )
     async with keeping.turn(model, record_id, context):
+        model = keeping.current(model)
         before = await keeping.require(model, record_id)
         require_expected(before, expected)
         question = {"id": record_id, "record": record_document(before), "args": args}

@@ -78,6 +78,7 @@ async def ask_and_store(
         data = require_fitting(keeping, model, export, said["data"])
         return said, (await create_record(keeping, model, data, context=context)).record
     async with keeping.turn(model, record_id, context):
+        model = keeping.current(model)
         before = await keeping.require(model, record_id)
         asked = {"id": record_id, "record": record_document(before), **question}
         said = await ask(keeping, model, export, asked, context=context, members=MEMBERS)

@@ -68,6 +68,7 @@ async def change_record(
     value, or ``dropped`` names them.
     """
     async with keeping.turn(model, record_id, context):
+        model = keeping.current(model)
         for _ in range(WRITE_ATTEMPTS):
             before = await keeping.require(model, record_id)
             require_expected(before, expected)

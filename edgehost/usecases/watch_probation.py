@@ -21,12 +21,15 @@ class ProbationWatch:
         clock: Clock,
         rule: ProbationRule,
         roll_back: Callable[[str, str], Awaitable[None]],
+        *,
+        kept: Callable[[RunningRelease], Awaitable[None]] | None = None,
     ) -> None:
         self._running = running
         self._ledger = ledger
         self._clock = clock
         self._rule = rule
         self._roll_back = roll_back
+        self._kept = kept  # told of each release that has proved itself
         self._woken = asyncio.Event()
 
     def wake(self, _running: RunningRelease | None = None) -> None:
@@ -60,6 +63,8 @@ class ProbationWatch:
                 )
             elif verdict is Verdict.KEEP:
                 running.release = await self._ledger.end_probation(running.release)
+                if self._kept is not None:
+                    await self._kept(running)
 
     def seconds_to_next_end(self) -> float | None:
         """How long until the next probation ends; None when none runs.

@@ -66,10 +66,10 @@ class LifeOfARelease(RuleBasedStateMachine):
 
     @invariant()
     def only_what_was_probed_takes_traffic(self) -> None:
-        if self.release.stage is not Stage.LIVE:
+        if self.release.stage not in (Stage.LIVE, Stage.CANDIDATE):
             return
         came_from = self.path[-2]
-        assert came_from in (Stage.PROBED, Stage.DRAINING)
+        assert came_from in (Stage.PROBED, Stage.DRAINING, Stage.CANDIDATE)
         for stage in BEFORE_LIVE:
             assert stage in self.path
 
@@ -121,7 +121,7 @@ def test_every_release_that_was_shelved_can_go_live_or_back_live() -> None:
 
 
 def test_every_release_that_can_run_can_be_quarantined_at_once() -> None:
-    for stage in (Stage.STAGED, Stage.PROBED, Stage.LIVE, Stage.DRAINING, Stage.RETIRED):
+    for stage in (Stage.STAGED, Stage.PROBED, Stage.CANDIDATE, Stage.LIVE, Stage.DRAINING, Stage.RETIRED):
         assert Stage.QUARANTINED in ALLOWED_MOVES[stage]
 
 
