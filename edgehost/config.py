@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
+from edgehost.config_events import EventSettings
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     Choice,
@@ -240,6 +241,7 @@ class Config:
     probation: ProbationSettings
     keep: KeepSettings
     security: SecuritySettings = SecuritySettings()
+    events: EventSettings = field(default_factory=EventSettings)
     remotes: tuple[RemoteSettings, ...] = ()
     components: Mapping[str, ComponentSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sources: Mapping[str, SourceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
@@ -301,6 +303,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         probation=_read_table(ProbationSettings, top.table("probation"), folder),
         keep=_read_table(KeepSettings, top.table("keep"), folder),
         security=_read_table(SecuritySettings, top.table("security"), folder),
+        events=_read_table(EventSettings, top.table("events"), folder),
         remotes=tuple(_read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {

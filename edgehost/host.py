@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.deployment import make_manager
+from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, urls_of
@@ -48,6 +49,7 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
     """
     async with AsyncExitStack() as stack:
         rooms = await open_rooms(config, stack)
+        flows = await open_flows(rooms, stack)
         stack.push_async_callback(close_pools, rooms.running)
         remotes = [
             (
@@ -62,7 +64,9 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         services_changed = asyncio.Event()
         manager, traffic = make_manager(rooms, spawn, services_changed)
         control = make_control(rooms, manager, traffic)
+        control.workflows = flows.workflows
         await manager.start_live()
+        start_flows(flows, rooms, spawn)
         served_at = await stack.enter_async_context(
             serving(
                 make_host_app(rooms, control),

@@ -37,6 +37,9 @@ class HostRoutes:
             "unquarantine": (0, {"POST": self._unquarantine}),
             "traffic": (1, {"GET": self._traffic, "POST": self._change_traffic}),
             "bindings": (0, {"GET": self._bindings, "POST": self._bind}),
+            "workflow": (0, {"GET": self._workflow}),
+            "workflow-history": (2, {"GET": self._workflow_history}),
+            "workflow-undo": (2, {"POST": self._workflow_undo}),
             "refresh": (0, {"POST": self._refresh}),
             "call": (2, {"POST": self._call}),
             "stop": (0, {"POST": self._stop}),
@@ -110,6 +113,17 @@ class HostRoutes:
         output = await self._host.call(component, function, payload)
         return Response(output, media_type="application/octet-stream")
 
+    async def _workflow(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response(await self._host.workflow(_one_parameter(request, "model")))
+
+    async def _workflow_history(self, _request: Request, rest: tuple[str, ...]) -> Response:
+        model, record_id = rest
+        return json_response(await self._host.workflow_history(model, record_id))
+
+    async def _workflow_undo(self, _request: Request, rest: tuple[str, ...]) -> Response:
+        model, record_id = rest
+        return json_response(await self._host.workflow_undo(model, record_id))
+
     async def _stop(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         await self._host.stop()
         return Response(write_json({}), HTTPStatus.ACCEPTED, media_type="application/json")
@@ -135,10 +149,14 @@ class HostRoutes:
 
 
 def _component_parameter(request: Request) -> str | None:
+    return _one_parameter(request, "component")
+
+
+def _one_parameter(request: Request, name: str) -> str | None:
     parameters = dict(query_parameters(request))
-    component = parameters.pop("component", None)
+    value = parameters.pop(name, None)
     if parameters:
         raise InvalidQueryError(
-            f"{next(iter(parameters))[:80]!r} is unknown here.", hint="Use ?component=NAME."
+            f"{next(iter(parameters))[:80]!r} is unknown here.", hint=f"Use ?{name}=NAME."
         )
-    return component
+    return value

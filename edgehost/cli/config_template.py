@@ -20,6 +20,7 @@ from edgehost.config import (
     RemoteSettings,
     SecuritySettings,
 )
+from edgehost.config_events import EventSettings
 from edgehost.config_settings import settings_of
 from edgehost.config_sources import SourceSettings
 from edgehost.config_traffic import TrafficSettings
@@ -61,6 +62,7 @@ def config_template() -> str:
         "probation": ProbationSettings,
         "keep": KeepSettings,
         "security": SecuritySettings,
+        "events": EventSettings,
     }
     parts = [_HEAD]
     parts += [f"{_title(settings)}[{name}]\n{_keys(settings)}" for name, settings in tables.items()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from edgehost.adapters.crypto.scrypt_hashes import ScryptHashes
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
+from edgehost.adapters.services.event_ring import EventRing
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
@@ -18,7 +19,8 @@ from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.composition.data import make_relations, open_record_places
 from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
-from edgehost.config import Config
+from edgehost.config import KIB, Config
+from edgehost.domain.causation import CauseLimits
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
 from edgehost.ports.sandbox import SandboxFactory
@@ -86,7 +88,10 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
     await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
     clock, bus, running, models = (
         SystemClock(),
-        LocalEventBus(),
+        LocalEventBus(
+            limits=CauseLimits(config.events.depth, config.events.storm),
+            ring=EventRing(config.events.remembered, config.events.remembered_kib * KIB),
+        ),
         RunningComponents(),
         LiveModels(has_keys=vault is not None),
     )
@@ -109,6 +114,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         clock,
         revisions,
         running,
+        record_bytes=config.api.body_kib * KIB,
         hasher=ScryptHashes(),
         current=lambda model: models.table.by_name.get(model.spec.name, model),
     )

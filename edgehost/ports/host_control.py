@@ -65,6 +65,18 @@ class HostControl(Protocol):
         """Bind ``MODEL.PORT`` to an adapter or an adapter to a service; "" takes that back; returns all of it."""
         ...
 
+    async def workflow(self, model: str | None = None) -> Mapping[str, Any]:
+        """Ports and the events between them, of one model or of all: nodes, edges, and a picture in Mermaid."""
+        ...
+
+    async def workflow_history(self, model: str, record_id: str) -> Mapping[str, Any]:
+        """The port history of a record: its state and every step."""
+        ...
+
+    async def workflow_undo(self, model: str, record_id: str) -> Mapping[str, Any]:
+        """Begin to take back what was done for a record; returns its history."""
+        ...
+
     async def stop(self) -> None:
         """Begin to end; returns at once."""
         ...

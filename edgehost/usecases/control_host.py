@@ -17,9 +17,11 @@ from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.order_binding import order_binding, port_findings
 from edgehost.usecases.port_rooms import PortRooms
+from edgehost.usecases.run_workflow import Workflows
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.traffic_order import read_traffic_order
 from edgehost.usecases.view_ports import bindings_view
+from edgehost.usecases.view_workflows import history_view, order_undo, workflow_view
 from edgehost.usecases.watch_traffic import TrafficWatch, figures_of
 
 
@@ -48,6 +50,7 @@ class ControlHost:
     request_stop: Callable[[], None]
     guest_lines: Iterable[GuestLogged] = ()
     ports: PortRooms | None = None
+    workflows: Workflows | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
 
     async def status(self) -> Mapping[str, Any]:
@@ -193,6 +196,23 @@ class ControlHost:
     async def bind(self, what: str, target: str) -> Mapping[str, Any]:
         """Bind a port or an adapter; returns what leads where then."""
         return await order_binding(self._ports(), what, target)
+
+    async def workflow(self, model: str | None = None) -> Mapping[str, Any]:
+        """Which ports lead to which."""
+        return workflow_view(self._workflows().models, model)
+
+    async def workflow_history(self, model: str, record_id: str) -> Mapping[str, Any]:
+        """The port history of a record."""
+        return await history_view(self._workflows(), model, record_id)
+
+    async def workflow_undo(self, model: str, record_id: str) -> Mapping[str, Any]:
+        """Take back what was done for a record; returns its history."""
+        return await order_undo(self._workflows(), model, record_id)
+
+    def _workflows(self) -> Workflows:
+        if self.workflows is None:
+            raise NotFoundError("This host runs no workflows.")
+        return self.workflows
 
     def _ports(self) -> PortRooms:
         if self.ports is None:

@@ -44,7 +44,7 @@ class Workflows:
         limits: CauseLimits | None = None,
         waiting: int = DEFAULT_WAITING,
     ) -> None:
-        self._rooms, self._keeping, self._models = rooms, rooms.keeping, rooms.models
+        self._rooms, self._keeping, self.models = rooms, rooms.keeping, rooms.models
         self._bus, self._clock = rooms.keeping.bus, rooms.keeping.clock
         self.history = history
         self.triggers = WorkflowTriggers(rooms.models)
@@ -143,7 +143,7 @@ class Workflows:
             self._news.clear()
             for name in [name for name in self.triggers.born if name not in seen]:
                 seen.add(name)
-                model = self._models.table.by_name.get(name)
+                model = self.models.table.by_name.get(name)
                 if model is not None:
                     await self._begin_missed(model)
             await self._news.wait()
@@ -163,7 +163,7 @@ class Workflows:
 
     def _note_step_of_others(self, event: PortSucceeded) -> None:
         """A client or a guest called a port that can be undone: it counts as a step of the record."""
-        model = self._models.table.by_name.get(event.model)
+        model = self.models.table.by_name.get(event.model)
         if model is None:
             return
         port = model.spec.ports.get(event.port)
@@ -219,7 +219,7 @@ class Workflows:
         self._awake.discard(key)
         try:
             while (flow := await self.history.get(*key)) is not None:
-                model = self._models.table.by_name.get(flow.model)
+                model = self.models.table.by_name.get(flow.model)
                 move = workflow.next_move(flow, self._steps.can_undo(flow.model))
                 if (
                     move is None or model is None
