@@ -54,6 +54,7 @@ async def create_record(
     """
     if record_id:
         require_record_id(record_id)
+    await keeping.bus.room(wait=not context.chain)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(keeping.gates.working(model.spec.name, nested=bool(context.chain)))
         model = keeping.current(model)

@@ -29,6 +29,7 @@ async def delete_record(
         RevisionConflictError: the record has none of the expected revisions.
         StorageFullError: nothing was removed.
     """
+    await keeping.bus.room(wait=not context.chain)
     async with keeping.turn(model, record_id, context):
         model = keeping.current(model)
         for _ in range(WRITE_ATTEMPTS):

@@ -23,9 +23,10 @@ from edgehost.domain.errors import (
     TooLargeError,
     UnavailableError,
 )
+from edgehost.domain.event_pattern import RESERVED
 from edgehost.domain.events import ComponentNotified
 from edgehost.domain.json_text import read_json, write_json
-from edgehost.domain.names import NAME
+from edgehost.domain.names import EVENT
 from edgehost.domain.record import Record
 from edgehost.domain.record_query import DEFAULT_PAGE, Filter
 from edgehost.domain.spec_reader import SpecReader
@@ -256,8 +257,11 @@ async def _call(functions: HostFunctions, asking: _Asking, request: SpecReader) 
 
 
 async def _notify(functions: HostFunctions, asking: _Asking, request: SpecReader) -> Mapping[str, Any]:
-    name, data = request.text("type", pattern=NAME), request.anything("data")
+    name, data = request.text("type", pattern=EVENT), request.anything("data")
     request.refuse_unknown()
+    if name.startswith(RESERVED):
+        raise RefusedError(f"'{name[:80]}' is a name of the host's own events.", hint="Choose another one.")
+    await functions.keeping.bus.room(wait=False)
     functions.keeping.bus.publish(
         ComponentNotified(at=functions.keeping.clock.now(), component=asking.component, name=name, data=data)
     )

@@ -54,6 +54,7 @@ async def run_command(
             f"'{model.spec.endpoint}' has no command '{command[:80]}'.",
             hint=did_you_mean(command[:80], commands_of(model.spec)),
         )
+    await keeping.bus.room(wait=not context.chain)
     async with keeping.turn(model, record_id, context):
         model = keeping.current(model)
         before = await keeping.require(model, record_id)

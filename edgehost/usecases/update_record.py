@@ -67,6 +67,7 @@ async def change_record(
     Members that are stored hashed are not in the data that is changed: they stay unless the change gives another
     value, or ``dropped`` names them.
     """
+    await keeping.bus.room(wait=not context.chain)
     async with keeping.turn(model, record_id, context):
         model = keeping.current(model)
         for _ in range(WRITE_ATTEMPTS):
