@@ -1,0 +1,90 @@
+"""Guests in C for journeys with ports, compiled where the tests run."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgehost.domain.component_file import embed_spec
+from tests.required_tools import require_tool
+
+GUESTS = Path(__file__).parent / "port_guests"
+LIBRARY = Path(__file__).parents[2] / "examples/guest/c"
+FLAGS = [
+    "--target=wasm32-unknown-unknown",
+    "-mcpu=mvp",
+    "-Os",
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-nostdlib",
+    "-Wl,--no-entry",
+    "-Wl,--stack-first",
+    "-Wl,-z,stack-size=16384",
+    "-Wl,--strip-all",
+]
+
+
+@functools.cache
+def compiled(name: str) -> bytes:
+    clang = require_tool("clang")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.wasm"
+        subprocess.run(
+            [clang, *FLAGS, "-I", LIBRARY, "-o", out, GUESTS / f"{name}.c"], check=True, timeout=60
+        )
+        return out.read_bytes()
+
+
+def component(guest: str, document: Mapping[str, Any]) -> bytes:
+    return embed_spec(compiled(guest), {"version": "1.0.0", **document})
+
+
+def station(ports: Mapping[str, Any], *, version: str = "1.0.0", **model: Any) -> bytes:
+    """The model, with these ports."""
+    return component(
+        "station",
+        {
+            "name": "station",
+            "version": version,
+            "kind": "model",
+            "model": {
+                "name": "station",
+                "endpoint": "stations",
+                "commands": {"refresh": {"export": "refresh"}},
+                "ports": dict(ports),
+                **model,
+            },
+            "limits": {"deadline_ms": 1500},
+            "grants": {"functions": ["port"]},
+        },
+    )
+
+
+def translator(name: str = "translator", *, service: str = "") -> bytes:
+    """The adapter under any name; its answers say which one it was."""
+    return component(
+        "translator",
+        {
+            "name": name,
+            "kind": "adapter",
+            "adapter": {"export": "invoke"} | ({"service": service} if service else {}),
+            "limits": {"deadline_ms": 10_000, "instances_max": 2},
+            "grants": {"functions": ["service"]},
+            "config": {"by": name},
+        },
+    )
+
+
+def oracle(functions: tuple[str, ...] = ("get", "weak")) -> bytes:
+    """The service."""
+    return component(
+        "oracle", {"name": "oracle", "kind": "service", "service": {"functions": list(functions)}}
+    )
