@@ -5,7 +5,7 @@ answers become what the host expects; no other file knows both sides.
 
 Only strings, numbers and booleans are sent: objects, lists and null do not survive, as in AEGIS itself. An empty
 string is sent as ``_``. On the way back a pair is a string, unless the model's schema says number, integer or
-boolean, or it is a pair that was sent and comes back as it was: then it is what it was before.
+boolean, or it is a pair that was sent and comes back as it was (15 as 15.0, too): then it is what it was before.
 """
 
 from __future__ import annotations
@@ -189,7 +189,14 @@ def _value(key: str, text: str | None, sent: Mapping[str, Any], types: Mapping[s
     typed = _typed(text, types.get(key, ""))
     if typed is not None:
         return typed
-    return sent[key] if key in sent and text_of(sent[key]) == text else text
+    return sent[key] if key in sent and _is_same(sent[key], text) else text
+
+
+def _is_same(sent: str | float, text: str) -> bool:
+    """AssemblyScript writes 15 as 15.0: the number came back all the same."""
+    if isinstance(sent, bool) or not isinstance(sent, int | float):
+        return text_of(sent) == text
+    return text_of(sent) == text or _typed(text, "number") == sent
 
 
 def _typed(text: str, kind: str) -> float | None:
