@@ -55,7 +55,7 @@ class _Asking:
     def kept(self, data: Mapping[str, Any]) -> frozenset[str]:
         """Members that stay as they are because nobody is shown them and this data says nothing of them."""
         stored = self.previous.withheld.keys() if self.previous is not None else frozenset[str]()
-        return frozenset(stored) - data.keys() - self.dropped
+        return frozenset(set(stored) - data.keys() - self.dropped)
 
     def question(self, data: Mapping[str, Any]) -> dict[str, Any]:
         question: dict[str, Any] = {"event": self.event, "id": self.record_id, "data": data}

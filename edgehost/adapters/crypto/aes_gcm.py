@@ -56,7 +56,7 @@ class AesGcmVault:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - see _cipher
 
         try:
-            raw = base64.b64decode(match[2], validate=True)
+            raw = _decoded(match[2])
             opened: bytes = self._cipher(match[1]).decrypt(
                 raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], about.encode()
             )
@@ -78,6 +78,13 @@ class AesGcmVault:
 
             cipher = self._ciphers[name] = AESGCM(self._keys[name])
         return cipher
+
+
+def _decoded(text: str) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("Bits that base64 does not use were changed.")
+    return raw
 
 
 def key_id(key: bytes) -> str:
