@@ -41,7 +41,7 @@ def make_manager(
     async def roll_back(component: str, reason: str) -> None:
         await manager.roll_back(component, reason)
 
-    migrations = RecordMigrations(rooms.keeping, KeptRecords(rooms.records), rooms.models)
+    migrations = RecordMigrations(rooms.keeping, KeptRecords(rooms.stored), rooms.models)
 
     watch = ProbationWatch(
         rooms.running, rooms.ledger, rooms.clock, rule, roll_back, kept=_settling(migrations)

@@ -23,6 +23,7 @@ from edgehost.config import KIB, Config
 from edgehost.domain.causation import CauseLimits
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
+from edgehost.ports.record_store import RecordStore
 from edgehost.ports.sandbox import SandboxFactory
 from edgehost.usecases.follow_relation import Relations
 from edgehost.usecases.host_functions import HostFunctions
@@ -54,6 +55,7 @@ class Rooms:
     clock: SystemClock
     bus: LocalEventBus
     records: TinyDBRecords
+    stored: RecordStore  # every model's records as their sources hold them, encrypted members encrypted
     shelf: FolderShelf
     ledger: ReleaseLedger
     running: RunningComponents
@@ -126,6 +128,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         clock=clock,
         bus=bus,
         records=records,
+        stored=routes,
         shelf=shelf,
         ledger=ledger,
         running=running,
