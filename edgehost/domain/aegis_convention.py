@@ -78,7 +78,7 @@ def as_question(function: str, document: Mapping[str, Any]) -> Question:
     ``port`` and ``args``, handlers by the event's document. Anything else is an object of the caller's.
     """
     event = document.get("event")
-    if event in {"create", "update", "delete"} and isinstance(document.get("data"), Mapping):
+    if event in ("create", "update", "delete") and isinstance(document.get("data"), Mapping):
         return _hook_question(function, document)
     if isinstance(event, Mapping):
         details = event.get("data")
