@@ -20,19 +20,22 @@ from edgehost.api.relation_routes import RelationRoutes
 from edgehost.api.responses import json_response
 from edgehost.api.rooms import ApiRooms
 from edgehost.domain.errors import BusyError, InvalidQueryError
+from edgehost.usecases.export_records import export_records
 from edgehost.usecases.list_records import (
     count_records,
     find_records,
     list_records,
     page_json,
     require_stream,
-    stream_pages,
     sum_up_records,
 )
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.query_records import told
+from edgehost.usecases.record_lines import BulkFormat
 
-NDJSON: Final = "application/x-ndjson"
+#: What a list can be streamed as, and what an import reads.
+STREAMED: Final = {"application/x-ndjson": BulkFormat.NDJSON, "application/cbor-seq": BulkFormat.CBOR}
+_MEDIA_TYPES: Final = {form: media for media, form in STREAMED.items()}
 #: Each holds a connection and a part of the answer.
 MAX_STREAMS: Final = 8
 _FIGURES: Final = ("group_by", "bucket")
@@ -53,6 +56,7 @@ class ListRoutes:
             InvalidQueryError, or what the use case raises.
         """
         question = read_question(model, request)
+        form = _stream_form(request, question)
         kinds = [
             kind
             for kind, asked in (
@@ -62,7 +66,7 @@ class ListRoutes:
                     "aggregate" in question.options or any(name in question.options for name in _FIGURES),
                 ),
                 ("include", "include" in question.options),
-                ("format", _wants_lines(request, question)),
+                ("format", form is not None),
             )
             if asked
         ]
@@ -75,8 +79,8 @@ class ListRoutes:
             case ["aggregate"]:
                 rows = await sum_up_records(keeping, model, read_aggregate(query, question.options))
                 return json_response({"rows": [row.document() for row in rows]})
-            case ["format"]:
-                return await self._stream(request, model, question)
+            case ["format"] if form is not None:
+                return await self._stream(request, model, question, form)
             case _:
                 return await self._page(request, model, question)
 
@@ -97,36 +101,46 @@ class ListRoutes:
             headers["link"] = f'<{path}?{following}>; rel="next"'
         return Response(page_json(documents, page.next_cursor), headers=headers, media_type=JSON)
 
-    async def _stream(self, request: Request, model: LiveModel, question: ListQuestion) -> ASGIApp:
+    async def _stream(
+        self, request: Request, model: LiveModel, question: ListQuestion, form: BulkFormat
+    ) -> ASGIApp:
         await require_stream(self._rooms.keeping, model, question.query)
         if self._streams >= MAX_STREAMS:
             raise BusyError(f"{self._streams} lists are streamed, as many as may be.", hint="Try later.")
-        parts = stream_pages(self._rooms.keeping, model, question.query, context=context_of(request, model))
+        parts = export_records(
+            self._rooms.keeping, model, question.query, form=form, context=context_of(request, model)
+        )
 
         async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
             self._streams += 1
             try:
                 async with aclosing(parts):
-                    await _send_parts(parts, send, head_only=request.method == "HEAD")
+                    await _send_parts(parts, send, _MEDIA_TYPES[form], head_only=request.method == "HEAD")
             finally:
                 self._streams -= 1
 
         return stream
 
 
-def _wants_lines(request: Request, question: ListQuestion) -> bool:
+def _stream_form(request: Request, question: ListQuestion) -> BulkFormat | None:
+    """The form of the stream that is asked for by ``format`` or Accept; None for a page."""
     wanted = question.options.get("format")
     if wanted is None:
         accepted = request.headers.get("accept", "")
-        return NDJSON in accepted or "application/jsonl" in accepted
-    if wanted not in {"json", "ndjson"}:
-        raise InvalidQueryError(f"format is {wanted[:80]!r}.", hint="Use format=json or format=ndjson.")
-    return wanted == "ndjson"
+        return next((form for media, form in STREAMED.items() if media in accepted), None)
+    if wanted not in {"json", *BulkFormat}:
+        raise InvalidQueryError(
+            f"format is {wanted[:80]!r}.",
+            hint=f"Use format=json, {' or '.join(f'format={each}' for each in BulkFormat)}.",
+        )
+    return None if wanted == "json" else BulkFormat(wanted)
 
 
-async def _send_parts(parts: AsyncGenerator[bytes, None], send: Send, *, head_only: bool) -> None:
+async def _send_parts(
+    parts: AsyncGenerator[bytes, None], send: Send, media_type: str, *, head_only: bool
+) -> None:
     """The answer begins with the first part, so that what cannot be read at all is still an error."""
-    headers = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-store")]
+    headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
     first = b"" if head_only else await anext(parts, b"")
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send_part(send, first)

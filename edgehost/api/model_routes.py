@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from edgehost.api.bulk_routes import BulkRoutes
 from edgehost.api.calling import context_of
 from edgehost.api.list_routes import ListRoutes
 from edgehost.api.permissions import require_path
@@ -52,6 +53,7 @@ class ModelRoutes:
         self._body_bytes = rooms.body_bytes
         self._ports = ports
         self._relations: Final = RelationRoutes(rooms)
+        self._bulk: Final = BulkRoutes(rooms)
         self._lists: Final = ListRoutes(rooms, self._relations)
         #: What is behind the endpoint, ids and names as "*" -> handlers by method; they get the "*" in their order.
         self._handlers: Final[Mapping[tuple[str, ...], Mapping[str, _Handler]]] = {
@@ -73,6 +75,8 @@ class ModelRoutes:
         model = self._rooms.models.table.at(endpoint)
         require_path(request, model, tuple(rest))
         match rest:
+            case ["bulk"] if request.method == "POST":
+                return await self._bulk.answer(request, model)
             case ["ports", port]:
                 return await self._ports.answer(request, model, port)
             case [record_id, "ports", port]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from edgehost.domain.errors import InvalidQueryError
 from edgehost.domain.json_text import tell_json, write_json
 from edgehost.domain.model_spec import ModelSpec
 from edgehost.domain.record_aggregation import AggregateQuery, AggregateRow, require_aggregate
-from edgehost.domain.record_query import MAX_PAGE, Filter, RecordPage, RecordQuery, leaves
+from edgehost.domain.record_query import Filter, RecordPage, RecordQuery, leaves
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.query_fields import types_of
-from edgehost.usecases.query_records import MAX_PAGE_BYTES, require_streamable, told
+from edgehost.usecases.query_records import MAX_PAGE_BYTES, require_streamable
 from edgehost.usecases.record_keeping import RecordKeeping
 from edgehost.usecases.show_record import shown
-
-#: A stream goes page by page, so this is what it holds at a time.
-_STREAMED_BYTES: Final = 256 * 1024
 
 
 async def list_records(
@@ -50,23 +47,6 @@ async def find_records(
     """
     require_shown_fields(model.spec, query)
     return await keeping.store.find(replace(query, most_bytes=most_bytes))
-
-
-async def stream_pages(
-    keeping: RecordKeeping, model: LiveModel, query: RecordQuery, *, context: CallContext = CallContext()
-) -> AsyncGenerator[bytes, None]:
-    """All records that match, one line of JSON each, several lines at a time; ``limit`` is not looked at.
-
-    Raises:
-        InvalidQueryError, GuestError: as for ``list_records``.
-    """
-    part = replace(query, limit=MAX_PAGE)
-    while True:
-        page = await list_records(keeping, model, part, most_bytes=_STREAMED_BYTES, context=context)
-        yield b"".join(tell_json(told(record, query.fields)) + b"\n" for record in page.records)
-        if not page.next_cursor:
-            return
-        part = replace(part, after=page.next_cursor)
 
 
 async def require_stream(keeping: RecordKeeping, model: LiveModel, query: RecordQuery) -> None:

@@ -21,9 +21,14 @@ async def test_the_document_follows_the_live_models() -> None:
         assert set(document["paths"]) == {
             "/api/models",
             "/api/events",
+            "/api/things",
             "/api/models/readings",
+            "/api/models/readings/bulk",
+            "/api/models/readings/td",
             "/api/models/readings/{id}",
             "/api/models/notes",
+            "/api/models/notes/bulk",
+            "/api/models/notes/td",
             "/api/models/notes/{id}",
             "/api/models/notes/{id}/commands/shout",
         }
