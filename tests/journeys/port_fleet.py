@@ -32,14 +32,16 @@ FLAGS = [
 ]
 
 
-@functools.cache
 def compiled(name: str) -> bytes:
+    return compiled_file(GUESTS / f"{name}.c")
+
+
+@functools.cache
+def compiled_file(source: Path) -> bytes:
     clang = require_tool("clang")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.wasm"
-        subprocess.run(
-            [clang, *FLAGS, "-I", LIBRARY, "-o", out, GUESTS / f"{name}.c"], check=True, timeout=60
-        )
+        subprocess.run([clang, *FLAGS, "-I", LIBRARY, "-o", out, source], check=True, timeout=60)
         return out.read_bytes()
 
 
