@@ -32,6 +32,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "ps": Command("use", "running instances"),
     "call": Command("use", "call a function of a component, or of a .wasm file without a host"),
     "get": Command("use", "read records, or any path of the API"),
+    "import": Command("use", "create many records from a file of NDJSON or CBOR"),
+    "export": Command("use", "write many records to a file as NDJSON or CBOR"),
     "watch": Command("use", "follow events"),
     "logs": Command("use", "what components logged"),
 }

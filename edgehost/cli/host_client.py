@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,6 +17,8 @@ from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError, T
 
 #: A page of 1000 records, or the answer of a call, is far below; more is not from our host.
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+#: Of a long answer at a time.
+_PART_BYTES: Final = 64 * 1024
 #: One event holds one record.
 _MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 #: The host answers within a call's deadline, which it caps itself; this is only for a host that hangs.
@@ -114,6 +116,31 @@ class HostClient:
                 raise _problem(_answer(response))
             yield read_events(response)
 
+    @contextmanager
+    def download(
+        self, path: str, *, query: Query | None = None, accept: str = "*/*"
+    ) -> Iterator[Iterator[bytes]]:
+        """A long answer in parts, as they come.
+
+        Raises:
+            UnavailableError, EdgehostError: as for request; UnavailableError too when the host breaks off.
+        """
+        with _Connection(self._unix_socket, DEFAULT_TIMEOUT_S) as connection:
+            response = connection.send_request("GET", _target(path, query), None, {"Accept": accept})
+            if response.status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
+                raise _problem(_answer(response))
+            yield _parts(response)
+
+
+def _parts(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while part := response.read1(_PART_BYTES):
+            yield part
+    except (OSError, http.client.HTTPException) as problem:
+        raise UnavailableError(
+            f"The host broke off within its answer: {type(problem).__name__}.", hint="Its log says why."
+        ) from None
+
 
 def read_events(lines: http.client.HTTPResponse) -> Iterator[StreamedEvent]:
     """The events in a ``text/event-stream`` (WHATWG HTML, 9.2.6)."""
@@ -157,7 +184,8 @@ class _Connection(http.client.HTTPConnection):
     ) -> http.client.HTTPResponse:
         """Send it, and wait for the head of the answer."""
         try:
-            self.request(method, target, content, dict(headers))
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read all
+                self.request(method, target, content, dict(headers))
             return self.getresponse()
         except TimeoutError:
             raise
