@@ -176,13 +176,17 @@ def _read(payload: bytes) -> Any:  # noqa: ANN401 - JSON
     if not payload.strip():
         return None
     try:
-        return json.loads(payload)
+        return json.loads(payload, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Fault(
             wire.REFUSED,
             "the input is no JSON.",
             f'Give an object, such as {{"key": "value"}}, or {_NUMBERS}.',
         ) from None
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(word)
 
 
 def _object(given: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
