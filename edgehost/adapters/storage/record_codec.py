@@ -10,7 +10,8 @@ from edgehost.domain.errors import InvalidRecordError, TooLargeError
 from edgehost.domain.record import Record, require_record_id
 
 #: Model names become table names, file names and topics.
-MODEL_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+#: A model's name, or that of a table of the host's own beside it, which has a dot.
+MODEL_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,63}(\.[a-z0-9-]{1,32})?")
 
 #: Deeper documents are refused long before the interpreter's own limit of about 1000.
 MAX_DEPTH: Final = 64
