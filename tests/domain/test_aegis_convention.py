@@ -209,6 +209,6 @@ def test_no_question_and_no_answer_is_too_odd(
     document: dict[str, Any], function: str, pairs: list[tuple[str, str | None]]
 ) -> None:
     question = as_question(function, document)
-    assert all(isinstance(key, str) and isinstance(text, str) for key, text in question.pairs)
+    assert all(text != "" for _, text in question.pairs)
     answer = as_answer(question, pairs, TYPES)
     assert isinstance(answer.document, dict) or answer.refusal

@@ -39,8 +39,8 @@ def ask(guest: Guest, function: str, document: Any = None) -> Any:
     return json.loads(output) if output else None
 
 
-def answer_of(pointer: int, data: dict[int, bytes], **limits: int) -> Any:
-    return ask(Guest(answering(pointer, data), LoadPlan(abi="aegis", **limits)), "f")
+def answer_of(pointer: int, data: dict[int, bytes], *, output_bytes: int = 262_144) -> Any:
+    return ask(Guest(answering(pointer, data), LoadPlan(abi="aegis", output_bytes=output_bytes)), "f")
 
 
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
