@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
 
-from edgehost.domain.errors import UnavailableError
+from edgehost.domain.errors import EdgehostError, UnavailableError
 from edgehost.domain.record import Record
 from edgehost.ports.record_store import RecordStore
 
@@ -33,13 +34,27 @@ async def move_records(model: str, old: RecordStore, new: RecordStore) -> int:
             f"Not all {len(ids)} records of '{model}' arrived.", hint="They are where they were; try again."
         )
     for start in range(0, len(ids), _TOGETHER):
-        async with asyncio.TaskGroup() as tasks:
-            for record_id in ids[start : start + _TOGETHER]:
-                tasks.create_task(old.delete(model, record_id), name="edgehost.move")
+        await _all(old.delete(model, record_id) for record_id in ids[start : start + _TOGETHER])
     return len(ids)
 
 
 async def _put_all(store: RecordStore, records: list[Record]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        for record in records:
-            tasks.create_task(store.put(record), name="edgehost.move")
+    await _all(store.put(record) for record in records)
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Do these side by side; one's error is raised as it is, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for work in works:
+                tasks.create_task(work, name="edgehost.move")
+    except ExceptionGroup as group:
+        known, others = group.split(EdgehostError)
+        if others is not None or known is None:
+            raise
+        raise _first(known) from None
+
+
+def _first(group: ExceptionGroup[EdgehostError]) -> EdgehostError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

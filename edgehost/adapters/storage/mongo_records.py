@@ -291,7 +291,7 @@ class MongoRecords:
             async for created, record in matching:
                 if places.offer(place_of(record, created, query.sort)):
                     ids[created] = record.id
-                if len(ids) > 4 * (query.limit + 256):
+                if len(ids) > 2 * query.limit + 600:  # more than the places that are kept
                     kept = {place.created for place in places.first()}
                     ids = {created: ids[created] for created in kept}
         for place in places.first():

@@ -62,8 +62,11 @@ class PlacementFile:
 def _read(content: bytes) -> Mapping[str, Placement]:
     if len(content) > _MOST_BYTES:
         raise ValueError
+    table = read_json(content)
+    if not isinstance(table, dict):
+        raise TypeError
     placements = {}
-    for model, (source, component) in read_json(content).items():
+    for model, (source, component) in table.items():
         if not all(isinstance(name, str) and NAME.fullmatch(name) for name in (model, source, component)):
             raise ValueError
         placements[model] = Placement(source, component)
