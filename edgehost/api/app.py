@@ -25,6 +25,7 @@ from edgehost.api.port_routes import PortRoutes
 from edgehost.api.problems import UpgradeRequiredError, problem_response, reported
 from edgehost.api.reading import require_few_headers
 from edgehost.api.rooms import ApiRooms
+from edgehost.api.thing_routes import ThingRoutes
 from edgehost.api.web_socket import WebSockets
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.ports.host_control import HostControl
@@ -50,6 +51,8 @@ class ApiOptions:
     body_bytes: int = 1024 * 1024
     max_streams: int = 32  # each holds a connection and a backlog of events
     max_sockets: int = 32
+    brokers: tuple[str, ...] = ()  # "mqtt://broker:1883", whose topics reach the ports
+    coap_base: str = ""  # "coap://host/api/" where the same is answered over CoAP
     heartbeat_s: float = 15.0  # proxies commonly close a silent connection after 30 to 60 s
 
 
@@ -73,11 +76,13 @@ class HostApp:
         )
         self._sockets: Final = WebSockets(rooms, source=options.host_name, max_sockets=options.max_sockets)
         ports = PortRoutes(rooms)
+        things = ThingRoutes(rooms, options.host_name, access.has_token, options.brokers, options.coap_base)
         self._own: Final = OwnRoutes(rooms, ports)
         self._prefix: Final = tuple(options.root.strip("/").split("/"))
         self._root = options.root
         self._answers: Final[dict[str, _Answer]] = {
-            "models": ModelRoutes(rooms, ports).answer,
+            "models": ModelRoutes(rooms, ports, things).answer,
+            "things": things.answer,
             "events": self._streams.answer,
             "openapi.json": document.answer,
             _SOCKET: _upgrade_needed,

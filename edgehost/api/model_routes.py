@@ -28,6 +28,7 @@ from edgehost.api.reading import (
 from edgehost.api.relation_routes import RelationRoutes
 from edgehost.api.responses import handler_for, json_response, record_response
 from edgehost.api.rooms import ApiRooms
+from edgehost.api.thing_routes import ThingRoutes
 from edgehost.domain.errors import InvalidRecordError, NotFoundError
 from edgehost.domain.record import ID_PATTERN, Record
 from edgehost.usecases.create_record import Idempotency, create_record
@@ -46,8 +47,9 @@ _Handler = Callable[
 class ModelRoutes:
     """Answers below ``<root>/models``; which models there are is looked up anew for every request."""
 
-    def __init__(self, rooms: ApiRooms, ports: PortRoutes) -> None:
+    def __init__(self, rooms: ApiRooms, ports: PortRoutes, things: ThingRoutes) -> None:
         self._rooms = rooms
+        self._things = things
         self._keeping = rooms.keeping
         self._root = rooms.root
         self._body_bytes = rooms.body_bytes
@@ -75,6 +77,8 @@ class ModelRoutes:
         model = self._rooms.models.table.at(endpoint)
         require_path(request, model, tuple(rest))
         match rest:
+            case ["td"] if request.method in {"GET", "HEAD"}:
+                return self._things.describe(request, model)
             case ["bulk"] if request.method == "POST":
                 return await self._bulk.answer(request, model)
             case ["ports", port]:

@@ -11,6 +11,7 @@ from edgehost.api.app import ApiOptions, HostApp, make_app
 from edgehost.api.server import ServedAt
 from edgehost.composition.rooms import Rooms
 from edgehost.config import KIB, Config
+from edgehost.config_services import MqttOptions
 from edgehost.usecases.control_host import ControlHost, HostIdentity
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.watch_traffic import TrafficWatch
@@ -50,6 +51,7 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
         host_name=rooms.config.host.name,
         version=package_version("edgehost"),
         body_bytes=api.body_kib * KIB,
+        brokers=_brokers(rooms.config),
     )
     return make_app(
         rooms.keeping,
@@ -66,3 +68,12 @@ def urls_of(config: Config, served_at: ServedAt) -> tuple[str, ...]:
     """Where the API is reached."""
     tcp = (served_at.url + config.api.root,) if served_at.url else ()
     return (*tcp, f"unix:{served_at.unix_socket}")
+
+
+def _brokers(config: Config) -> tuple[str, ...]:
+    """The brokers whose topics reach inbound ports."""
+    brokers = (each.options for each in config.services.values() if isinstance(each.options, MqttOptions))
+    return tuple(
+        f"{'mqtts' if each.tls else 'mqtt'}://{each.host}:{each.tcp_port or (8883 if each.tls else 1883)}"
+        for each in brokers
+    )
