@@ -13,8 +13,8 @@ Rule 3: what is kept stays until the new release has proved itself. A rollback u
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -168,10 +168,11 @@ class RecordMigrations:
             await self.kept.ended(space)
             self._tell_refusal(forms, error)
             raise
-        await self.kept.ended(space)
-        if form is not None and form.kept and forms.changed:
-            await self.kept.drop(self.kept.space(model.name, form.digest))
         self._tell(release, model.name, from_version=last, count=forms.made, how="migrate")
+        with _left_for_the_next_start(model.name):
+            await self.kept.ended(space)
+            if form is not None and form.kept and forms.changed:
+                await self.kept.drop(self.kept.space(model.name, form.digest))
 
     async def _prepare(self, forms: NewForms) -> None:
         total = await self.keeping.store.count(forms.model.name)
@@ -211,7 +212,8 @@ class RecordMigrations:
             await self.kept.put_back(forms.space, model)
             await self.kept.note(model, form)
             raise
-        await self.kept.note(model, replace(noted, done=True))
+        with _left_for_the_next_start(model):
+            await self.kept.note(model, replace(noted, done=True))
 
     @asynccontextmanager
     async def _back(self, release: Release, model: ModelSpec) -> AsyncIterator[None]:
@@ -227,15 +229,16 @@ class RecordMigrations:
             except EdgehostError:
                 await self.kept.note(model.name, form)
                 raise
-            restored = await self._restore(model.name, form)
-        self._tell(
-            release,
-            model.name,
-            from_version=form.version,
-            count=restored.count,
-            how="restored",
-            set_aside=restored.set_aside,
-        )
+            with _left_for_the_next_start(model.name):
+                restored = await self._restore(model.name, form)
+                self._tell(
+                    release,
+                    model.name,
+                    from_version=form.version,
+                    count=restored.count,
+                    how="restored",
+                    set_aside=restored.set_aside,
+                )
 
     async def _restore(self, model: str, form: RecordForm) -> Restored:
         now = self.keeping.clock.now()
@@ -299,3 +302,12 @@ class RecordMigrations:
                 reason=error.message,
             )
         )
+
+
+@contextmanager
+def _left_for_the_next_start(model: str) -> Iterator[None]:
+    """The release is live, and nothing takes that back: what cannot be written now is made good by ``recover``."""
+    try:
+        yield
+    except EdgehostError as error:
+        log.error("The records of '%s' are put in order when the host starts again: %s", model, error)  # noqa: TRY400

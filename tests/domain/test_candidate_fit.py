@@ -8,7 +8,7 @@ from edgehost.domain.candidate_fit import require_candidate, schema_difference
 from edgehost.domain.component_spec import ComponentSpec, read_component_spec
 from edgehost.domain.errors import IncompatibleReleaseError
 
-OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+OPEN: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 CLOSED = OPEN | {"additionalProperties": False}
 
 

@@ -9,8 +9,7 @@ from edgehost.adapters.storage.tinydb_journal import decode_document, encode_doc
 from edgehost.domain.errors import InvalidRecordError, TooLargeError
 from edgehost.domain.record import Record, require_record_id
 
-#: Model names become table names, file names and topics.
-#: A model's name, or that of a table of the host's own beside it, which has a dot.
+#: Model names become table names, file names and topics: a model's name, or that of a table of the host's own beside it, which has a dot.
 MODEL_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,63}(\.[a-z0-9-]{1,32})?")
 
 #: Deeper documents are refused long before the interpreter's own limit of about 1000.
