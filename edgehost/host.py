@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.deployment import make_manager
 from edgehost.composition.flows import open_flows, start_flows
+from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, urls_of
@@ -18,6 +19,7 @@ from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
 from edgehost.usecases.run_services import run_services
+from edgehost.usecases.serve_topics import serve_topics
 from remotes.owned_tasks import owned_tasks
 
 log = logging.getLogger("edgehost.host")
@@ -76,6 +78,8 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
             )
         )
         control.identity.urls = urls_of(config, served_at)
+        if sources := topic_sources(rooms.ports):
+            spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
         for settings, remote, health, news in remotes:
             follower = make_follower(rooms, manager, settings, remote)

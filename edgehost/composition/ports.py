@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
 from edgehost.config import Config
-from edgehost.config_services import ENTRY_POINTS, ServiceSettings
+from edgehost.config_services import ENTRY_POINTS, KINDS, ServiceSettings
 from edgehost.domain.circuit_breaker import Position
 from edgehost.domain.errors import EdgehostError, UnavailableError
 from edgehost.domain.events import BreakerMoved, ServiceNotified
 from edgehost.ports.service import Service, ServiceNotice
+from edgehost.ports.topic_source import TopicSource
 from edgehost.usecases.bind_port import Bindings
 from edgehost.usecases.live_models import LiveModels
 from edgehost.usecases.local_directory import LocalDirectory
@@ -24,6 +26,9 @@ from edgehost.usecases.record_keeping import RecordKeeping
 from edgehost.usecases.running_components import RunningComponents
 
 log = logging.getLogger("edgehost.services")
+
+#: The kind whose services bring messages on topics.
+_TOPICS: Final = "mqtt"
 
 _Opener = Callable[[str, Any, ServiceNotice], AbstractAsyncContextManager[Service]]
 
@@ -98,11 +103,22 @@ def _plugin(kind: str) -> _Opener:
     return opener
 
 
-def _http() -> _Opener:
-    from edgehost.adapters.services.http_service import open_http_service  # noqa: PLC0415 - see below
+def _opener_in(module: str) -> Callable[[], _Opener]:
+    def load() -> _Opener:
+        opener: _Opener = getattr(
+            import_module(f"edgehost.adapters.services.{module}_service"), f"open_{module}_service"
+        )
+        return opener
 
-    return open_http_service
+    return load
 
 
 #: Each is imported when one of its kind is configured: an idle host stays small.
-_BUILT_IN: Final[Mapping[str, Callable[[], _Opener]]] = {"http": _http}
+_BUILT_IN: Final[Mapping[str, Callable[[], _Opener]]] = {
+    kind: _opener_in("web_socket" if kind == "websocket" else kind) for kind in KINDS
+}
+
+
+def topic_sources(rooms: PortRooms) -> list[TopicSource]:
+    """The services that bring messages to inbound ports with a topic."""
+    return [cast(TopicSource, hosted.service) for hosted in rooms.services.values() if hosted.kind == _TOPICS]
