@@ -28,7 +28,7 @@ from edgehost.domain.events import ComponentNotified
 from edgehost.domain.json_text import read_json, write_json
 from edgehost.domain.names import EVENT
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import DEFAULT_PAGE, Filter
+from edgehost.domain.record_query import DEFAULT_PAGE, MAX_CURSOR_LENGTH
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.readings import MachineReadings
@@ -38,7 +38,8 @@ from edgehost.usecases.calling import answering
 from edgehost.usecases.create_record import create_record
 from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.live_models import LiveModel, LiveModels
-from edgehost.usecases.query_records import make_query, query_records, read_filter_name
+from edgehost.usecases.query_records import make_query, query_records, read_sort
+from edgehost.usecases.read_conditions import read_conditions
 from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, record_document
 from edgehost.usecases.run_command import commands_of, permissions_for, run_command
 from edgehost.usecases.update_record import change_record
@@ -155,13 +156,14 @@ async def _get(functions: HostFunctions, asking: _Asking, request: SpecReader) -
 
 async def _find(functions: HostFunctions, asking: _Asking, request: SpecReader) -> bytes:
     model = asking.model(functions, request, "read")
-    filters = [Filter(*read_filter_name(name), value) for name, value in request.document("filters").items()]
     query = make_query(
         model,
-        filters,
+        read_conditions(model, request.document("filters")),
         limit=request.whole("limit", least=1, most=1000, default=DEFAULT_PAGE),
-        cursor=request.text("cursor", default="", longest=512),
+        cursor=request.text("cursor", default="", longest=MAX_CURSOR_LENGTH),
         descending=request.flag("descending", default=False),
+        sort=read_sort(request.text("sort", default="", longest=1024)),
+        fields=request.texts("fields"),
     )
     request.refuse_unknown()
     return (await query_records(functions.keeping, query, most_bytes=_FOUND_BYTES)).to_json()
