@@ -181,6 +181,9 @@ class Workflows:
                 await self._record_gone(arrival)
                 return
             record_id = arrival.id or await self._steps.named_through(arrival)
+            if not record_id and arrival.free:
+                await self._steps.call_free(arrival)
+                return
             if not record_id or await self._keeping.store.get(arrival.model, record_id) is None:
                 return
             if arrival.trigger.key.startswith("called/"):

@@ -84,9 +84,18 @@ class StepRunner:
 
         return can_undo
 
+    async def call_free(self, arrival: Arrival) -> None:
+        """Call an inbound port about no record: it may create one, and is no step of any workflow."""
+        model = self._models.table.by_name.get(arrival.model)
+        if model is None:
+            return
+        trigger = arrival.trigger
+        with caused_by(Cause(trigger.depth, Descent())):
+            await answer_port(self._rooms, model, trigger.port, None, trigger.args)
+
     async def named_through(self, arrival: Arrival) -> str:
         """The id in the data of the record that the event is about: that of another model."""
-        record = await self._keeping.store.get(*arrival.through)
+        record = await self._keeping.store.get(*arrival.through) if arrival.through[1] else None
         return "" if record is None else named_in(record.data, arrival.model)
 
     async def do(self, model: LiveModel, flow: Flow, move: Move) -> None:

@@ -17,6 +17,7 @@ from edgehost.domain.events import (
     RecordEvent,
     ServiceNotified,
 )
+from edgehost.domain.port_spec import Direction
 from edgehost.domain.workflow import Trigger
 from edgehost.usecases.live_models import LiveModel, LiveModels, ModelTable
 from edgehost.usecases.port_history import bounded
@@ -34,6 +35,7 @@ class Arrival:
     id: str
     trigger: Trigger
     through: tuple[str, str] = ("", "")  # (model, id) of the record whose data may name the id
+    free: bool = False  # an inbound port, which may be called about no record
 
 
 class WorkflowTriggers:
@@ -76,10 +78,14 @@ class WorkflowTriggers:
         for (model, port), name in reversed(targets.items()):
             trigger = Trigger(port, f"{key}/{port}", name, bounded(given_by(event, model)), event.cause.depth)
             record_id = correlated(event, model)
-            about = _about(event)
-            if record_id or about[0]:
-                arrivals.append(Arrival(model, record_id, trigger, ("", "") if record_id else about))
+            about = ("", "") if record_id else _about(event)
+            free = not isinstance(event, RecordEvent | FlowMoved) and self._inbound(model, port)
+            if record_id or about[1] or free:
+                arrivals.append(Arrival(model, record_id, trigger, about, free=free and not record_id))
         return tuple(arrivals)
+
+    def _inbound(self, model: str, port: str) -> bool:
+        return self._table.by_name[model].spec.ports[port].direction is Direction.INBOUND
 
     def ports_for_new(self, model: LiveModel) -> tuple[str, ...]:
         """The ports that a new record of the model calls."""

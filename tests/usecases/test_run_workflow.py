@@ -15,7 +15,14 @@ from edgehost.domain.errors import (
     PortTimeoutError,
     UnavailableError,
 )
-from edgehost.domain.events import ComponentNotified, EventsCut, FlowMoved, PortSucceeded
+from edgehost.domain.events import (
+    ComponentNotified,
+    EventsCut,
+    FlowMoved,
+    PortSucceeded,
+    RecordCreated,
+    ServiceNotified,
+)
 from edgehost.domain.workflow import FlowState, StepState
 from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.invoke_port import invoke_port
@@ -400,3 +407,22 @@ async def test_an_update_can_call_a_port_and_is_one_step_for_each_revision() -> 
         flow = await scene.rest("d1")
         assert [step.port for step in flow.steps] == ["sync"] * 3
         assert len({step.trigger.key for step in flow.steps}) == 3
+
+
+async def test_an_inbound_port_is_called_by_an_event_about_no_record_and_may_create_one() -> None:
+    more = {"import": {"direction": "inbound", "export": "take", "consumes": "gate.parcel"}}
+    async with FlowScene(documents=[chain(steps=("pay",), more=more)]).running() as scene:
+
+        async def take(question: Any, _context: Any) -> Any:
+            assert "id" not in question
+            return {"data": {"weight": question["args"]["grams"] / 1000}}
+
+        scene.guests.functions[("delivery", "take")] = take
+        async with scene.bus.subscription(on="edgehost.record.created") as events:
+            scene.bus.publish(ServiceNotified(at=1, service="gate", name="gate.parcel", data={"grams": 1500}))
+            created = await anext(events)
+        assert isinstance(created, RecordCreated)
+        assert created.data == {"weight": 1.5}
+        assert created.cause.depth == 1
+        flow = await scene.rest(created.id)
+        assert [step.port for step in flow.steps] == ["pay"]
