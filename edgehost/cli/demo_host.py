@@ -122,6 +122,11 @@ class HeardEvents:
         """
         return await asyncio.to_thread(self._wait_for, kind, matches, timeout_s)
 
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        """The data of every event of this kind that was heard so far, in order."""
+        with self._changed:
+            return [data for _, event, data in self._events if event == kind]
+
     def _wait_for(self, kind: str, matches: Callable[[dict[str, Any]], bool], timeout_s: float) -> float:
         def first() -> float | None:
             return next((at for at, event, data in self._events if event == kind and matches(data)), None)
