@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
+from edgehost.domain.component_file import read_component
 from edgehost.domain.component_spec import HOST_FUNCTIONS, Abi
 from edgehost.domain.errors import (
     DeadlineExceededError,
@@ -232,5 +233,6 @@ async def test_leaks_of_the_binding_retire_the_sandbox() -> None:
 )
 async def test_every_example_compiles_in_a_sandbox(name: str) -> None:
     module = await asyncio.to_thread((EXAMPLES / name).read_bytes)
-    async with opened(module, grants={"functions": tuple(HOST_FUNCTIONS)}) as sandbox:
+    abi = read_component(module).abi
+    async with opened(module, abi=abi, grants={"functions": tuple(HOST_FUNCTIONS)}) as sandbox:
         assert await sandbox.exports()
