@@ -12,6 +12,7 @@ import cbor2
 
 from edgehost.domain.component_spec import ComponentSpec, read_component_spec
 from edgehost.domain.errors import InvalidComponentError
+from edgehost.domain.property_spec import Condition
 
 #: A specification is read before anything else is known of a file, on boards too.
 MAX_SPEC_BYTES: Final = 64 * 1024
@@ -77,6 +78,8 @@ def _document(noun: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the specifi
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a document holds anything
+    if value == Condition():
+        return True
     if hasattr(value, "__dataclass_fields__"):
         return _document(value)
     if isinstance(value, Mapping):

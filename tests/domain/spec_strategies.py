@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from edgehost.domain.component_spec import HOST_FUNCTIONS
+from edgehost.domain.model_spec import PERMISSIONS
+from edgehost.domain.property_spec import NAMED_PATTERNS
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
 EXPORTS = st.from_regex(r"[\x21-\x7e]{1,30}", fullmatch=True)
@@ -27,7 +29,60 @@ def _table(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrat
     return st.fixed_dictionaries(required, optional=optional)
 
 
-COMMANDS = st.dictionaries(NAMES, _table({}, {"export": EXPORTS, "description": TEXTS}), max_size=3)
+MEMBERS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,20}", fullmatch=True)
+PATHS = st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){0,2}", fullmatch=True)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
+CONDITIONS = st.booleans() | _table({"field": PATHS, "values": st.lists(SCALARS, min_size=1, max_size=3)}, {})
+COMMANDS = st.dictionaries(
+    NAMES.filter(lambda name: name != "verify"),
+    _table(
+        {},
+        {
+            "export": EXPORTS,
+            "description": TEXTS,
+            "acl": st.lists(st.sampled_from(PERMISSIONS), min_size=1, max_size=3),
+            "enabled": st.booleans(),
+        },
+    ),
+    max_size=3,
+)
+PROPERTIES = st.dictionaries(
+    MEMBERS,
+    st.one_of(
+        _table(
+            {},
+            {
+                "required": CONDITIONS,
+                "frozen": st.just(value=False) | _table({"field": PATHS, "values": st.just([1])}, {}),
+                "transitions": st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=2),
+                "unique": st.booleans(),
+                "computed": EXPORTS,
+                "updated": EXPORTS,
+                "pattern": st.sampled_from([*NAMED_PATTERNS, "[A-Z]{3}-[0-9]+"]),
+            },
+        ),
+        _table({}, {"required": CONDITIONS, "frozen": CONDITIONS, "encrypted": st.booleans()}),
+        _table({}, {"required": st.booleans(), "frozen": st.booleans()}),
+    ),
+    max_size=3,
+)
+PORTS = st.dictionaries(
+    NAMES,
+    _table(
+        {"direction": st.just("outbound")},
+        {
+            "adapter": NAMES,
+            "service": NAMES,
+            "consumes": st.sampled_from(["sensor.*", "a.b"]),
+            "produces": st.just("order.shipped"),
+            "timeout_ms": st.integers(0, 3_600_000),
+            "breaker": st.dictionaries(NAMES, _table({}, {"error_rate": st.floats(0, 1)}), max_size=2),
+        },
+    )
+    | _table({"direction": st.just("inbound")}, {"export": EXPORTS, "topic": st.just("a/b")}),
+    max_size=2,
+)
+RULES = _table({}, {key: st.lists(st.sampled_from(["*", "pump", "role:nurse"])) for key in ("allow", "deny")})
 MODELS = _table(
     {},
     {
@@ -38,6 +93,32 @@ MODELS = _table(
         "on_update": EXPORTS,
         "on_delete": EXPORTS,
         "commands": COMMANDS,
+        "domain": NAMES,
+        "factory": EXPORTS,
+        "migrate": EXPORTS,
+        "ports": PORTS,
+        "properties": PROPERTIES,
+        "relations": st.dictionaries(
+            NAMES,
+            _table({"model": NAMES, "type": st.just("many_to_one"), "foreign_key": PATHS}, {"key": PATHS}),
+            max_size=2,
+        ),
+        "handlers": st.lists(
+            _table(
+                {"on": st.just("record.*"), "export": EXPORTS},
+                {"where": st.dictionaries(TEXTS, SCALARS, max_size=2), "once": st.booleans()},
+            ),
+            max_size=2,
+        ),
+        "source": _table({}, {"adapter": NAMES, "cache": st.integers(0, 100)}),
+        "access": st.dictionaries(st.sampled_from(PERMISSIONS), RULES, max_size=3),
+        "serializers": st.lists(
+            _table(
+                {"on": st.just("network"), "key": MEMBERS, "action": st.sampled_from(["omit", "mask"])}, {}
+            ),
+            max_size=2,
+            unique_by=lambda each: each["key"],
+        ),
     },
 )
 SERVICES = _table(
