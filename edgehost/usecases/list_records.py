@@ -46,6 +46,7 @@ async def find_records(
         InvalidQueryError: as for ``list_records``.
     """
     require_shown_fields(model.spec, query)
+    await keeping.gates.passed(query.model)
     return await keeping.store.find(replace(query, most_bytes=most_bytes))
 
 

@@ -76,6 +76,7 @@ async def query_records(
     Raises:
         InvalidQueryError: the cursor is not one of this store's.
     """
+    await keeping.gates.passed(query.model)
     page = await keeping.store.find(replace(query, most_bytes=most_bytes))
     return PageText(
         tuple(write_json(told(record, query.fields)) for record in page.records), page.next_cursor
@@ -99,6 +100,7 @@ async def stream_records(
     part = replace(query, limit=MAX_PAGE, most_bytes=_STREAMED_BYTES)
     while left is None or left > 0:
         part = replace(part, limit=MAX_PAGE if left is None else min(left, MAX_PAGE))
+        await keeping.gates.passed(query.model)
         page = await keeping.store.find(part)
         for record in page.records:
             yield write_json(told(record, query.fields)) + b"\n"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgehost.adapters.storage.folder_shelf import open_shelf
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.traffic import Share
 from edgehost.ports.release_shelf import ReleaseShelf
 from edgehost.usecases.collect_shelf import collect_shelf
+from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.roll_back_release import roll_back
 from tests.usecases.deploy_scene import Scene
@@ -175,3 +178,79 @@ async def test_a_rolled_back_release_stays_quarantined_whenever_the_power_failed
         assert live is not None
         assert bad is not None
         assert (live.version == "1.0.0") == (bad.stage is Stage.QUARANTINED)
+
+
+async def give_a_share(scene: Scene, _old: Release, _new: Release) -> None:
+    candidate = await scene.shelve("orders", "1.2.0", sequence=3)
+    await director(scene).give(candidate, Share(0.2, sticky="id"))
+    await director(scene).give(candidate, Share(0.4, sticky="id"))
+
+
+async def promote_it(scene: Scene, _old: Release, _new: Release) -> None:
+    await director(scene).start_again("orders")
+    await director(scene).promote("orders", "1.2.0", GROUND)
+    await retire_what_drains(scene)
+
+
+async def stop_it(scene: Scene, _old: Release, _new: Release) -> None:
+    await director(scene).start_again("orders")
+    await director(scene).stop("orders", "1.2.0", GROUND)
+    await collect_shelf(scene.shelf, scene.ledger, keep_good=1)
+
+
+async def deploy_over_it(scene: Scene, old: Release, new: Release) -> None:
+    await director(scene).start_again("orders")
+    await deploy_the_new_one(scene, old, new)
+
+
+GROUND = Ground("operator", "A test decided it.", {})
+
+
+def director(scene: Scene) -> TrafficDirector:
+    def spawn(work: Coroutine[Any, Any, None], _name: str) -> None:
+        work.close()
+
+    return TrafficDirector(scene.deployer, scene.bus, spawn)
+
+
+@pytest.mark.parametrize(
+    ("deed", "with_candidate", "ends_with"),
+    [
+        (give_a_share, False, ("1.0.0", ["1.2.0"])),
+        (promote_it, True, ("1.2.0", [])),
+        (stop_it, True, ("1.0.0", [])),
+        (deploy_over_it, True, ("1.1.0", [])),
+    ],
+)
+async def test_a_power_cut_at_any_step_of_a_trial_leaves_a_plan_that_can_be_carried_out(
+    tmp_path: Path, deed: Deed, with_candidate: bool, ends_with: tuple[str, list[str]]
+) -> None:
+    cuts = 0
+    while True:
+        folder = tmp_path / str(cuts)
+        old, new = await prepared(folder, with_new=False)
+        if with_candidate:
+            assert not await cut_in(folder, give_a_share, old, new, 10_000)
+        was_cut = await cut_in(folder, deed, old, new, cuts + 1)
+        async with open_shelf(folder) as shelf:
+            scene = scene_on(shelf)
+            await scene.ledger.load()
+            live = scene.ledger.live("orders")
+            assert live is not None
+            await scene.deployer.start_live(live)
+            await director(scene).start_again("orders")
+            candidates = scene.ledger.candidates("orders")
+            split = director(scene).split("orders")
+            running = [] if split is None else [each.release.version for each in split.candidates]
+            assert running == [each.version for each in candidates]
+            for each in candidates:
+                assert each.share is not None
+                assert each.share.weight in (0.2, 0.4)
+            stages = [release.stage for release in scene.ledger.of("orders")]
+            assert stages.count(Stage.LIVE) == 1
+            assert not {Stage.STAGED, Stage.PROBED, Stage.DRAINING} & set(stages)
+            if not was_cut:
+                assert (live.version, running) == ends_with
+                break
+        cuts += 1
+    assert cuts >= 2

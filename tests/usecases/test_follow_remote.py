@@ -10,8 +10,9 @@ from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnre
 from edgehost.domain.events import Event, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
-from edgehost.usecases.follow_remote import Following, FollowRemote
+from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.roll_back_release import roll_back
 from tests.usecases.deploy_scene import Scene, component_bytes
 
@@ -126,7 +127,7 @@ async def test_the_operators_version_range_holds_even_when_a_newer_release_was_a
     ("more", "words"),
     [
         ({"device_classes": ("drone",)}, "device class drone"),
-        ({"abi": "aegis"}, "abi 'aegis'"),
+        ({"abi": "other"}, "abi 'other'"),
         ({"size_bytes": 9_000_000}, "9000000 bytes"),
     ],
 )
@@ -205,3 +206,63 @@ async def test_a_release_that_the_fleet_publishes_again_under_a_newer_sequence_c
     await scene.follow.catch_up()
     assert scene.live("orders") == "1.0.0"
     assert scene.remote.fetched == ["1.0.0", "1.1.0"]
+
+
+def trial_scene() -> tuple[Followed, list[tuple[str, float]]]:
+    tried: list[tuple[str, float]] = []
+    scene = Followed(Following(trials={"orders": Trial(VersionRange.parse("^1.1"), Share(0.2))}))
+
+    async def try_out(release: Release, share: Share) -> None:
+        tried.append((release.version, share.weight))
+        probed = await scene.ledger.move(await scene.ledger.move(release, Stage.STAGED), Stage.PROBED)
+        await scene.ledger.share_out({probed.digest: share})
+
+    scene.follow._try_out = try_out
+    return scene, tried
+
+
+async def test_a_version_on_trial_gets_its_share_instead_of_going_live() -> None:
+    scene, tried = trial_scene()
+    scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    scene.remote.offer("orders", "1.1.0", 2)
+    await scene.follow.catch_up()
+    assert tried == [("1.1.0", 0.2)]
+    assert live_version(scene) == "1.0.0"
+    # While it is compared neither a later candidate nor another release disturbs the figures.
+    scene.remote.offer("orders", "1.2.0", 3)
+    scene.remote.offer("orders", "1.0.1", 4)
+    await scene.follow.catch_up()
+    assert tried == [("1.1.0", 0.2)]
+    assert live_version(scene) == "1.0.0"
+
+
+async def test_the_first_release_of_a_component_goes_live_even_when_it_would_be_on_trial() -> None:
+    scene, tried = trial_scene()
+    scene.remote.offer("orders", "1.1.0", 1)
+    await scene.follow.catch_up()
+    assert live_version(scene) == "1.1.0"
+    assert tried == []
+
+
+async def test_a_promoted_version_stays_though_older_ones_are_offered_that_need_no_trial() -> None:
+    scene, _ = trial_scene()
+    scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    scene.remote.offer("orders", "1.1.0", 2)
+    await scene.follow.catch_up()
+    before = scene.ledger.live("orders")
+    await scene.ledger.go_live(
+        scene.ledger.named("orders", "1.1.0"),
+        before=before,
+        before_goes=Stage.DRAINING,
+        reason="",
+        probation_until=0.0,
+    )
+    await scene.follow.catch_up()
+    assert live_version(scene) == "1.1.0"
+
+
+def live_version(scene: Followed) -> str:
+    live = scene.ledger.live("orders")
+    return "" if live is None else live.version
