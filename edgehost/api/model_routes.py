@@ -36,7 +36,7 @@ from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import record_document
 from edgehost.usecases.run_command import commands_of, run_command
-from edgehost.usecases.show_record import show
+from edgehost.usecases.show_record import domain_of, show
 from edgehost.usecases.update_record import update_record
 
 _Handler = Callable[
@@ -77,10 +77,10 @@ class ModelRoutes:
         model = self._rooms.models.table.at(endpoint)
         require_path(request, model, tuple(rest))
         match rest:
-            case ["td"] if request.method in {"GET", "HEAD"}:
-                return self._things.describe(request, model)
-            case ["bulk"] if request.method == "POST":
-                return await self._bulk.answer(request, model)
+            case ["td"]:
+                return handler_for(request, {"GET": self._things}).describe(request, model)
+            case ["bulk"]:
+                return await handler_for(request, {"POST": self._bulk}).answer(request, model)
             case ["ports", port]:
                 return await self._ports.answer(request, model, port)
             case [record_id, "ports", port]:
@@ -103,6 +103,7 @@ class ModelRoutes:
             {
                 "name": model.spec.name,
                 "endpoint": model.spec.endpoint,
+                "domain": domain_of(model.spec),
                 "href": self._href(model),
                 "component": model.component,
                 "version": model.version,
@@ -141,8 +142,7 @@ class ModelRoutes:
             if related is not None:
                 return related
         record = await self._keeping.require(model, record_id)
-        known = request.headers.get("if-none-match")
-        if known is not None:
+        if request.headers.get("if-none-match", "").strip():
             tags = entity_tags(request, "if-none-match")
             if tags is None or record.revision in tags:
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": f'"{record.revision}"'})

@@ -19,6 +19,7 @@ from edgehost.usecases.order_binding import order_binding, port_findings
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.run_workflow import Workflows
 from edgehost.usecases.running_components import RunningRelease
+from edgehost.usecases.show_record import domain_of
 from edgehost.usecases.traffic_order import read_traffic_order
 from edgehost.usecases.view_ports import bindings_view
 from edgehost.usecases.view_workflows import history_view, order_undo, workflow_view
@@ -239,6 +240,7 @@ def _component(running: RunningRelease) -> dict[str, Any]:
         "version": release.version,
         "kind": str(running.spec.kind),
         "endpoint": model.endpoint if model else "",
+        "domain": domain_of(model) if model else "",
         "digest": release.digest,
         "remote": release.remote,
         "pinned": release.pinned,
