@@ -21,6 +21,7 @@ from edgehost.config import (
     SecuritySettings,
 )
 from edgehost.config_events import EventSettings
+from edgehost.config_services import KINDS, ServiceSettings
 from edgehost.config_settings import settings_of
 from edgehost.config_sources import SourceSettings
 from edgehost.config_traffic import TrafficSettings
@@ -40,6 +41,12 @@ _REMOTES: Final = """\
 _SOURCES: Final = """\
 # Where records can be kept beside the host's own journal; components choose one by source.
 """
+_SERVICES: Final = """\
+# What adapters can be bound to, one [services.NAME] table each. 'edgehost bind' shows and changes what is bound.
+"""
+_BINDINGS: Final = """\
+# What leads where, where it is not to be as the components say: a port to an adapter, an adapter to a service.
+"""
 _COMPONENTS: Final = """\
 # What this host wants of one component; without a table it gets the newest release and all its grants.
 """
@@ -50,6 +57,9 @@ _EXAMPLES: Final = {
     "host": "broker.local",
     "path": Path("/media/usb/remote"),
     "url_file": Path("far.url"),
+    "folder": Path("files"),
+    "device_path": Path("/dev/ttyUSB0"),
+    "url": "wss://example.org/feed",
 }
 
 
@@ -85,6 +95,19 @@ def config_template() -> str:
         ),
         _SOURCES,
         "".join((_commented("[sources.far]\n"), _commented(_keys(SourceSettings)))),
+        _SERVICES,
+        *(
+            "".join(
+                (
+                    _commented(f'[services.my-{kind}]\nkind = "{kind}"\n'),
+                    _commented(_keys(ServiceSettings)),
+                    _commented(_keys(options)),
+                )
+            )
+            for kind, options in KINDS.items()
+        ),
+        _BINDINGS,
+        _commented('[bindings]\n"model.port" = "adapter"\nadapter = "my-http"\n'),
         _COMPONENTS,
         "".join(
             (
