@@ -34,6 +34,8 @@ _GUEST = """(module
   (func (export "spin") (result i32) (loop $again (br $again)) (i32.const 0)))"""
 _ADD = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
 _PAYLOAD = json.dumps({"device": "sensor-1", "celsius": 21.5}).encode()
+_PAIRS = json.dumps({"name": "door", "step": 3}).encode()
+_EXAMPLES = Path(__file__).parents[1] / "examples"
 _BUDGETS = {"call p50": 60.0, "kill": 10.0, "private": 2.5}
 
 
@@ -47,6 +49,7 @@ async def _run(calls: int, starts: int) -> list[Row]:
     async with open_sandbox_factory() as factory:
         opened_ms = (time.perf_counter() - began) * 1000
         rows = await _calls(factory, calls)
+        rows += await _pairs(factory, calls)
         rows.append({"name": "sandbox: factory opened", "value": round(opened_ms, 1), "unit": "ms"})
         rows += await _starts(factory, starts)
         rows += await _kills(factory, max(5, starts // 2))
@@ -118,6 +121,22 @@ async def _calls(factory: WasmSandboxFactory, calls: int) -> list[Row]:
             }
         )
     return rows
+
+
+async def _pairs(factory: WasmSandboxFactory, calls: int) -> list[Row]:
+    """A record of two members through AEGIS's convention, beside the JSON of the Extism calls above."""
+    wasm = (_EXAMPLES / "aegis-counter" / "aegis-counter-1.0.0.wasm").read_bytes()
+    plan = SandboxPlan("bench", wasm, abi=Abi.AEGIS)
+    sandbox = await factory.start(plan, host_call=_no_host, log=lambda *_: None)
+    took = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        await sandbox.call("validate", _PAIRS, deadline_s=1)
+        took.append(time.perf_counter() - began)
+    return [
+        {"name": f"sandbox: AEGIS call, two pairs in, one out, {label}", "value": _at(took, at), "unit": "us"}
+        for at, label in ((0.5, "p50"), (0.99, "p99"))
+    ]
 
 
 async def _starts(factory: WasmSandboxFactory, starts: int) -> list[Row]:
