@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -41,6 +42,7 @@ class _Walk:
         self._text = text
         self._at = 0
         self._arrays: Counter[str] = Counter()
+        self._line_ends = [at for at, character in enumerate(text) if character == "\n"]
 
     def keys(self) -> Iterator[tuple[str, int]]:
         table = ""
@@ -160,7 +162,7 @@ class _Walk:
         self._at = len(self._text) if end < 0 else end + 1
 
     def _line(self) -> int:
-        return self._text.count("\n", 0, self._at) + 1
+        return bisect_left(self._line_ends, self._at) + 1
 
 
 def _joined(table: str, parts: list[str]) -> str:
