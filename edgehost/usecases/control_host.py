@@ -59,11 +59,16 @@ class ControlHost:
         return {
             **asdict(self.identity),
             "now": self.clock.now(),
-            "components": [_component(running) for running in self.manager.deployer.running.all()],
+            "components": [self._component(running) for running in self.manager.deployer.running.all()],
             "remotes": [asdict(health) for health, _ in self.remotes.values()],
             "confinement": dict(self.confinement()),
             "storage": dict(self.storage()),
         }
+
+    def _component(self, running: RunningRelease) -> dict[str, Any]:
+        split = self.manager.deployer.running.split_of(running.release.component)
+        candidates = () if split is None else split.candidates
+        return _component(running) | {"candidates": [each.release.version for each in candidates]}
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
         """Findings about the running host."""

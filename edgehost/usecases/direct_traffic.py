@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgehost.domain.candidate_fit import require_candidate
-from edgehost.domain.errors import ConflictError, EdgehostError, IncompatibleReleaseError, NotFoundError
+from edgehost.domain.errors import (
+    ConflictError,
+    EdgehostError,
+    GuestError,
+    IncompatibleReleaseError,
+    NotFoundError,
+    RefusedError,
+)
 from edgehost.domain.record_forms import Way
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import DEFAULT_HEADER, Share, StickyKey, TrafficPlan, free_end
@@ -132,7 +139,7 @@ class TrafficDirector:
         return release
 
     async def start_again(self, component: str) -> None:
-        """Run what ran beside the live release when the host stopped; what no longer can is quarantined."""
+        """Run what ran beside the live release when the host stopped, as far as it still can."""
         main = self.deployer.running.get(component)
         started: list[Candidate] = []
         for release in self.deployer.ledger.candidates(component):
@@ -149,8 +156,16 @@ class TrafficDirector:
             except EdgehostError as error:
                 if started and started[-1].running.release is release:
                     await started.pop().running.pool.close()
-                await self.deployer.ledger.move(release, Stage.QUARANTINED, reason=error.message)
+                await self._left_out(release, error)
         self._route(component, tuple(started))
+
+    async def _left_out(self, release: Release, error: EdgehostError) -> None:
+        """What does not start is quarantined when it is to blame, and can be tried again when the machine is."""
+        if isinstance(error, RefusedError | GuestError | NotFoundError):
+            await self.deployer.ledger.move(release, Stage.QUARANTINED, reason=error.message)
+            return
+        draining = await self.deployer.ledger.move(release, Stage.DRAINING, reason=error.message)
+        await self.deployer.ledger.move(draining, Stage.RETIRED, reason=error.message)
 
     async def _shared_out(
         self,

@@ -57,6 +57,8 @@ class ComponentManager:
             known = self.deployer.ledger.by_digest(release.digest)
             if known is not None and known.stage is Stage.LIVE:
                 return await self.deployer.ledger.pin(known, pinned=pinned)
+            if known is not None and known.stage is Stage.CANDIDATE:
+                return await self._promoted(known, pinned=pinned)
             try:
                 running = await self.deployer.deploy(known or release, pinned=pinned)
             finally:
@@ -193,6 +195,15 @@ class ComponentManager:
     def drain_later(self, running: RunningRelease, before: Release | None) -> None:
         """Let a release that has been replaced finish its calls and end, while the host goes on."""
         self.spawn(self._drained(running, before), f"edgehost.drain.{running.release.component}")
+
+    async def _promoted(self, candidate: Release, *, pinned: bool) -> Release:
+        """What deploying a candidate comes to."""
+        ground = Ground("operator", "It was deployed.", {})
+        try:
+            release = await self.traffic.promote(candidate.component, candidate.version, ground)
+            return await self.deployer.ledger.pin(release, pinned=pinned)
+        finally:
+            self.changed()
 
     async def _start_one(self, component: str) -> None:
         release = self.deployer.ledger.live(component)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgehost.cli.main import main
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.domain.events import ComponentNotified, Event
 from edgehost.domain.release_life import Stage
@@ -272,3 +273,49 @@ async def heard(host: RunningHost, kind: type[Event]) -> Any:
 
     bus.publish = noted  # type: ignore[method-assign]
     return lambda: events
+
+
+async def test_the_command_line_divides_shows_and_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = Fleet(tmp_path)
+    config = fleet.config(more=pinned())
+    async with fleet.host(config) as host:
+        await with_main(fleet, host)
+        await fleet.publish(guest("1.1.0"))
+
+        async def run(*words: str) -> tuple[int, str, str]:
+            code = await asyncio.to_thread(main, ["-c", str(config.path), "traffic", "notes", *words])
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        assert (await run())[0] == 0
+        code, out, _ = await run("1.1.0=0.5", "--sticky", "id", "--auto")
+        assert code == 0
+        assert "candidate" in out
+        assert "Calls stay with one version by id." in out
+        assert "1.1.0: wait:" in out
+        code, out, _ = await run("1.1.0=1", "--shadow", "--ignore", "result.version")
+        assert "shadow" in out
+        assert "0 of 0 answers differ" in out
+        for words in (("1.1.0",), ("x=y",), ("--auto",), ("1.1.0=0.1", "--stop", "1.1.0")):
+            assert (await run(*words))[0] == 2
+        code, _, err = await run("1.1.0=2")
+        assert code == 1
+        assert "weight" in err or "1.1.0" in err
+        assert (await run("--promote", "1.1.0"))[0] == 0
+        assert host.live_version("notes") == "1.1.0"
+        assert (await run("--stop", "1.1.0"))[0] == 5
+
+
+async def test_deploying_a_candidate_makes_it_the_live_release(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    async with fleet.host(fleet.config(more=pinned())) as host:
+        await with_main(fleet, host)
+        await fleet.publish(guest("1.1.0"))
+        await traffic(host, shares={"1.1.0": 0.5})
+        status = await host.request("GET", "/api/host/status")
+        assert status["components"][0]["candidates"] == ["1.1.0"]
+        await host.request("POST", "/api/host/deploy", body={"component": "notes", "version": "1.1.0"})
+        assert host.live_version("notes") == "1.1.0"
+        assert (await traffic(host))["candidates"] == []

@@ -16,6 +16,7 @@ from edgehost.domain.errors import (
     IncompatibleReleaseError,
     NotFoundError,
     RefusedError,
+    UnavailableError,
 )
 from edgehost.domain.events import Event
 from edgehost.domain.probation import ProbationRule
@@ -303,3 +304,15 @@ async def test_the_watch_sleeps_until_there_is_a_candidate_and_looks_at_once_at_
         watching.cancel()
         await asyncio.wait([watching])
     assert trial.decisions() == [("1.1.0", "stop", "rule")]
+
+
+async def test_a_machine_that_cannot_start_a_candidate_now_does_not_condemn_it() -> None:
+    trial = Trial()
+    await trial.start()
+    await trial.give("1.1.0", 0.2)
+    trial.start_errors["1.1.0"] = UnavailableError("No process can be started.")
+    await trial.director.start_again("orders")
+    assert trial.ledger.named("orders", "1.1.0").stage is Stage.RETIRED
+    trial.start_errors.clear()
+    await trial.give("1.1.0", 0.2)
+    assert [each.version for each in trial.ledger.candidates("orders")] == ["1.1.0"]
