@@ -14,6 +14,7 @@ from edgehost.domain.aegis_contract import AEGIS_FUNCTIONS
 from edgehost.domain.component_file import read_component
 from edgehost.domain.errors import InvalidComponentError, InvalidSpecificationError
 from edgehost.usecases.build_component import build_component
+from edgehost.usecases.check_specification import check_specification
 from tests.adapters.sandbox.aegis_guests import HEAP, array_at, script_module, string_at
 from tests.adapters.sandbox.guests import wasm
 from tests.journeys.guest_scenes import committed
@@ -136,3 +137,15 @@ async def test_every_import_that_the_build_allows_is_there_in_the_sandbox() -> N
         assert (
             await build(script_module(NAME, imports=imports, data=string_at(HEAP, "all")))
         ).model.name == "all"
+
+
+def test_the_check_leaves_to_the_module_what_its_getters_tell() -> None:
+    document: dict[str, Any] = {"name": "x", "version": "1.0.0", "kind": "model", "abi": "aegis"}
+    assert check_specification(document)[1] == ()
+    assert check_specification({**document, "model": {"ports": {"push": {"timeout_ms": 5}}}})[1] == ()
+    for wrong, path in (
+        ({"direction": "sideways"}, "model.ports.push.direction"),
+        ({"timeout_sm": 5}, "model.ports.push.timeout_sm"),
+    ):
+        found = check_specification({**document, "model": {"ports": {"push": wrong}}})[1]
+        assert [fault.path for fault in found] == [path]
