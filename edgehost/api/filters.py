@@ -45,6 +45,8 @@ YIELDING: Final = (
     "group_by",
     "bucket",
 )
+#: These say nothing when they are empty.
+_NEEDED: Final = frozenset(YIELDING) - {"q"}
 _LISTS: Final = frozenset({Operator.IN, Operator.NIN})
 
 
@@ -88,6 +90,8 @@ def read_question(model: LiveModel, request: Request) -> ListQuestion:
             conditions.append(_read_filter(model, name, text))
         elif option in options:
             raise InvalidQueryError(f"{option} is given twice.")
+        elif not text and option in _NEEDED:
+            raise InvalidQueryError(f"{option} is empty.", hint="Leave it out, or say what.")
         else:
             options[option] = text
     conditions += _written(model, options)
@@ -97,7 +101,7 @@ def read_question(model: LiveModel, request: Request) -> ListQuestion:
     query = make_query(
         model,
         conditions,
-        limit=_read_limit(options.get("limit", str(DEFAULT_PAGE))),
+        limit=read_limit(options.get("limit", str(DEFAULT_PAGE))),
         cursor=options.get("cursor", ""),
         descending=order == "desc",
         sort=read_sort(options.get("sort", "")),
@@ -150,10 +154,16 @@ def _read_fields(model: LiveModel, text: str) -> tuple[str, ...]:
     return fields
 
 
-def _read_limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))):
+def read_limit(text: str) -> int:
+    """The records of one page.
+
+    Raises:
+        InvalidQueryError: it is no number, or out of range.
+    """
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE)) else 0
+    if not 1 <= limit <= MAX_PAGE:
         raise InvalidQueryError(f"limit is {text[:80]!r}; it must be 1 to {MAX_PAGE}.")
-    return int(text)
+    return limit
 
 
 def _read_filter(model: LiveModel, name: str, text: str) -> Filter:

@@ -24,12 +24,13 @@ from edgehost.api.reading import (
     idempotency_key,
     read_json_body,
     read_optional_json_body,
+    take_id,
 )
 from edgehost.api.relation_routes import RelationRoutes
 from edgehost.api.responses import handler_for, json_response, record_response
 from edgehost.api.rooms import ApiRooms
 from edgehost.api.thing_routes import ThingRoutes
-from edgehost.domain.errors import InvalidRecordError, NotFoundError
+from edgehost.domain.errors import NotFoundError
 from edgehost.domain.record import ID_PATTERN, Record
 from edgehost.usecases.create_record import Idempotency, create_record
 from edgehost.usecases.delete_record import delete_record
@@ -118,11 +119,7 @@ class ModelRoutes:
     async def _create(self, request: Request, model: LiveModel) -> Response:
         key = idempotency_key(request)
         data, body = await read_json_body(request, limit_bytes=self._body_bytes)
-        record_id = ""
-        if isinstance(data, dict) and "id" in data:
-            record_id = data.pop("id")
-            if not isinstance(record_id, str) or not record_id:
-                raise InvalidRecordError("The id must be a string.", hint="Leave it out to have one made.")
+        record_id = take_id(data)
         created = await create_record(
             self._keeping,
             model,

@@ -45,13 +45,17 @@ def openapi_document(table: ModelTable, *, root: str, info: Mapping[str, str]) -
         f"{root}/models": {"get": operation("List the models", "listModels", {"200": ok("The models", {})})},
         f"{root}/events": {"get": _events_operation()},
         f"{root}/things": {
-            "get": operation("List the models as things", "listThings", {"200": ok("Thing Descriptions", {})})
+            "get": operation(
+                "List the models as things",
+                "listThings",
+                {"200": {"description": "Thing Descriptions", "content": {"application/ld+json": {}}}},
+            )
         },
     }
     schemas: Json = {"Problem": _problem_schema(), **shared_schemas()}
     for model in table.by_endpoint.values():
         schemas |= model_schemas(model)
-        paths |= model_paths(model, root) | port_paths(model, root)
+        paths |= model_paths(model, table, root) | port_paths(model, root)
     for route in table.routes.by_shape.values():
         paths |= own_path(table.by_endpoint[route.endpoint], route, root)
     return {

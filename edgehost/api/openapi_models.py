@@ -12,18 +12,21 @@ from edgehost.api.openapi_parts import (
     new_name,
     ok,
     operation,
+    patch_name,
     record_name,
 )
 from edgehost.api.openapi_queries import list_parameters, page_parameters
+from edgehost.api.openapi_schemas import new_schema
 from edgehost.api.reading import JSON, MERGE_PATCH
-from edgehost.usecases.live_models import LiveModel
+from edgehost.domain.relation_spec import RelationType
+from edgehost.usecases.live_models import LiveModel, ModelTable
 from edgehost.usecases.run_command import commands_of
 
 _LISTED: Final[Json] = {"$ref": "#/components/schemas/ListedRecord"}
 _CURSOR: Final[Json] = {"type": "string"}
 
 
-def model_paths(model: LiveModel, root: str) -> Json:
+def model_paths(model: LiveModel, table: ModelTable, root: str) -> Json:
     """Every path of the model but those of its ports and routes."""
     base = f"{root}/models/{model.spec.endpoint}"
     paths: Json = {
@@ -35,7 +38,7 @@ def model_paths(model: LiveModel, root: str) -> Json:
     for command in commands_of(model.spec):
         paths[f"{base}/{{id}}/commands/{command}"] = _command(model, command)
     for name in model.spec.relations:
-        paths[f"{base}/{{id}}/relations/{name}"] = _relation(model, name)
+        paths[f"{base}/{{id}}/relations/{name}"] = _relation(model, name, table)
     return paths
 
 
@@ -43,6 +46,7 @@ def shared_schemas() -> Json:
     """What the answers of every model have in common."""
     related: Json = {"type": "array", "items": _LISTED}
     return {
+        "Json": {"description": "Any JSON; whole numbers fit 64 bits"},
         "ListedRecord": {
             "type": "object",
             "description": "A record, with the fields that were asked for, and what was to be included",
@@ -193,7 +197,7 @@ def _item(model: LiveModel) -> Json:
             f"update-{name}",
             {"200": ok("The changed record", record, headers=("ETag",))},
             parameters=[header("If-Match", "ETag that the record must have")],
-            body={MERGE_PATCH: {"schema": {"type": "object"}}, JSON: {"schema": {"type": "object"}}},
+            body={media: {"schema": _reference(patch_name(model))} for media in (MERGE_PATCH, JSON)},
         ),
         "delete": operation(
             f"Delete {name}",
@@ -211,7 +215,7 @@ def _command(model: LiveModel, command: str) -> Json:
         f"{command}-{model.spec.endpoint}",
         {"200": ok("What it answered", outcome(model))},
         parameters=[header("If-Match", "ETag that the record must have")],
-        body={JSON: {"schema": {}}},
+        body={JSON: {"schema": _reference("Json")}},
     )
     post["requestBody"]["required"] = False
     return {"parameters": [id_parameter()], "post": post}
@@ -226,7 +230,7 @@ def outcome(model: LiveModel) -> Json:
     }
 
 
-def _relation(model: LiveModel, name: str) -> Json:
+def _relation(model: LiveModel, name: str, table: ModelTable) -> Json:
     spec, endpoint = model.spec.relations[name], model.spec.endpoint
     related = {
         "type": "object",
@@ -250,9 +254,23 @@ def _relation(model: LiveModel, name: str) -> Json:
             f"Create a record that {name} leads to",
             f"relate-{name}-{endpoint}",
             {"201": ok("Created", _LISTED, headers=("ETag", "Location"))},
-            body={JSON: {"schema": {"type": "object"}}},
+            body={JSON: {"schema": _related_schema(model, name, table)}},
         ),
     }
+
+
+def _related_schema(model: LiveModel, name: str, table: ModelTable) -> Json:
+    """What a record at the other end needs; the reference to ours is filled in."""
+    relation = model.spec.relations[name]
+    target = table.by_name.get(relation.model)
+    if target is None:
+        return {"type": "object"}
+    schema = new_schema(target)
+    if relation.type is RelationType.ONE_TO_MANY:
+        filled = relation.foreign_key.partition(".")[0]
+        schema["properties"] = {key: each for key, each in schema["properties"].items() if key != filled}
+        schema["required"] = [key for key in schema.get("required", []) if key != filled]
+    return schema
 
 
 def _choice(name: str, known: list[str], description: str) -> Json:

@@ -71,3 +71,8 @@ def record_name(model: LiveModel) -> str:
 def new_name(model: LiveModel) -> str:
     """What the schema of its new records is called."""
     return f"{model.spec.endpoint}-new"
+
+
+def patch_name(model: LiveModel) -> str:
+    """What the schema of changes to its records is called."""
+    return f"{model.spec.endpoint}-patch"

@@ -12,7 +12,8 @@ from edgehost.domain.route_path import parameter_name
 from edgehost.domain.route_table import LiveRoute, PortRoute
 from edgehost.usecases.live_models import LiveModel
 
-_BODY: Final[Json] = {JSON: {"schema": {}}}
+_ANYTHING: Final[Json] = {"$ref": "#/components/schemas/Json"}
+_BODY: Final[Json] = {JSON: {"schema": _ANYTHING}}
 _BODILESS: Final = frozenset({"GET", "DELETE"})
 
 
@@ -75,7 +76,7 @@ def _route(model: LiveModel, identity: str, method: str) -> Json:
         {"default": {"description": "What the component answers"}},
         body=None
         if method in _BODILESS
-        else {JSON: {"schema": {}}, "text/plain": {"schema": {"type": "string"}}},
+        else {JSON: {"schema": _ANYTHING}, "text/plain": {"schema": {"type": "string"}}},
     )
     made["responses"] = {"default": {"description": "What the component answers, or a problem (RFC 9457)"}}
     if "requestBody" in made:

@@ -146,4 +146,5 @@ def _comparable(kind: Any) -> Any:  # noqa: ANN401 - a type, or several
     kinds = [each for each in (kind if isinstance(kind, list | tuple) else [kind]) if each != "null"]
     if not kinds or not set(kinds) <= _COMPARABLE:
         return None
-    return kinds[0] if len(kinds) == 1 else kinds
+    compared = list(dict.fromkeys("number" if each == "integer" else each for each in kinds))
+    return compared[0] if len(compared) == 1 else compared

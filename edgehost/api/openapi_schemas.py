@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edgehost.api.openapi_parts import Json, data_name, id_schema, new_name, record_name
+from edgehost.api.openapi_parts import Json, data_name, id_schema, new_name, patch_name, record_name
 from edgehost.usecases.live_models import LiveModel
 
 #: Keywords whose value is data, not a schema.
@@ -16,7 +16,8 @@ def model_schemas(model: LiveModel) -> Json:
     """The schemas of the model's data, new records and records, by their names."""
     return {
         data_name(model): _data_schema(model),
-        new_name(model): _new_schema(model),
+        new_name(model): new_schema(model),
+        patch_name(model): _patch_schema(model),
         record_name(model): _record_schema(model),
     }
 
@@ -27,9 +28,21 @@ def _data_schema(model: LiveModel) -> Json:
     return {"type": "object", **schema}
 
 
-def _new_schema(model: LiveModel) -> Json:
+def new_schema(model: LiveModel) -> Json:
+    """What creating a record needs."""
     schema = _data_schema(model)
     return {**schema, "properties": {"id": id_schema(), **schema.get("properties", {})}}
+
+
+def _patch_schema(model: LiveModel) -> Json:
+    """Some members of the data; what is required may not be taken away."""
+    schema = _data_schema(model)
+    required = schema.pop("required", [])
+    optional = {
+        name: each if name in required else {"anyOf": [each, {"type": "null"}]}
+        for name, each in schema.get("properties", {}).items()
+    }
+    return {**schema, **({"properties": optional} if optional else {})}
 
 
 def _rebased(value: Any, base: str) -> Any:  # noqa: ANN401 - JSON

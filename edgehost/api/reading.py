@@ -17,7 +17,7 @@ from edgehost.api.problems import (
     MediaTypeError,
     RequestTimeoutError,
 )
-from edgehost.domain.errors import InvalidQueryError
+from edgehost.domain.errors import InvalidQueryError, InvalidRecordError
 from edgehost.domain.json_text import read_json
 
 JSON: Final = "application/json"
@@ -122,13 +122,29 @@ def idempotency_key(request: Request) -> str:
     Raises:
         ApiError: it has characters that a key may not have.
     """
-    key = request.headers.get("idempotency-key", "")
-    if key and not _IDEMPOTENCY_KEY.fullmatch(key):
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise ApiError(
             "The idempotency key must have 1 to 128 printable ASCII characters, no space.",
             hint="Send a UUID.",
         )
     return key
+
+
+def take_id(data: object) -> str:
+    """The id in the data of a new record, taken out of it; "" when there is none.
+
+    Raises:
+        InvalidRecordError: it is no text, or empty.
+    """
+    if not isinstance(data, dict) or "id" not in data:
+        return ""
+    record_id = data.pop("id")
+    if not isinstance(record_id, str) or not record_id:
+        raise InvalidRecordError("The id must be a string.", hint="Leave it out to have one made.")
+    return record_id
 
 
 def _require_media_type(request: Request, media_types: tuple[str, ...]) -> None:

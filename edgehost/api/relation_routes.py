@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api.calling import context_of
+from edgehost.api.filters import read_limit
 from edgehost.api.permissions import require_permissions, require_relations
-from edgehost.api.reading import query_parameters, read_json_body
+from edgehost.api.reading import query_parameters, read_json_body, take_id
 from edgehost.api.responses import json_response, record_response
 from edgehost.api.rooms import ApiRooms
 from edgehost.domain.errors import InvalidQueryError, InvalidRecordError, NotFoundError
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import DEFAULT_PAGE, MAX_PAGE
+from edgehost.domain.record_query import DEFAULT_PAGE
 from edgehost.usecases.follow_relation import Relations, create_related, follow_relation, relation_of
 from edgehost.usecases.include_relations import include_relations, read_include
 from edgehost.usecases.live_models import LiveModel
@@ -47,7 +48,7 @@ class RelationRoutes:
             model,
             record,
             name,
-            limit=_read_limit(options.get("limit", str(DEFAULT_PAGE))),
+            limit=read_limit(options.get("limit", str(DEFAULT_PAGE))),
             cursor=options.get("cursor", ""),
             context=context_of(request, model),
         )
@@ -74,9 +75,7 @@ class RelationRoutes:
         data, _ = await read_json_body(request, limit_bytes=self._rooms.body_bytes)
         if not isinstance(data, dict):
             raise InvalidRecordError("A record's data must be a JSON object.")
-        wanted = data.pop("id", "")
-        if not isinstance(wanted, str):
-            raise InvalidRecordError("The id must be a string.", hint="Leave it out to have one made.")
+        wanted = take_id(data)
         record = await relations.keeping.require(model, record_id)
         made = await create_related(
             relations, model, record, name, data, record_id=wanted, context=context_of(request, model)
@@ -105,6 +104,8 @@ class RelationRoutes:
             InvalidQueryError: both are given, or something else; and what the two raise.
         """
         options = _options(request, {"relation", "include", "limit", "cursor"})
+        if "limit" in options:
+            read_limit(options["limit"])
         if "relation" in options:
             return await self.related(request, model, record_id, options["relation"])
         if "include" not in options:
@@ -133,9 +134,3 @@ def _options(request: Request, known: set[str]) -> dict[str, str]:
             raise InvalidQueryError(f"{name[:80]!r} is {what}.", hint=f"Known: {', '.join(sorted(known))}.")
         options[name] = text
     return options
-
-
-def _read_limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))):
-        raise InvalidQueryError(f"limit is {text[:80]!r}; it must be 1 to {MAX_PAGE}.")
-    return int(text)

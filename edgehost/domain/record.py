@@ -88,6 +88,21 @@ class Record:
     unreadable: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
+#: Behind an endpoint these are paths of their own.
+RESERVED_IDS: Final = frozenset({"bulk", "td"})
+
+
+def require_new_id(text: str) -> str:
+    """The id itself, when a new record may have it.
+
+    Raises:
+        InvalidRecordError: as for ``require_record_id``; or the host needs it for itself.
+    """
+    if text in RESERVED_IDS:
+        raise InvalidRecordError(f"{text!r} cannot be a record id: it is a path.", hint="Use another one.")
+    return require_record_id(text)
+
+
 def require_record_id(text: str) -> str:
     """The id itself, when it may name a record.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,7 +11,9 @@ from secrets import randbits
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, IdempotencyConflictError, RevisionConflictError
-from edgehost.domain.record import Record, require_record_id
+from edgehost.domain.json_text import write_json
+from edgehost.domain.model_consistency import encrypted_members, hashed_members
+from edgehost.domain.record import Record, require_new_id
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.complete_record import completed
 from edgehost.usecases.live_models import LiveModel
@@ -53,12 +56,13 @@ async def create_record(
         StorageFullError: nothing was stored.
     """
     if record_id:
-        require_record_id(record_id)
+        require_new_id(record_id)
     await keeping.bus.room(wait=not context.chain)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(keeping.gates.working(model.spec.name, nested=bool(context.chain)))
         model = keeping.current(model)
         if idempotency is not None:
+            idempotency = _without_secrets(model, data, idempotency)
             await stack.enter_async_context(keeping.locks.held((model.spec.name, "key", idempotency.key)))
             earlier = await _created_before(keeping, model, idempotency)
             if earlier is not None:
@@ -93,6 +97,15 @@ def new_record_id(now: float) -> str:
     milliseconds = max(int(now * 1000), 0) & (1 << 48) - 1
     value = milliseconds << 80 | 0x7 << 76 | randbits(12) << 64 | 0b10 << 62 | randbits(62)
     return str(uuid.UUID(int=value))
+
+
+def _without_secrets(model: LiveModel, data: Mapping[str, Any], idempotency: Idempotency) -> Idempotency:
+    """The request's digest is stored: it must not be a quick hash of a password by which guesses can be tried."""
+    secret = hashed_members(model.spec) | encrypted_members(model.spec)
+    if not secret or not isinstance(data, Mapping):
+        return idempotency
+    shown = {name: value for name, value in data.items() if name not in secret}
+    return Idempotency(idempotency.key, hashlib.sha256(write_json(shown)).hexdigest())
 
 
 async def _created_before(

@@ -76,8 +76,7 @@ async def test_the_forms_of_http_lead_to_the_routes() -> None:
 
 
 async def test_mqtt_and_coap_have_forms_where_they_are_served() -> None:
-    options = {"brokers": ("mqtt://broker:1883",), "coap_base": "coap://host/api/"}
-    async with served(**options) as scene:
+    async with served(brokers=("mqtt://broker:1883",), coap_base="coap://host/api/") as scene:
         scene.serve(NOTES, ports=PORTS)
         thing = valid((await scene.client.get("/models/notes/td")).json())
         forms = thing["actions"]["port-arrived"]["forms"]
