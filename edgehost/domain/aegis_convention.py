@@ -90,11 +90,20 @@ def as_question(function: str, document: Mapping[str, Any]) -> Question:
     return _question(Role.PLAIN, _scalars(document))
 
 
-def as_answer(question: Question, pairs: Iterable[Pair], types: Mapping[str, str]) -> Answer:
+def as_answer(
+    question: Question, said: tuple[Pair, ...] | list[str | None] | str | None, types: Mapping[str, str]
+) -> Answer:
     """What the guest's pairs say; the last of several pairs with one key holds.
 
-    ``types`` are those of ``member_types``.
+    A string, a list of strings or null stands for itself. ``types`` are those of ``member_types``.
     """
+    if not isinstance(said, tuple):
+        is_result = question.role in {Role.RECORD, Role.RESULT}
+        return Answer({"result": said} if is_result and said is not None else said)
+    return _paired(question, said, types)
+
+
+def _paired(question: Question, pairs: Iterable[Pair], types: Mapping[str, str]) -> Answer:
     given = {key: _value(key, text, question.sent, types) for key, text in pairs}
     given = {key: value for key, value in given.items() if not _is_echo(key, value, question)}
     document: dict[str, Any] = given

@@ -70,7 +70,7 @@ def test_the_text_of_a_number_is_the_number(value: float) -> None:
 @given(st.dictionaries(st.text(), st.text() | st.booleans() | st.integers() | st.floats(allow_nan=False)))
 def test_pairs_that_come_back_as_they_were_sent_are_what_they_were(document: dict[str, Any]) -> None:
     question = as_question("f", {"args": document, "port": "p"})
-    mine = [pair for pair in question.pairs if pair[0] != "port"]
+    mine = tuple(pair for pair in question.pairs if pair[0] != "port")
     given_back = as_answer(question, mine, {}).document["result"]
     assert given_back == {key: value for key, value in document.items() if key != "port"}
 
@@ -158,6 +158,14 @@ def test_arguments_that_are_no_object_are_one_pair() -> None:
     assert "args" not in asked({"id": "r1", "record": RECORD, "args": None})
 
 
+@pytest.mark.parametrize("said", ["done", ["a", None], []])
+def test_a_string_or_a_list_stands_for_itself(said: Any) -> None:
+    assert as_answer(as_question("f", {}), said, TYPES).document == said
+    command = as_question("f", {"id": "r1", "record": RECORD, "args": None})
+    assert as_answer(command, said, TYPES).document == {"result": said}
+    assert as_answer(command, None, TYPES).document is None
+
+
 def test_a_port_without_a_record_gets_its_arguments_and_answers_a_result() -> None:
     document = {"port": "push", "args": {"by": 2}, "answer": {"seen": True}}
     assert asked(document) == {"seen": "true", "by": "2", "port": "push"}
@@ -210,5 +218,5 @@ def test_no_question_and_no_answer_is_too_odd(
 ) -> None:
     question = as_question(function, document)
     assert all(text != "" for _, text in question.pairs)
-    answer = as_answer(question, pairs, TYPES)
+    answer = as_answer(question, tuple(pairs), TYPES)
     assert isinstance(answer.document, dict) or answer.refusal

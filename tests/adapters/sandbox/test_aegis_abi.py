@@ -170,6 +170,15 @@ def test_a_negative_number_is_a_refusal_and_the_pins_are_released() -> None:
     assert ask(guest, "pins") == 0
 
 
+def test_a_hook_that_takes_nothing_is_a_hook_all_the_same() -> None:
+    body = '(func (export "validate") (result i32) (i32.const 4096))'
+    row = array_at(ROW, 4, (TEXT, TEXT + 64)) | string_at(TEXT, "status") | string_at(TEXT + 64, "no")
+    guest = Guest(script_module(body, data=array_at(PAIRS, 5, (ROW,)) | row), AEGIS)
+    assert ask(guest, "validate") == {"status": "no"}
+    with pytest.raises(Fault, match=r"^no$"):
+        ask(guest, "validate", {"event": "create", "id": "r1", "data": {}})
+
+
 def test_numbers_go_in_and_out_as_numbers() -> None:
     body = """(func (export "add") (param f64 f64) (result f64) (f64.add (local.get 0) (local.get 1)))
       (func (export "next") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))

@@ -79,11 +79,11 @@ class AegisAbi:
         if function in RUNTIME_FUNCTIONS:
             raise Fault(wire.REFUSED, f"{function} belongs to the module's own runtime.")
         given = _read(payload)
+        self._tidy(engine)
         try:
             document = self._answer(engine, export, given)
         except GuestExit as exit_:
             raise Fault(wire.FAILED, f"{function} ended with exit status {exit_.status}.") from None
-        self._tidy(engine)
         output = (
             b"" if document is ... else json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
         )
@@ -101,7 +101,8 @@ class AegisAbi:
         if params not in {"", "i"} or results not in {"", "i"} or (params and numbers is not None):
             return _shown(engine.invoke(export, _required(export, numbers)))
         if not params:
-            return self._taken(export, engine.invoke(export))
+            question = as_question(export.name, given if isinstance(given, dict) else {})
+            return self._taken(export, engine.invoke(export), question)
         question = as_question(export.name, _object(given))
         heap = self._require_heap()
         pairs = heap.put_pairs(question.pairs)
@@ -112,25 +113,22 @@ class AegisAbi:
         finally:
             heap.unpin(pairs)
 
-    def _taken(self, export: Export, result: int | None, question: Question | None = None) -> Any:  # noqa: ANN401 - JSON
+    def _taken(self, export: Export, result: int | None, question: Question) -> Any:  # noqa: ANN401 - JSON
         if result is None:
             return ...
         if result < 0 or result >= _SIGN:
             number = result - 2 * _SIGN if result >= _SIGN else result
             raise Fault(wire.FAILED, f"{export.name} refused with {number}.")
-        answer = self._require_heap().take(result)
-        is_pairs = isinstance(answer, list) and all(isinstance(row, tuple) for row in answer)
-        if not is_pairs or (question is None and not answer):
-            return answer if not is_pairs else {}
-        if question is None:
-            return dict(answer)
-        said: Answer = as_answer(question, answer, self._plan.types)
+        said: Answer = as_answer(question, self._require_heap().take(result), self._plan.types)
         if said.refusal:
             raise Fault(wire.FAILED, said.refusal)
         return said.document
 
     def _tidy(self, engine: Engine) -> None:
-        """Collect now and then: the module's own collector runs only while it allocates, or not at all."""
+        """Collect now and then: the module's own collector runs only while it allocates, or not at all.
+
+        Between two calls nothing of the guest's is on its stack, so that only what it holds itself stays.
+        """
         self._calls += 1
         pages = engine.memory_pages()
         if pages > self._pages or self._calls >= _CALLS_BETWEEN:

@@ -74,7 +74,7 @@ class ScriptHeap:
         self._engine.invoke(self._unpin, (pointer,))
 
     def take(self, pointer: int) -> Any:  # noqa: ANN401 - what the guest answered
-        """A string, a list of strings, a list of pairs, or None for null."""
+        """A string, a list of strings, pairs as a tuple, or None for null."""
         self._left = 2 * self._most_bytes  # UTF-16 takes twice what most texts take in UTF-8
         if pointer == 0:
             return None
@@ -85,7 +85,7 @@ class ScriptHeap:
         if kind == self._strings_class:
             return [self._nullable(view, item) for item in self._items(view, pointer, kind)]
         if kind == self._pairs_class:
-            return [self._pair(view, row) for row in self._items(view, pointer, kind)]
+            return tuple(self._pair(view, row) for row in self._items(view, pointer, kind))
         raise Trap(f"an answer of class {kind}; it must be a string, string[] or string[][]")
 
     def clipped(self, pointer: int, most_bytes: int) -> str:
