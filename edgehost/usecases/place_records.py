@@ -71,6 +71,7 @@ class RecordPlaces:
     cached: Callable[[RecordStore, int], RecordStore]  # a cache of so many records in front of a store
     _placed: dict[str, Placement] = field(default_factory=dict)
     _indexes: dict[str, dict[str, None]] = field(default_factory=dict)  # wanted, by model
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _missing: set[str] = field(default_factory=set)  # models whose source was not reached for its indexes
     _missing_some: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,9 +103,24 @@ class RecordPlaces:
             ConflictError: its records are in another source, and nobody said that they are to be moved.
             UnavailableError: they are to be moved and a source does not answer.
         """
-        model = spec.model
-        if model is None:
-            return
+        if spec.model is not None:
+            async with self._turn:  # models that go live side by side share one table
+                await self._place(spec, spec.model)
+
+    async def keep_indexing(self) -> None:
+        """Make the indexes of sources that could not be reached, once they can; until cancelled."""
+        while True:
+            await self._missing_some.wait()
+            await asyncio.sleep(_RETRY_S)
+            async with self._turn:
+                await self._make_indexes(None)
+
+    def source_of(self, model: str) -> str:
+        """The name of the source that holds the model's records."""
+        placement = self._placed.get(model)
+        return DEFAULT_SOURCE if placement is None else placement.source
+
+    async def _place(self, spec: ComponentSpec, model: ModelSpec) -> None:
         wish = self.wish_of(spec.name)
         wanted = Placement(self._named(wish.source or model.source.adapter, spec.name), spec.name)
         before = self._placed.get(model.name, Placement(DEFAULT_SOURCE, spec.name))
@@ -119,18 +135,6 @@ class RecordPlaces:
         self._missing.add(model.name)
         await self._make_indexes(model)
 
-    async def keep_indexing(self) -> None:
-        """Make the indexes of sources that could not be reached, once they can; until cancelled."""
-        while True:
-            await self._missing_some.wait()
-            await asyncio.sleep(_RETRY_S)
-            await self._make_indexes(None)
-
-    def source_of(self, model: str) -> str:
-        """The name of the source that holds the model's records."""
-        placement = self._placed.get(model)
-        return DEFAULT_SOURCE if placement is None else placement.source
-
     async def _switch(self, model: str, before: Placement, wanted: Placement) -> None:
         old, new = self.sources.get(before.source), self.sources[wanted.source]
         if old is None:
@@ -144,7 +148,7 @@ class RecordPlaces:
                 f'or source = "{before.source}" to leave them there.',
             )
         async with self.routes.writes_paused(model):
-            moved = await move_records(model, old.store, new.store)
+            moved = await move_records(model, old.store, new.store) if count else 0
             await self._note(model, wanted)
             self._route(model, wanted.source, DEFAULT_CACHE)
         if moved:

@@ -1,6 +1,6 @@
 """Records in a MongoDB-compatible database, shared or far away.
 
-One collection per model; ``place`` numbers the records in order of creation. One host writes to a database: others
+One collection per model, ``records_MODEL``; ``place`` numbers the records in order of creation. One host writes to a database: others
 may read it, but would create records behind this host's cursors.
 """
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 _BATCH: Final = 128
 #: Places taken at a time, so that a create does not ask twice; what a restart skips is no loss.
 _PLACES: Final = 64
-#: Not a model's name, which begins with a letter.
-_COUNTERS: Final = "_counters"
+#: Before a model's name: 'order' is a word that servers built on SQL stumble over.
+_RECORDS: Final = "records_"
+_COUNTERS: Final = "counters"
 #: Operations in flight; the rest waits its turn.
 MAX_CONNECTIONS: Final = 16
 
@@ -70,7 +71,7 @@ class MongoRecords:
         """The record, or None."""
         with told_plainly():
             known = _can_be(model) and ID_PATTERN.fullmatch(record_id)
-            document = await self._database[model].find_one({"_id": record_id}) if known else None
+            document = await self._database[_RECORDS + model].find_one({"_id": record_id}) if known else None
         return None if document is None else from_document(model, document)
 
     async def put(self, record: Record, *, expected_revision: str | None = None) -> None:
@@ -155,7 +156,7 @@ class MongoRecords:
         require_conditions(filters)
         if not filters:
             with told_plainly():
-                return await self._database[model].count_documents({}) if _can_be(model) else 0
+                return await self._database[_RECORDS + model].count_documents({}) if _can_be(model) else 0
         found = 0
         async with aclosing(self._matching(model, filters, None)) as matching:
             async for _ in matching:
@@ -234,7 +235,7 @@ class MongoRecords:
         if known is not None:
             return known
         async with self._lock:
-            collection = self._database[model]
+            collection = self._database[_RECORDS + model]
             await collection.create_index([("place", 1)], unique=True)
             await collection.create_index([("key", 1)], sparse=True)
             await collection.create_index([("revision", 1)])
