@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidRecordError
-from edgehost.domain.json_text import same_json
 from edgehost.domain.named_patterns import fits_pattern
 from edgehost.domain.property_spec import NAMED_PATTERNS, Condition, PropertySpec
 
@@ -59,7 +58,7 @@ def holds(condition: Condition, data: Mapping[str, Any]) -> bool:
     value: Any = data
     for step in condition.field.split("."):
         value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
-    return value is not _ABSENT and any(same_json(value, each) for each in condition.values)
+    return value is not _ABSENT and any(_same(value, each) for each in condition.values)
 
 
 def changed_members(properties: Mapping[str, PropertySpec], wanted: Wanted, before: Before) -> frozenset[str]:
@@ -100,7 +99,16 @@ def _changes(member: str, wanted: Wanted, before: Before) -> bool:
     new, old = wanted.data.get(member, _ABSENT), before.data.get(member, _ABSENT)
     if new is _ABSENT or old is _ABSENT:
         return new is not old
-    return not same_json(new, old)
+    return not _same(new, old)
+
+
+def _same(left: object, right: object) -> bool:
+    """Whether both mean the same: true is not 1, 1.0 is, and the order of members is nothing."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return isinstance(left, bool) is isinstance(right, bool) and left == right
 
 
 def _word(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from edgehost.domain.errors import InvalidQueryError
+from edgehost.domain.model_consistency import opaque_members
 from edgehost.domain.record_query import MAX_FIELD_LENGTH, Filter, Operator
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.usecases.live_models import LiveModel
@@ -36,10 +37,9 @@ def types_of(model: LiveModel, field: str) -> frozenset[str] | None:
         return frozenset({RECORD_FIELDS[field]})
     if not field or len(field) > MAX_FIELD_LENGTH:
         raise InvalidQueryError(f"A field's name must have 1 to {MAX_FIELD_LENGTH} characters.")
-    behaviour = model.spec.properties.get(field.partition(".")[0])
-    if behaviour is not None and (behaviour.hashed or behaviour.encrypted):
+    if field.partition(".")[0] in opaque_members(model.spec):
         raise InvalidQueryError(
-            f"'{field[:80]}' is stored {'hashed' if behaviour.hashed else 'encrypted'}: it cannot be asked for.",
+            f"'{field[:80]}' is stored hashed, encrypted or as its model writes it: it cannot be asked for.",
             hint="Ask for another field.",
         )
     try:

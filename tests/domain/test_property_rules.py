@@ -75,6 +75,13 @@ def test_a_frozen_member_keeps_its_value(old: Any, new: Any) -> None:
     assert bool(problems(spec, {"a": [new, 1]}, {"a": [old, 2]}))
 
 
+def test_the_same_value_written_otherwise_is_no_change() -> None:
+    spec = {"a": PropertySpec(frozen=ALWAYS)}
+    before = {"a": {"x": 1, "y": [2, {"z": None}]}}
+    assert problems(spec, {"a": {"y": [2.0, {"z": None}], "x": 1}}, before) == []
+    assert problems(spec, {"a": {"x": True, "y": [2, {"z": None}]}}, before) == ["/a"]
+
+
 @given(st.sampled_from(["open", "shipped"]), VALUES, VALUES)
 def test_a_member_freezes_once_the_stored_record_is_in_a_state(state: str, old: Any, new: Any) -> None:
     spec = {"a": PropertySpec(frozen=Condition("state", ("shipped",)))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import secrets
 from dataclasses import replace
@@ -19,6 +20,7 @@ from edgehost.domain.errors import (
     ConflictError,
     EdgehostError,
     GuestProtocolError,
+    IdempotencyConflictError,
     IncompatibleReleaseError,
     InvalidQueryError,
     InvalidRecordError,
@@ -29,7 +31,7 @@ from edgehost.domain.events import Event, RecordEvent
 from edgehost.domain.record import RevisionClock
 from edgehost.domain.record_query import Filter, Operator
 from edgehost.ports.sandbox import CallContext
-from edgehost.usecases.create_record import create_record
+from edgehost.usecases.create_record import Idempotency, create_record
 from edgehost.usecases.live_models import LiveModel, LiveModels
 from edgehost.usecases.query_records import make_query
 from edgehost.usecases.record_keeping import RecordKeeping, record_document
@@ -102,6 +104,22 @@ async def test_a_hashed_member_is_never_shown_and_can_only_be_compared() -> None
     for args in (None, {}, {"name": "ada"}, {"password": 1}, {"password": "x" * 2000}):
         with pytest.raises(InvalidRecordError):
             await run_command(kept.keeping, model, "a", "verify", args)
+
+
+async def test_a_repeated_request_is_known_without_a_quick_hash_of_its_secrets() -> None:
+    kept = Guarded()
+    model = kept.model(properties={"pin": {"hashed": True}})
+    repeated = []
+    for pin in ("1234", "4321"):
+        digest = hashlib.sha256(pin.encode()).hexdigest()
+        created = await create_record(
+            kept.keeping, model, {"pin": pin, "n": 1}, idempotency=Idempotency("k", digest)
+        )
+        assert created.record.request_digest != digest
+        repeated.append(created.repeated)
+    assert repeated == [False, True]
+    with pytest.raises(IdempotencyConflictError):
+        await create_record(kept.keeping, model, {"n": 2}, idempotency=Idempotency("k", "other"))
 
 
 async def test_a_hash_stays_until_another_value_is_given_and_goes_by_name_only() -> None:
