@@ -4,6 +4,7 @@ modules as models, adapters, services", and its existing modules run as they are
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.domain.errors import GuestFailedError, GuestTrapError, NotFoundError
+from edgehost.domain.events import Event, PortFailed, PortSucceeded
 from edgehost.usecases.build_component import build_component
 from tests.journeys.fleet import Fleet
 from tests.journeys.guest_scenes import committed
@@ -95,3 +97,37 @@ async def test_existing_modules_run_unmodified_with_four_lines_of_component_toml
         assert made["data"]["changes"] == "0"
         counted = await host.request("POST", f"{COUNTERS}/{made['id']}/commands/increment", body={})
         assert counted["result"]["count"] == "3.0"
+
+
+async def test_support_for_webassembly_modules_as_adapters_and_services(tmp_path: Path) -> None:
+    """One module in three roles: the model's port ``announce`` goes through the adapter of that name."""
+    fleet = Fleet(tmp_path)
+    async with open_sandbox_factory() as sandboxes:
+        for document in (
+            {"name": "announce", "kind": "adapter", "adapter": {"export": "describe"}},
+            {"name": "numbers", "kind": "service", "service": {"export": "runFibonacci"}},
+        ):
+            whole = {"version": "1.0.0", "abi": "aegis", **document}
+            await fleet.publish(
+                await build_component(whole, COUNTER, toolchain=WasmTools(), sandboxes=sandboxes)
+            )
+    await fleet.publish(COUNTER)
+    async with fleet.host() as host:
+        for component in ("aegis-counter", "announce", "numbers"):
+            await host.live(component, "1.0.0")
+        said = await host.request("POST", "/api/host/call/numbers/runFibonacci", body={"fibonacci": 20})
+        assert said == {"fibonacci": 20, "result": "6765.0"}
+        made = await host.request("POST", COUNTERS, body={"name": "door"})
+        bus = host.host.control.manager.bus
+        async with asyncio.timeout(10), bus.subscription(_announced, backlog=100) as events:
+            await host.request("POST", f"{COUNTERS}/{made['id']}/ports/push", body={"by": 2})
+            event = await anext(events)
+        # The port heard counter-changed, which push produces; the adapter described the record; the model's own
+        # callback took that and answered the port.
+        assert isinstance(event, PortSucceeded)
+        assert (event.port, event.event, event.id) == ("announce", "counter-announced", made["id"])
+        assert event.answer == {"open": True}
+
+
+def _announced(event: Event) -> bool:
+    return isinstance(event, PortSucceeded | PortFailed) and event.port == "announce"
