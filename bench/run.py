@@ -15,7 +15,15 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-BENCHES: Final = ("sandbox_bench", "storage_bench", "remote_bench", "api_bench", "traffic_bench", "host_bench")
+BENCHES: Final = (
+    "sandbox_bench",
+    "storage_bench",
+    "query_bench",
+    "remote_bench",
+    "api_bench",
+    "traffic_bench",
+    "host_bench",
+)
 RESULTS: Final = Path(__file__).with_name("results.json")
 _SHOWN: Final = ("name", "value", "unit")
 

@@ -17,7 +17,8 @@ from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.tinydb_records import open_records
 from edgehost.domain.errors import StorageFullError
 from edgehost.domain.record import Record
-from edgehost.domain.record_query import Condition, Filter, Operator, RecordQuery, Sort
+from edgehost.domain.record_aggregation import AggregateQuery
+from edgehost.domain.record_query import AnyOf, Condition, Filter, Operator, RecordQuery, Sort
 from tests.contracts.query_oracle import CONDITIONS, DOCUMENTS, SORTS, expected_records
 
 
@@ -141,6 +142,39 @@ async def test_an_index_can_be_added_while_records_change() -> None:
     await store.ensure_index("m", "at")
     await store.delete("m", "r0")
     assert [record.id for record in (await store.find(query)).records] == expected[1:]
+
+
+async def test_a_hundred_thousand_records_are_searched_in_slices_with_and_without_an_index() -> None:
+    store = MemoryRecords(indexed_fields={"m": ["at"]})
+    for n in range(100_000):
+        await store.put(Record("m", f"r{n}", {"at": n, "other": n % 7}, "r", 1.0, 1.0))
+    query = RecordQuery("m", (Filter("other", Operator.EQ, 9),), limit=3)
+    wide = (Filter("at", Operator.GE, 10), Filter("other", Operator.LT, 9))
+    alternatives = AnyOf(tuple(Filter("other", Operator.EQ, 9 + n) for n in range(6)))
+    questions = [
+        query,
+        replace(query, filters=wide),
+        replace(query, filters=(), sort=(Sort("other", descending=True),)),
+        replace(query, filters=(), sort=(Sort("at", descending=True), Sort("other"))),
+        replace(query, filters=(alternatives,)),
+    ]
+    loop = asyncio.get_running_loop()
+    longest = [0.0]
+
+    async def look() -> None:
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0)
+            longest[0] = max(longest[0], loop.time() - before)
+
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(look())
+        found = [len((await store.find(question)).records) for question in questions]
+        groups = await store.aggregate(AggregateQuery("m", group_by=("other",)))
+        looking.cancel()
+    assert found == [0, 3, 3, 3, 0]
+    assert [row.count for row in groups] == [14286] * 5 + [14285] * 2
+    assert longest[0] < 0.25  # a slice takes some milliseconds
 
 
 async def test_the_most_selective_index_is_used() -> None:
