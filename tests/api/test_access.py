@@ -11,14 +11,17 @@ import pytest
 
 from edgehost.api.access import AccessPolicy, read_token_file, require_safe_address
 from edgehost.api.app import make_app
+from edgehost.api.problems import ForbiddenError
 from edgehost.api.server import serving
 from edgehost.domain.errors import InvalidConfigError, NotFoundError
+from edgehost.domain.events import GuestLogged
+from edgehost.ports.host_control import HostControl
 from tests.api.scene import NOTES, Kept, problem, served
 
 TOKEN = "x" * 40
 
 
-class QuietHost:
+class QuietHost(HostControl):
     """A host that remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -239,3 +242,29 @@ async def test_a_token_with_roles_may_do_what_the_model_lets_its_roles() -> None
             await ask(NURSE, "POST", "/models/ward/a/commands/discharge") == 404
         )  # allowed; this guest has no export
         assert await ask(NURSE, "DELETE", "/models/ward/a") == 204
+
+
+async def test_a_token_with_roles_hears_of_what_it_may_read_and_does_not_reach_the_host() -> None:
+    access = AccessPolicy(tokens={TOKEN: (), CLERK: ("clerk",)})
+    secret = {**WARD, "name": "vault", "model": {"access": {"read": {"allow": ["role:director"]}}}}
+    async with served(WARD, secret, access=access) as scene:
+        operator, clerk = ({"authorization": f"Bearer {token}"} for token in (TOKEN, CLERK))
+        async with scene.client.stream("GET", "/events", headers=clerk) as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == ": open"
+            scene.bus.publish(GuestLogged(at=1.0, component="ward", level="info", message="hello"))
+            await scene.client.post("/models/vault", json={"id": "hidden"}, headers=operator)
+            await scene.client.post("/models/ward", json={"id": "seen"}, headers=operator)
+            async for line in lines:
+                assert "hidden" not in line
+                assert "hello" not in line
+                if line.startswith("data:"):
+                    assert "ward/seen" in line
+                    break
+        assert (await scene.client.get("/models/vault", headers=clerk)).status_code == 403
+        assert (await scene.client.get("/host/status", headers=clerk)).status_code in {403, 404}
+    with pytest.raises(ForbiddenError, match="does not control"):
+        access.require_allowed(
+            {"server": ("127.0.0.1", 80), "headers": [(b"authorization", f"Bearer {CLERK}".encode())]},
+            control=True,
+        )
