@@ -47,6 +47,9 @@ _ILLNESS: Final = (
 )
 #: A call without any time-out of its own or of its caller still ends.
 LONGEST_CALL_S: Final = 3600.0
+#: The part of its own time that a caller keeps for itself.
+_RESERVED: Final = 0.1
+_LONGEST_RESERVE_S: Final = 0.25
 #: The rule of a port that declares none.
 STANDARD_BREAKER: Final[Mapping[str, BreakerRule]] = {"default": BreakerRule()}
 
@@ -71,6 +74,11 @@ class CallPolicy:
             return None
         pause = self.backoff.delay_s(tries - 1, chance)
         return pause if pause < left_s else None
+
+
+def before(deadline: float, now: float) -> float:
+    """Somewhat before a caller's deadline, so that it hears of the failure and can act on it, and is not ended."""
+    return deadline - min(_LONGEST_RESERVE_S, max(0.0, deadline - now) * _RESERVED)
 
 
 def policy_of(port: PortSpec) -> CallPolicy:

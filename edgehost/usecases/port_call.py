@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgehost.domain.call_policy import breaker_rules, policy_of
+from edgehost.domain.call_policy import before, breaker_rules, policy_of
 from edgehost.domain.errors import CircuitOpenError, EdgehostError, PortTimeoutError, UnavailableError
 from edgehost.domain.events import PortFailed, PortSucceeded
 from edgehost.domain.port_spec import PortSpec
@@ -97,7 +97,7 @@ async def _tried(rooms: PortRooms, call: PortCall, context: CallContext) -> Any:
     """The answer of the first try that succeeds, or of the fallback while a breaker is open."""
     loop, clock = asyncio.get_running_loop(), rooms.keeping.clock
     policy, rules = policy_of(call.spec), breaker_rules(call.spec)
-    until = min(loop.time() + policy.budget_s, context.deadline)
+    until = min(loop.time() + policy.budget_s, before(context.deadline, loop.time()))
     last: EdgehostError | None = None
     while True:
         refusing = rooms.breakers.refusing(call.model, call.port, rules, clock.monotonic())

@@ -10,7 +10,7 @@ from secrets import SystemRandom
 from typing import Any
 
 from edgehost.domain.binding import DIRECT, Binding
-from edgehost.domain.call_policy import told_error
+from edgehost.domain.call_policy import before, told_error
 from edgehost.domain.component_spec import ComponentSpec, Kind
 from edgehost.domain.errors import (
     EdgehostError,
@@ -35,6 +35,8 @@ from edgehost.usecases.record_keeping import RecordKeeping
 log = logging.getLogger("edgehost.ports")
 
 _EVERYBODY = "*"
+#: A port ends its own call at its time-out; a service is ended only if that did not happen.
+_SLACK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class PortRooms:
                 f"'{user}' is bound to no service.", hint=f"Bind one: 'edgehost bind {user} SERVICE'."
             )
         if (hosted := self.services.get(name)) is not None:
+            until = min(until + _SLACK_S, before(context.deadline, _now()))
             return await self._ask_hosted(
                 name, hosted, function, given, user=user, until=until, lenient=lenient
             )
@@ -147,7 +150,8 @@ class PortRooms:
             )
         known = tuple(filter(None, (*found.spec.service.functions, found.spec.service.export)))
         chosen = _chosen(name, function, known, lenient=lenient)
-        output = await found.call(chosen, write_json(given), context=_bound(context, None))
+        inner = replace(_bound(context, None), deadline=before(context.deadline, _now()))
+        output = await found.call(chosen, write_json(given), context=inner)
         return self._unwrapped(name, chosen, output)
 
     async def _ask_hosted(
@@ -167,11 +171,14 @@ class PortRooms:
                 hint=f"Name it in allow of [services.{name}] in the host's configuration.",
             )
         chosen = _chosen(name, function, tuple(hosted.service.functions), lenient=lenient)
-        timeout_s = max(0.0, until - asyncio.get_running_loop().time())
+        timeout_s = max(0.0, until - _now())
         try:
-            return await hosted.service.call(chosen, given, timeout_s=timeout_s)
+            async with asyncio.timeout(timeout_s):  # a plug-in may not look at it
+                return await hosted.service.call(chosen, given, timeout_s=timeout_s)
         except EdgehostError:
             raise
+        except TimeoutError:
+            raise UnavailableError(f"The service '{name}' did not answer in time.") from None
         except Exception as fault:  # a plug-in's fault must not look like ours
             log.exception("The service '%s' failed at '%s'.", name, chosen)
             raise UnavailableError(
@@ -201,6 +208,10 @@ class PortRooms:
     def _service_names(self) -> list[str]:
         found = (self.directory.find(name) for name in self.directory.names())
         return [each.spec.name for each in found if each is not None and each.spec.service is not None]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _bound(context: CallContext, bound: Bound | None) -> CallContext:

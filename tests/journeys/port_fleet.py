@@ -70,7 +70,7 @@ def station(ports: Mapping[str, Any], *, version: str = "1.0.0", **model: Any) -
     )
 
 
-def translator(name: str = "translator", *, service: str = "") -> bytes:
+def translator(name: str = "translator", *, service: str = "", deadline_ms: int = 10_000) -> bytes:
     """The adapter under any name; its answers say which one it was."""
     return component(
         "translator",
@@ -78,7 +78,7 @@ def translator(name: str = "translator", *, service: str = "") -> bytes:
             "name": name,
             "kind": "adapter",
             "adapter": {"export": "invoke"} | ({"service": service} if service else {}),
-            "limits": {"deadline_ms": 10_000, "instances_max": 2},
+            "limits": {"deadline_ms": deadline_ms, "instances_max": 2},
             "grants": {"functions": ["service"]},
             "config": {"by": name},
         },

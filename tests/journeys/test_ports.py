@@ -238,6 +238,35 @@ async def test_a_time_out_really_ends_the_call_and_costs_the_adapter_no_fault(
         assert {each["state"] for each in adapter.pool.instances()} <= {"idle", "ending"}
 
 
+async def test_a_guest_hears_of_a_port_that_does_not_answer_before_its_own_time_is_up(
+    tmp_path: Path, weather: Weather
+) -> None:
+    weather.stuck = threading.Event()
+    rule = {"call_volume": 1, "error_rate": 0.0}
+    ports = {"forecast": FORECAST | {"breaker": {"port-timeout": rule, "unavailable": rule}}}
+    async with running(tmp_path, weather, translator(service="weather"), station(ports)) as host:
+        record = await made(host, name="roof")
+        path = f"/api/models/stations/{record.id}/commands/refresh"
+        said = await host.request("POST", path, PLACE)
+        assert said["result"]["error"]["code"] == "port-timeout"
+        said = await host.request("POST", path, PLACE)
+        assert said["result"]["error"]["code"] == "circuit-open"
+
+
+async def test_an_adapter_hears_of_a_service_that_does_not_answer_and_is_no_worse_for_it(
+    tmp_path: Path, weather: Weather
+) -> None:
+    weather.stuck = threading.Event()
+    slow = translator(service="weather", deadline_ms=400)
+    ports = {"forecast": FORECAST | {"retries": 0}}
+    async with running(tmp_path, weather, slow, station(ports)) as host:
+        rooms, model = rooms_of(host)
+        with pytest.raises(UnavailableError, match="translator: "):
+            await invoke_port(rooms, model, "forecast", None, PLACE)
+        adapter = host.host.control.manager.deployer.running.require("translator")
+        assert adapter.conduct.faults == 0
+
+
 async def test_a_breaker_opens_answers_by_its_fallback_and_recovers(tmp_path: Path, weather: Weather) -> None:
     rule = {"call_volume": 4, "error_rate": 0.5, "retest_ms": 5000, "fallback": "guess"}
     ports = {"forecast": FORECAST | {"retries": 0, "breaker": {"default": rule}}}
