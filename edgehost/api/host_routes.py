@@ -35,11 +35,14 @@ class HostRoutes:
             "deploy": (0, {"POST": self._deploy}),
             "rollback": (0, {"POST": self._rollback}),
             "unquarantine": (0, {"POST": self._unquarantine}),
+            "config": (0, {"GET": self._config}),
             "traffic": (1, {"GET": self._traffic, "POST": self._change_traffic}),
             "bindings": (0, {"GET": self._bindings, "POST": self._bind}),
             "workflow": (0, {"GET": self._workflow}),
             "workflow-history": (2, {"GET": self._workflow_history}),
             "workflow-undo": (2, {"POST": self._workflow_undo}),
+            "pipelines": (0, {"GET": self._pipelines}),
+            "pipeline": (1, {"POST": self._run_pipeline}),
             "refresh": (0, {"POST": self._refresh}),
             "call": (2, {"POST": self._call}),
             "stop": (0, {"POST": self._stop}),
@@ -68,6 +71,15 @@ class HostRoutes:
     async def _releases(self, request: Request, _rest: tuple[str, ...]) -> Response:
         component = _component_parameter(request)
         return json_response({"releases": await self._host.releases(component)})
+
+    async def _config(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        parameters = dict(query_parameters(request))
+        details, model = parameters.pop("details", "models"), parameters.pop("model", "")
+        if parameters:
+            raise InvalidQueryError(
+                f"{next(iter(parameters))[:80]!r} is unknown here.", hint="Use ?details=VIEW&model=NAME."
+            )
+        return json_response(await self._host.view(details, model))
 
     async def _instances(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         return json_response({"instances": await self._host.instances()})
@@ -123,6 +135,14 @@ class HostRoutes:
     async def _workflow_undo(self, _request: Request, rest: tuple[str, ...]) -> Response:
         model, record_id = rest
         return json_response(await self._host.workflow_undo(model, record_id))
+
+    async def _pipelines(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"pipelines": await self._host.list_pipelines()})
+
+    async def _run_pipeline(self, request: Request, rest: tuple[str, ...]) -> Response:
+        payload = await read_optional_body(request, limit_bytes=self._body_bytes)
+        output = await self._host.run_pipeline(rest[0], payload)
+        return Response(output, media_type="application/octet-stream")
 
     async def _stop(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         await self._host.stop()

@@ -14,6 +14,7 @@ from edgehost.config import KIB, Config
 from edgehost.config_services import MqttOptions
 from edgehost.usecases.control_host import ControlHost, HostIdentity
 from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.view_host import HostViews
 from edgehost.usecases.watch_traffic import TrafficWatch
 
 
@@ -36,6 +37,7 @@ def make_control(rooms: Rooms, manager: ComponentManager, traffic: TrafficWatch)
         request_stop=rooms.stopping.set,
         guest_lines=rooms.guest_lines,
         ports=rooms.ports,
+        views=HostViews(rooms.models, rooms.running, rooms.ports, rooms.places, traffic),
     )
 
 

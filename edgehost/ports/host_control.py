@@ -77,6 +77,21 @@ class HostControl(Protocol):
         """Begin to take back what was done for a record; returns its history."""
         ...
 
+    async def list_pipelines(self) -> Sequence[Mapping[str, Any]]:
+        """The pipelines: name, steps, and the events that start them."""
+        ...
+
+    async def run_pipeline(self, name: str, payload: bytes) -> bytes:
+        """What comes out at the end of a pipeline."""
+        ...
+
+    async def view(self, details: str, model: str = "") -> Mapping[str, Any]:
+        """What is served and how it is, of one model where it is named.
+
+        ``details``: models, ports, events, relations, bindings, sandboxes, commands, sources or traffic.
+        """
+        ...
+
     async def stop(self) -> None:
         """Begin to end; returns at once."""
         ...

@@ -17,10 +17,12 @@ from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.order_binding import order_binding, port_findings
 from edgehost.usecases.port_rooms import PortRooms
+from edgehost.usecases.run_pipeline import Pipelines
 from edgehost.usecases.run_workflow import Workflows
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.show_record import domain_of
 from edgehost.usecases.traffic_order import read_traffic_order
+from edgehost.usecases.view_host import HostViews
 from edgehost.usecases.view_ports import bindings_view
 from edgehost.usecases.view_workflows import history_view, order_undo, workflow_view
 from edgehost.usecases.watch_traffic import TrafficWatch, figures_of
@@ -52,6 +54,8 @@ class ControlHost:
     guest_lines: Iterable[GuestLogged] = ()
     ports: PortRooms | None = None
     workflows: Workflows | None = None
+    pipelines: Pipelines | None = None
+    views: HostViews | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
 
     async def status(self) -> Mapping[str, Any]:
@@ -215,6 +219,16 @@ class ControlHost:
         """Take back what was done for a record; returns its history."""
         return await order_undo(self._workflows(), model, record_id)
 
+    async def list_pipelines(self) -> Sequence[Mapping[str, Any]]:
+        """The pipelines that the configuration describes."""
+        return [] if self.pipelines is None else [each.document() for each in self.pipelines.all()]
+
+    async def run_pipeline(self, name: str, payload: bytes) -> bytes:
+        """What comes out at the end of a pipeline."""
+        if self.pipelines is None:
+            raise NotFoundError("This host runs no pipelines.")
+        return await self.pipelines.call(name, payload)
+
     def _workflows(self) -> Workflows:
         if self.workflows is None:
             raise NotFoundError("This host runs no workflows.")
@@ -224,6 +238,12 @@ class ControlHost:
         if self.ports is None:
             raise NotFoundError("This host serves no ports.")
         return self.ports
+
+    async def view(self, details: str, model: str = "") -> Mapping[str, Any]:
+        """What is served and how it is."""
+        if self.views is None:
+            raise NotFoundError("This host has no views.")
+        return self.views.view(details, model)
 
     async def stop(self) -> None:
         """Begin to end."""

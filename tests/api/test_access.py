@@ -15,13 +15,12 @@ from edgehost.api.problems import ForbiddenError
 from edgehost.api.server import serving
 from edgehost.domain.errors import InvalidConfigError, NotFoundError
 from edgehost.domain.events import GuestLogged
-from edgehost.ports.host_control import HostControl
 from tests.api.scene import NOTES, Kept, problem, served
 
 TOKEN = "x" * 40
 
 
-class QuietHost(HostControl):
+class QuietHost:
     """A host that remembers what it was asked."""
 
     def __init__(self) -> None:
