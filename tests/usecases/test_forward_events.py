@@ -132,7 +132,9 @@ async def test_a_file_holds_lines_of_json_and_stays_within_its_bounds(tmp_path: 
 async def test_one_file_alone_is_begun_anew(tmp_path: Path) -> None:
     file = EventFile(tmp_path / "events.ndjson", file_bytes=100, files=1)
     await file.send([{"n": number} for number in range(40)])
-    assert [each.name for each in tmp_path.iterdir()] == ["events.ndjson"]
+    assert sorted(path.name for path in await asyncio.to_thread(list, tmp_path.iterdir())) == [
+        "events.ndjson"
+    ]
     assert (tmp_path / "events.ndjson").read_text().endswith('{"n":39}\n')
 
 
