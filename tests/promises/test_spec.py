@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from edgehost.adapters.crypto.aes_gcm import key_id
 from edgehost.cli.main import main
-from edgehost.domain.component_file import embed_spec
+from edgehost.domain.component_file import embed_spec, read_component
+from edgehost.domain.component_spec import read_component_spec
 from edgehost.domain.errors import ConflictError, EdgehostError, InvalidRecordError
 from edgehost.domain.events import Event, RecordEvent
 from tests.journeys.fleet import Fleet, RunningHost
@@ -255,3 +257,47 @@ def test_wrong_specifications_are_refused_with_the_line_and_a_suggestion(
     assert main(["component", "schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert schema["properties"]["kind"]["enum"] == ["model", "adapter", "service"]
+
+
+DECLARED = """\
+name = "account"
+version = "1.0.0"
+kind = "model"
+wasm = "account.wasm"
+
+[model]
+factory = "make"
+
+[model.properties.number]
+computed = "number"
+frozen = true
+
+[model.properties.reason]
+required = {field = "state", values = ["closed"]}
+
+[model.access.read]
+allow = ["clerk"]
+
+[[model.serializers]]
+on = "storage"
+key = "diary"
+action = "export"
+export = "pack"
+read_export = "unpack"
+"""
+
+
+def test_what_is_declared_is_in_the_component_that_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "component.toml").write_text(DECLARED)
+    (tmp_path / "account.wasm").write_bytes(compiled_file(GUESTS / "account.c"))
+    assert main(["build", str(tmp_path)]) == 0
+    document = tomllib.loads(DECLARED)
+    del document["wasm"]
+    built = read_component((tmp_path / "account-1.0.0.wasm").read_bytes())
+    assert built == read_component_spec(document)
+    capsys.readouterr()
+    (tmp_path / "component.toml").write_text(DECLARED.replace('"number"', '"nubmer"'))
+    assert main(["build", str(tmp_path)]) == 1
+    assert "Did you mean 'number'?" in capsys.readouterr().err
