@@ -22,6 +22,7 @@ BENCHES: Final = (
     "remote_bench",
     "api_bench",
     "traffic_bench",
+    "flow_bench",
     "host_bench",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")

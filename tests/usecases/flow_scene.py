@@ -133,7 +133,7 @@ class FlowScene:
     """What survives a kill: the stores and the world."""
 
     records: RecordStore = field(default_factory=MemoryRecords)
-    flows: MemoryRecords = field(default_factory=MemoryRecords)
+    flows: RecordStore = field(default_factory=MemoryRecords)
     world: World = field(default_factory=World)
     documents: list[dict[str, Any]] = field(default_factory=lambda: [chain()])
     limits: CauseLimits = field(default_factory=CauseLimits)
