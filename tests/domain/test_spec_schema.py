@@ -56,7 +56,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 MUTATIONS = (
     JSON
-    | st.sampled_from(["", "a", "*", "inbound", "x.y", "UPPER", [], {}, True, 0, 1, -1, 10**9, ["read"], [{}]])
+    | st.sampled_from(
+        ["", "a", "*", "inbound", "x.y", "UPPER", [], {}, True, 0, 1, -1, 10**9, ["read"], [{}]]
+    )
     | st.sampled_from([{"field": "a", "values": [1]}, [{"on": "a", "export": "b"}], {"allow": ["role:x"]}])
 )
 
