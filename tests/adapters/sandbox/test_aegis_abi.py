@@ -245,6 +245,26 @@ def test_abort_is_a_trap_with_its_message_and_place() -> None:
         ask(talker(), "abort", [0, 0])
 
 
+@pytest.mark.parametrize("name", ["_start", "_initialize"])
+def test_a_module_that_waits_for_its_start_is_started(name: str) -> None:
+    body = f"""(global $ready (mut f64) (f64.const 0)) (func (export "{name}") (global.set $ready (f64.const 1)))
+      (func (export "ready") (result f64) (global.get $ready))"""
+    assert ask(Guest(script_module(body), AEGIS), "ready") == 1
+
+
+def test_a_module_that_aborts_while_it_starts_says_why() -> None:
+    body = "(func $begin (call $abort (i32.const 4096) (i32.const 0) (i32.const 1) (i32.const 2))) (start $begin)"
+    with pytest.raises(Trap, match=r"ab in \?:1:2"):
+        Guest(script_module(body, imports=IMPORTS, data=string_at(HEAP, "ab")), AEGIS)
+
+
+def test_an_exit_ends_the_call() -> None:
+    imports = '(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))'
+    body = '(func (export "leave") (param i32) (result i32) (call $exit (i32.const 3)) (i32.const 0))'
+    with pytest.raises(Fault, match="exit status 3"):
+        ask(Guest(script_module(body, imports=imports), AEGIS), "leave", {})
+
+
 @pytest.mark.parametrize("pointer", [1, PAGE, PAGE - 2, RTTI + 8, 0x7FFFFFFF, -1])
 def test_a_wrong_pointer_in_an_import_is_a_trap(pointer: int) -> None:
     for function, arguments in (("abort", [pointer, 0]), ("abort", [0, pointer]), ("log", [pointer])):
