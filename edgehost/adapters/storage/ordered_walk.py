@@ -13,9 +13,9 @@ from edgehost.adapters.storage.field_index import (
     kinds_in_order,
 )
 from edgehost.adapters.storage.model_index import ModelIndex
-from edgehost.domain.record_conditions import matches
-from edgehost.domain.record_order import FieldKey, OrderedPlaces, Place, place_of
-from edgehost.domain.record_query import RecordQuery
+from edgehost.domain.record_conditions import kind_of, matches
+from edgehost.domain.record_order import FieldKey, OrderedPlaces, Place, field_key, place_of
+from edgehost.domain.record_query import Filter, Operator, RecordQuery, Sort
 
 #: As in every other search.
 _SLICE: Final = 256
@@ -29,7 +29,12 @@ async def walk_in_order(
     alone = len(query.sort) == 1
     # Equal values stand in the index in order of creation, so the first ones of a page are enough of them.
     in_order = alone and first.descending == query.descending
-    begin = None if after is None else after.keys[0]
+    low, high = _range(query, first)
+    begin, end = (high, low) if first.descending else (low, high)
+    if after is not None and (begin is None or not _is_before(after.keys[0], begin, first)):
+        begin = after.keys[0]
+    else:
+        after = None  # all of the range is beyond the cursor
     run: FieldKey | None = None
     for kind in kinds_in_order(descending=first.descending):
         if begin is not None and begin[0] != kind:
@@ -40,12 +45,35 @@ async def walk_in_order(
         while entries := walk.next_in_order(kind, entry, _SLICE, descending=first.descending):
             for value, doc_id in entries:
                 key = key_of_entry(kind, value)
+                if end is not None and _is_before(end, key, first):
+                    return
                 if places.full and (key != run or (in_order and key_is_exact(key))):
                     return
                 run = key
                 _offer(index, query, key if alone else None, doc_id, places)
             entry = entries[-1]
             await asyncio.sleep(0)
+
+
+def _range(query: RecordQuery, first: Sort) -> tuple[FieldKey | None, FieldKey | None]:
+    """The least and the greatest sort key that the conditions leave; None where they leave it open."""
+    low: FieldKey | None = None
+    high: FieldKey | None = None
+    for condition in query.filters:
+        if not isinstance(condition, Filter) or condition.field != first.field:
+            continue
+        if kind_of(condition.value) is None or condition.value != condition.value:
+            continue
+        key = field_key(condition.value)
+        if condition.operator in {Operator.GE, Operator.GT, Operator.EQ, Operator.PREFIX}:
+            low = key if low is None else max(low, key)
+        if condition.operator in {Operator.LE, Operator.LT, Operator.EQ}:
+            high = key if high is None else min(high, key)
+    return low, high
+
+
+def _is_before(key: FieldKey, other: FieldKey, first: Sort) -> bool:
+    return other < key if first.descending else key < other
 
 
 def _start(

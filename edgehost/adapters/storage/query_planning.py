@@ -24,7 +24,7 @@ _FEW: Final = 5000
 #: Looking at every record in order costs less than sorting a large part of them.
 _SHARE: Final = 4
 #: Matches that are sorted rather than met while walking along an index.
-_FEW_TO_SORT: Final = 500
+_FEW_TO_SORT = 500  # tests lower it
 
 
 class Indexes(Protocol):
@@ -76,7 +76,9 @@ def plan_query(indexes: Indexes, query: RecordQuery) -> Planned:
             return Planned(QueryPlan(kind, choice.fields, size, sorts), choice.candidates)
     if sorts:
         walk = indexes.field(query.sort[0].field)
-        if walk is not None and (choice is None or len(choice.candidates) * _SHARE > total):
+        if walk is not None and (
+            choice is None or choice.fields == (walk.path,) or len(choice.candidates) * _SHARE > total
+        ):
             return Planned(QueryPlan(PlanKind.ORDER, (walk.path,), total, len(query.sort) > 1), walk=walk)
         if choice is not None and len(choice.candidates) * 2 <= total:
             size = len(choice.candidates)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgehost.adapters.storage import query_planning
 from edgehost.adapters.storage.memory_records import MemoryRecords
 from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.tinydb_records import open_records
@@ -31,6 +34,16 @@ async def answer(store: MemoryRecords, query: RecordQuery) -> list[str]:
         if not page.next_cursor:
             return found
         query = replace(query, after=page.next_cursor)
+
+
+@contextmanager
+def walking() -> Iterator[None]:
+    """Sorted pages are met along an index, however few records there are to sort."""
+    few, query_planning._FEW_TO_SORT = query_planning._FEW_TO_SORT, -1
+    try:
+        yield
+    finally:
+        query_planning._FEW_TO_SORT = few
 
 
 Updates = list[tuple[int, dict[str, Any] | None]]
@@ -59,6 +72,8 @@ async def compare(documents: list[dict[str, Any]], updates: Updates, query: Reco
     for store in (plain, indexed):
         assert await answer(store, query) == wanted
         assert await store.count("m", query.filters) == len(wanted)
+        with walking():
+            assert await answer(store, query) == wanted
         plan = await store.explain(query)
         assert plan.records >= len(wanted) or plan.kind == "scan"
 
