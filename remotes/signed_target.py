@@ -9,8 +9,8 @@ from typing import Any, Final
 import semver
 
 from edgehost.domain.component_spec import ComponentSpec, Kind
-from edgehost.domain.names import NAME
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.names import NAME
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.spec_reader import SpecReader
 from remotes.transport import CHUNK_BYTES

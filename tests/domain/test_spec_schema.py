@@ -21,7 +21,7 @@ from edgehost.domain.spec_schema import component_schema, document_schema
 from tests.domain.spec_strategies import DOCUMENTS, JSON
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = sorted(EXAMPLES.glob("*/component.toml")) + [EXAMPLES / "component.toml"]
+FILES = [*sorted(EXAMPLES.glob("*/component.toml")), EXAMPLES / "component.toml"]
 FILE_SCHEMA = jsonschema.Draft202012Validator(component_schema())
 DOCUMENT_SCHEMA = jsonschema.Draft202012Validator(document_schema())
 REFERENCE = tomllib.loads((EXAMPLES / "component.toml").read_text())
