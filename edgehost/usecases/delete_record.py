@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from edgehost.domain.errors import ConflictError, RevisionConflictError
 from edgehost.domain.events import RecordDeleted
@@ -37,9 +38,8 @@ async def delete_record(
             require_expected(before, expected)
             if model.spec.on_delete:
                 question = write_json({"event": "delete", "id": record_id, "data": before.data})
-                await keeping.components.call(
-                    model.component, model.spec.on_delete, question, context=context
-                )
+                about = replace(context, record_id=record_id)
+                await keeping.components.call(model.component, model.spec.on_delete, question, context=about)
             try:
                 if not await keeping.store.delete(before.model, record_id, expected_revision=before.revision):
                     continue  # somebody else removed it; the next look says so

@@ -73,29 +73,43 @@ class ModelGates:
         Raises:
             UnavailableError: those who work on them did not end in time.
         """
-        gate = self._gates.setdefault(model, _Gate())
-        gate.closing = True
+        gate = await self._closing(model, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                while gate.users:
-                    await gate.idle.wait()
             gate.closed = True
             self._shut += 1
             with _holding():
                 yield
-        except TimeoutError:
-            if gate.closed:
-                raise
-            raise UnavailableError(
-                f"Calls that write records of '{model}' did not end within {timeout_s:.0f} s.",
-                hint="It is tried again.",
-            ) from None
         finally:
-            self._shut -= gate.closed
-            gate.closing = gate.closed = False
-            gate.opened.set()
-            gate.opened = asyncio.Event()
-            self._drop(model, gate)
+            self._shut -= 1
+            self._open(model, gate)
+
+    async def _closing(self, model: str, timeout_s: float) -> _Gate:
+        """The gate, when nobody is inside any more."""
+        gate: _Gate | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (other := self._gates.setdefault(model, _Gate())).closing:
+                    await other.opened.wait()
+                gate = other
+                gate.closing = True
+                while gate.users:
+                    await gate.idle.wait()
+        except BaseException as error:
+            if gate is not None:
+                self._open(model, gate)
+            if isinstance(error, TimeoutError):
+                raise UnavailableError(
+                    f"Calls that write records of '{model}' did not end within {timeout_s:.0f} s.",
+                    hint="It is tried again.",
+                ) from None
+            raise
+        return gate
+
+    def _open(self, model: str, gate: _Gate) -> None:
+        gate.closing = gate.closed = False
+        gate.opened.set()
+        gate.opened = asyncio.Event()
+        self._drop(model, gate)
 
     def _drop(self, model: str, gate: _Gate) -> None:
         if not gate.users and not gate.closing and self._gates.get(model) is gate:
