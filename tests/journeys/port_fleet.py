@@ -5,13 +5,27 @@ from __future__ import annotations
 import functools
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from edgehost.domain.component_file import embed_spec
+from edgehost.domain.record import Record
+from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.port_rooms import PortRooms
+from tests.journeys.fleet import Fleet, RunningHost
+from tests.journeys.weather_server import Weather
 from tests.required_tools import require_tool
 
+FORECAST = {"direction": "outbound", "adapter": "translator", "backoff_ms": 1}
+PLACE = {"place": "Berlin Mitte"}
+SERVICES = """
+[services.weather]
+kind = "http"
+url = "{url}"
+hosts = ["127.0.0.1:{port}"]
+"""
 GUESTS = Path(__file__).parent / "port_guests"
 LIBRARY = Path(__file__).parents[2] / "examples/guest/c"
 FLAGS = [
@@ -90,3 +104,30 @@ def oracle(functions: tuple[str, ...] = ("get", "weak")) -> bytes:
     return component(
         "oracle", {"name": "oracle", "kind": "service", "service": {"functions": list(functions)}}
     )
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, weather: Weather, *components: bytes, more: str = ""
+) -> AsyncIterator[RunningHost]:
+    """A host that runs these components and has the service 'weather'."""
+    fleet = Fleet(folder)
+    for content in components:
+        await fleet.publish(content)
+    config = fleet.config(more=SERVICES.format(url=weather.url, port=weather.port) + more)
+    async with fleet.host(config) as host:
+        deployer = host.host.control.manager.deployer
+        await host.until(lambda: len(deployer.running.all()) == len(components))
+        yield host
+
+
+def rooms_of(host: RunningHost) -> tuple[PortRooms, LiveModel]:
+    rooms = host.host.control.ports
+    assert rooms is not None
+    return rooms, rooms.models.table.named("station")
+
+
+async def made(host: RunningHost, **data: Any) -> Record:
+    document = await host.request("POST", "/api/models/stations", data)
+    rooms, model = rooms_of(host)
+    return await rooms.keeping.require(model, document["id"])

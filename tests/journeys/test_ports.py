@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +20,28 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from edgehost.domain.events import PortFailed, PortSucceeded
-from edgehost.domain.record import Record
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
-from edgehost.usecases.live_models import LiveModel
-from edgehost.usecases.port_rooms import PortRooms
-from tests.journeys.fleet import Fleet, RunningHost
-from tests.journeys.port_fleet import oracle, station, translator
+from tests.journeys.fleet import Fleet
+from tests.journeys.port_fleet import (
+    FORECAST,
+    PLACE,
+    SERVICES,
+    made,
+    oracle,
+    rooms_of,
+    running,
+    station,
+    translator,
+)
 from tests.journeys.weather_server import Weather, weather_server
 from tests.usecases.deploy_scene import StillClock
-
-FORECAST = {"direction": "outbound", "adapter": "translator", "backoff_ms": 1}
-SERVICES = """
-[services.weather]
-kind = "http"
-url = "{url}"
-hosts = ["127.0.0.1:{port}"]
-"""
-PLACE = {"place": "Berlin Mitte"}
 
 
 @pytest.fixture
 def weather() -> Iterator[Weather]:
     with weather_server() as made:
         yield made
-
-
-@asynccontextmanager
-async def running(
-    folder: Path, weather: Weather, *components: bytes, more: str = ""
-) -> AsyncIterator[RunningHost]:
-    """A host that runs these components and has the service 'weather'."""
-    fleet = Fleet(folder)
-    for content in components:
-        await fleet.publish(content)
-    config = fleet.config(more=SERVICES.format(url=weather.url, port=weather.port) + more)
-    async with fleet.host(config) as host:
-        deployer = host.host.control.manager.deployer
-        await host.until(lambda: len(deployer.running.all()) == len(components))
-        yield host
-
-
-def rooms_of(host: RunningHost) -> tuple[PortRooms, LiveModel]:
-    rooms = host.host.control.ports
-    assert rooms is not None
-    return rooms, rooms.models.table.named("station")
-
-
-async def made(host: RunningHost, **data: Any) -> Record:
-    document = await host.request("POST", "/api/models/stations", data)
-    rooms, model = rooms_of(host)
-    return await rooms.keeping.require(model, document["id"])
 
 
 async def test_a_port_reaches_the_world_through_a_wasm_adapter_and_a_host_service(
