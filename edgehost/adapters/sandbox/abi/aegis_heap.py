@@ -28,6 +28,7 @@ _ARRAY_FLAGS: Final = 1 << 1 | 1 << 14  # an array whose items are managed
 _MOST_CLASSES: Final = 65_536
 _MOST_ITEMS: Final = 10_000  # what JSON may hold on this host
 _PAIR: Final = 2
+_MOST_BYTES: Final = 1 << 31
 _SIGNATURES: Final = {"__new": "i(ii)", "__pin": "i(i)", "__unpin": "v(i)", "__collect": "v()"}
 _WORD: Final = struct.Struct("<I")
 _UTF16: Final = codecs.lookup("utf-16-le").name  # read from disk now: a confined sandbox opens no files
@@ -48,12 +49,10 @@ class ScriptHeap:
                     f"the module has no export {name} of AssemblyScript's runtime.",
                     "Build it with --exportRuntime.",
                 )
-        self._new, self._pin, self._unpin, self._collect = (exports[name] for name in RUNTIME_FUNCTIONS)
+        # Sizes and pointers are kept below 2 GiB, and so are signed as they are.
+        runtime = (engine.trusted(exports[name]) for name in RUNTIME_FUNCTIONS)
+        self._new, self._pin, self.unpin, self.collect = runtime
         self._strings_class, self._pairs_class = self._classes(constants)
-
-    def collect(self) -> None:
-        """Let the guest free what nothing holds any more."""
-        self._engine.invoke(self._collect)
 
     def put_pairs(self, pairs: Iterable[tuple[str, str]]) -> int:
         """A pinned ``string[][]``; unpin it after the call that it is for."""
@@ -68,10 +67,6 @@ class ScriptHeap:
             # collection that has begun.
             self.unpin(inner)
         return outer
-
-    def unpin(self, pointer: int) -> None:
-        """Let the guest free it."""
-        self._engine.invoke(self._unpin, (pointer,))
 
     def take(self, pointer: int) -> Any:  # noqa: ANN401 - what the guest answered
         """A string, a list of strings, pairs as a tuple, or None for null."""
@@ -130,7 +125,7 @@ class ScriptHeap:
         header = self._allocated(_ARRAY_BYTES, kind)
         view = self._engine.memory()
         view[header : header + _ARRAY_BYTES] = bytes(_ARRAY_BYTES)
-        self._engine.invoke(self._pin, (header,))
+        self._pin(header)
         size = _POINTER_BYTES * length
         buffer = self._allocated(size, _BUFFER_CLASS)
         view = self._engine.memory()
@@ -147,8 +142,8 @@ class ScriptHeap:
         return pointer
 
     def _allocated(self, size: int, kind: int) -> int:
-        pointer = int(self._engine.invoke(self._new, (size, kind))) & 0xFFFFFFFF
-        if pointer < _HEADER_BYTES or pointer + size > self._engine.memory().nbytes:
+        pointer = int(self._new(size, kind)) & 0xFFFFFFFF
+        if not _HEADER_BYTES <= pointer < _MOST_BYTES or pointer + size > self._engine.memory().nbytes:
             raise Trap(f"__new gave {pointer}, where {size} bytes have no place")
         return pointer
 
