@@ -6,7 +6,8 @@
   edgehost get telemetry load_1m__ge=2 --desc   records that match, newest first
   edgehost get /api/openapi.json                any path
 
-A condition is FIELD=VALUE or FIELD__OP=VALUE with OP one of eq, ne, lt, le, gt, ge, prefix.
+A condition is FIELD=VALUE or FIELD__OP=VALUE with OP one of eq, ne, lt, le, gt, ge, prefix, in, nin,
+contains, exists. sort=-load_1m,id gives an order, q=WORDS searches the full-text fields, fields=a,b shows a part.
 """
 
 from __future__ import annotations
