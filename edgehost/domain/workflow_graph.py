@@ -107,8 +107,8 @@ def require_no_circle(models: Iterable[ModelSpec]) -> None:
 
 
 def graph_document(models: Iterable[ModelSpec]) -> dict[str, Any]:
-    """Nodes and edges, ready for JSON."""
-    nodes = nodes_of(models)
+    """Nodes and edges, ready for JSON; the nodes as events reach them, those that only take back at the end."""
+    nodes = _in_order(nodes_of(models))
     return {
         "nodes": [
             {
@@ -125,6 +125,24 @@ def graph_document(models: Iterable[ModelSpec]) -> dict[str, Any]:
         ],
         "edges": [{"from": edge.source, "to": edge.target, "event": edge.event} for edge in edges_of(nodes)],
     }
+
+
+def _in_order(nodes: tuple[PortNode, ...]) -> tuple[PortNode, ...]:
+    """Sources before targets; specifications hold their ports in the order of names."""
+    before: dict[str, set[str]] = {node.label: set() for node in nodes}
+    for edge in edges_of(nodes):
+        if edge.source:
+            before[edge.target].add(edge.source)
+    ordered: dict[str, PortNode] = {}
+    left = [node for node in nodes if node.spec.consumes or node.spec.produces]
+    while left:
+        # of what is reached, what follows the last one comes first; a circle, which is refused elsewhere, as it stands
+        ready = [node for node in left if before[node.label] <= ordered.keys()] or left
+        last = next(reversed(ordered), "")
+        chosen = next((node for node in ready if last in before[node.label]), ready[0])
+        ordered[chosen.label] = chosen
+        left.remove(chosen)
+    return (*ordered.values(), *(node for node in nodes if node.label not in ordered))
 
 
 def mermaid(graph: Mapping[str, Any]) -> str:
