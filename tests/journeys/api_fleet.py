@@ -54,11 +54,11 @@ ODD_ROUTES = [
 ]
 
 
-def kiosk(version: str = "1.0.0", *, name: str = "kiosk", **model: Any) -> bytes:
+def kiosk(version: str = "1.0.0", *, component: str = "kiosk", **model: Any) -> bytes:
     return embed_spec(
         compiled_file(GUESTS / "kiosk.c"),
         {
-            "name": name,
+            "name": component,
             "version": version,
             "kind": "model",
             "description": "A kiosk",
