@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from edgehost.config_events import EventSettings
+from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     Choice,
@@ -242,6 +242,8 @@ class Config:
     keep: KeepSettings
     security: SecuritySettings = SecuritySettings()
     events: EventSettings = field(default_factory=EventSettings)
+    sinks: tuple[SinkSettings, ...] = ()
+    pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     remotes: tuple[RemoteSettings, ...] = ()
     components: Mapping[str, ComponentSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sources: Mapping[str, SourceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
@@ -313,6 +315,8 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         ),
         sources=read_sources(top.table("sources"), folder),
         services=read_services(top.table("services"), folder),
+        sinks=read_sinks(top, folder),
+        pipelines=read_pipelines(top.table("pipelines"), folder),
         bindings=read_bindings(top.table("bindings")),
     )
     top.refuse_unknown()

@@ -66,7 +66,7 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         services_changed = asyncio.Event()
         manager, traffic = make_manager(rooms, spawn, services_changed)
         control = make_control(rooms, manager, traffic)
-        control.workflows = flows.workflows
+        control.workflows, control.pipelines = flows.workflows, flows.pipelines
         await manager.start_live()
         start_flows(flows, rooms, spawn)
         served_at = await stack.enter_async_context(

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "get": Command("use", "read records, or any path of the API"),
     "import": Command("use", "create many records from a file of NDJSON or CBOR"),
     "export": Command("use", "write many records to a file as NDJSON or CBOR"),
+    "pipeline": Command("use", "run components in a row, the answer of each the input of the next"),
     "workflow": Command("use", "how ports lead to each other, what was done for a record, taking it back"),
     "watch": Command("use", "follow events"),
     "logs": Command("use", "what components logged"),

@@ -20,7 +20,7 @@ from edgehost.config import (
     RemoteSettings,
     SecuritySettings,
 )
-from edgehost.config_events import EventSettings
+from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
 from edgehost.config_services import KINDS, ServiceSettings
 from edgehost.config_settings import settings_of
 from edgehost.config_sources import SourceSettings
@@ -50,12 +50,20 @@ _BINDINGS: Final = """\
 _COMPONENTS: Final = """\
 # What this host wants of one component; without a table it gets the newest release and all its grants.
 """
+_SINKS: Final = """\
+# Where events go when they leave the host. One [[sinks]] table each.
+"""
+_PIPELINES: Final = """\
+# Components in a row, the answer of each the input of the next; called, or started by an event.
+"""
 #: Keys without a default, as an example.
 _EXAMPLES: Final = {
     "name": "fleet",
     "root": Path("root.json"),
     "host": "broker.local",
     "path": Path("/media/usb/remote"),
+    "to": "file",
+    "steps": ("geofence.validate", "greeter.greet"),
     "url_file": Path("far.url"),
     "folder": Path("files"),
     "device_path": Path("/dev/ttyUSB0"),
@@ -108,6 +116,23 @@ def config_template() -> str:
         ),
         _BINDINGS,
         _commented('[bindings]\n"model.port" = "adapter"\nadapter = "my-http"\n'),
+        _SINKS,
+        "".join(
+            (
+                _commented("[[sinks]]\n"),
+                _commented(_keys(SinkSettings).replace('path = ""', 'path = "events.ndjson"')),
+                _commented("# members that an event must have\nwhere = {}\n"),
+                _commented("# service: what the function gets beside the event\ngiven = {}\n"),
+            )
+        ),
+        _PIPELINES,
+        "".join(
+            (
+                _commented("[pipelines.risk]\n"),
+                _commented(_keys(PipelineSettings)),
+                _commented("# members that an event must have to start it\nwhere = {}\n"),
+            )
+        ),
         _COMPONENTS,
         "".join(
             (

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from edgehost.adapters.storage.tinydb_records import open_records
 from edgehost.composition.rooms import Rooms
+from edgehost.composition.sinks import make_sinks
+from edgehost.config_events import PipelineSettings
 from edgehost.domain.causation import CauseLimits
+from edgehost.usecases.forward_events import EventForwarder
 from edgehost.usecases.handle_events import EventHandlers
 from edgehost.usecases.port_history import PortHistory
+from edgehost.usecases.run_pipeline import Pipeline, Pipelines
 from edgehost.usecases.run_workflow import Workflows
 from remotes.owned_tasks import Spawn
 
@@ -20,6 +24,8 @@ class Flows:
 
     handlers: EventHandlers
     workflows: Workflows
+    pipelines: Pipelines
+    sinks: tuple[EventForwarder, ...]
 
 
 async def open_flows(rooms: Rooms, stack: AsyncExitStack) -> Flows:
@@ -43,6 +49,14 @@ async def open_flows(rooms: Rooms, stack: AsyncExitStack) -> Flows:
             limits=CauseLimits(settings.depth, settings.storm),
             waiting=settings.waiting,
         ),
+        pipelines=Pipelines(
+            [_pipeline(each) for each in rooms.config.pipelines.values()],
+            rooms.running,
+            rooms.bus,
+            rooms.clock,
+            waiting=settings.waiting,
+        ),
+        sinks=make_sinks(rooms),
     )
 
 
@@ -52,3 +66,13 @@ def start_flows(flows: Flows, rooms: Rooms, spawn: Spawn) -> None:
         rooms.models.listeners.append(consumer.look)
         rooms.bus.attach(consumer)
         spawn(consumer.run(), f"edgehost.{consumer.name}")
+    rooms.bus.attach(flows.pipelines)
+    spawn(flows.pipelines.run(), "edgehost.pipelines")
+    for sink in flows.sinks:
+        rooms.bus.attach(sink, acting=False)
+        spawn(sink.run(), f"edgehost.{sink.name}")
+
+
+def _pipeline(settings: PipelineSettings) -> Pipeline:
+    steps = tuple((component, export) for component, _, export in (s.partition(".") for s in settings.steps))
+    return Pipeline(settings.name, steps, settings.on, settings.where)

@@ -285,6 +285,22 @@ class FlowMoved(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineEnded(Event):
+    """A pipeline that an event started came to its end; ``code`` is empty when every step did its work."""
+
+    type: ClassVar[str] = "edgehost.pipeline.ended"
+    pipeline: str
+    data: Any = None  # what came out, when it is JSON and not too much
+    code: str = ""
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The pipeline's name."""
+        return self.pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortEvent(Event):
     """A call of a port ended; ``id`` is the record's, or empty."""
 
