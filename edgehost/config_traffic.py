@@ -22,7 +22,12 @@ class TrafficSettings:
     candidate: Annotated[
         str, Text("versions that get a share first instead of going live, such as '1.2.0'; empty: none")
     ] = ""
-    weight: Annotated[float, Number("the candidate's share of the calls", 0.0, 1.0)] = 0.1
+    weight: Annotated[
+        float,
+        Number(
+            "share of the calls as the trial begins; 'edgehost traffic' changes it from then on", 0.0, 1.0
+        ),
+    ] = 0.1
     sticky: Annotated[
         str, Text("what keeps calls with one version: 'header:NAME', 'id', 'member:PATH'; empty: nothing")
     ] = ""
