@@ -20,7 +20,7 @@ EdgehostError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class EdgehostError(Exception):
@@ -236,3 +236,11 @@ class DamagedError(EdgehostError):
     """Stored bytes are not what was written; the message says where and what was kept."""
 
     code = "damaged"
+
+
+def _codes(kind: type[EdgehostError]) -> set[str]:
+    return {kind.code}.union(*(_codes(each) for each in kind.__subclasses__()))
+
+
+#: The stable words of all that can go wrong here.
+ERROR_CODES: Final = tuple(sorted(_codes(EdgehostError) - {EdgehostError.code}))

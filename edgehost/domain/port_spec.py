@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgehost.domain.errors import ERROR_CODES
 from edgehost.domain.names import EVENT, EVENT_PATTERN, EXPORT, MEMBER, NAME
 from edgehost.domain.route_path import ROUTE_PATH, read_route_path
 from edgehost.domain.spec_reader import SpecReader
+from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.topic_filter import filter_of, is_filter
 
+#: What a breaker can be about: one class of errors, or all that say that the other side is ill.
+BREAKER_CLASSES: Final = ("default", *ERROR_CODES)
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -108,6 +113,15 @@ def _read_port(table: SpecReader) -> PortSpec:
         table.require("path", lambda: read_route_path(port.path))
     if port.keys and port.callback:
         table.refuse("keys", "is set beside callback.", hint="The callback takes the answer: drop keys.")
+    for error_class in port.breaker:
+        if error_class not in BREAKER_CLASSES:
+            table.refuse(
+                f"breaker.{error_class}",
+                "is no class of errors.",
+                hint=did_you_mean(error_class, BREAKER_CLASSES),
+            )
+    if port.topic and not is_filter(filter_of(port.topic)):
+        table.refuse("topic", f"is {port.topic[:80]!r}, which cannot be subscribed to.")
     return port
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.model_spec import PERMISSIONS
+from edgehost.domain.port_spec import BREAKER_CLASSES
 from edgehost.domain.property_spec import NAMED_PATTERNS
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
@@ -76,7 +77,9 @@ PORTS = st.dictionaries(
             "consumes": st.sampled_from(["sensor.*", "a.b"]),
             "produces": st.just("order.shipped"),
             "timeout_ms": st.integers(0, 3_600_000),
-            "breaker": st.dictionaries(NAMES, _table({}, {"error_rate": st.floats(0, 1)}), max_size=2),
+            "breaker": st.dictionaries(
+                st.sampled_from(BREAKER_CLASSES), _table({}, {"error_rate": st.floats(0, 1)}), max_size=2
+            ),
         },
     )
     | _table({"direction": st.just("inbound")}, {"export": EXPORTS, "topic": st.just("a/b")}),
