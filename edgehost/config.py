@@ -89,6 +89,9 @@ class ApiSettings:
         ),
     ] = None
     body_kib: Annotated[int, Whole("a larger request body is refused while it is read", 1, 64 * KIB)] = 1024
+    aegis_prefix: Annotated[
+        bool, Flag("answer the paths of AEGIS below /aegis/api too, with the replies that it documents")
+    ] = False
     allowed_hosts: Annotated[
         tuple[str, ...],
         Texts("names in the Host header besides the address; stops DNS rebinding by web pages", _ADDRESS),
@@ -394,6 +397,11 @@ def _require_consistent(config: Config) -> None:
         raise InvalidConfigError(
             f"api.listen is '{config.api.listen}', which other machines reach, and api.token_file is not set.",
             hint="Set api.token_file to a file with a long random token, or listen on 127.0.0.1.",
+        )
+    if config.api.aegis_prefix and f"{config.api.root}/".startswith("/aegis/api/"):
+        raise InvalidConfigError(
+            f"api.root is '{config.api.root}', where api.aegis_prefix answers too.",
+            hint="Choose another root.",
         )
     if len(os.fsencode(config.unix_socket)) > _MOST_SOCKET_PATH_BYTES:
         raise InvalidConfigError(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from edgehost.api.access import AccessPolicy
+from edgehost.api.aegis_routes import PREFIX, AegisRoutes
 from edgehost.api.event_stream import EventStreams
 from edgehost.api.host_routes import HostRoutes
 from edgehost.api.model_routes import ModelRoutes
@@ -52,6 +53,7 @@ class ApiOptions:
     max_streams: int = 32  # each holds a connection and a backlog of events
     max_sockets: int = 32
     brokers: tuple[str, ...] = ()  # "mqtt://broker:1883", whose topics reach the ports
+    aegis_prefix: bool = False  # answer below /aegis/api too
     coap_base: str = ""  # "coap://host/api/" where the same is answered over CoAP
     heartbeat_s: float = 15.0  # proxies commonly close a silent connection after 30 to 60 s
 
@@ -78,6 +80,7 @@ class HostApp:
         ports = PortRoutes(rooms)
         things = ThingRoutes(rooms, options.host_name, access.has_token, options.brokers, options.coap_base)
         self._own: Final = OwnRoutes(rooms, ports)
+        self._aegis: Final = AegisRoutes(rooms, ports, self._own, host) if options.aegis_prefix else None
         self._prefix: Final = tuple(options.root.strip("/").split("/"))
         self._root = options.root
         self._answers: Final[dict[str, _Answer]] = {
@@ -128,6 +131,10 @@ class HostApp:
         depth = len(self._prefix)
         below = steps[depth:] if steps[:depth] == self._prefix else ()
         first = below[0] if below else ""
+        if self._aegis is not None and steps[: len(PREFIX)] == PREFIX:
+            control = steps[len(PREFIX) :] == ("config",)
+            request.scope[CALLER] = self.access.require_allowed(request.scope, control=control)
+            return await self._aegis.answer(request, steps[len(PREFIX) :])
         request.scope[CALLER] = self.access.require_allowed(request.scope, control=first == _CONTROL)
         answer = self._answers.get(first)
         if answer is not None:

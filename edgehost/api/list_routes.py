@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -19,7 +21,7 @@ from edgehost.api.reading import JSON, query_parameters
 from edgehost.api.relation_routes import RelationRoutes
 from edgehost.api.responses import json_response
 from edgehost.api.rooms import ApiRooms
-from edgehost.domain.errors import BusyError, InvalidQueryError
+from edgehost.domain.errors import BusyError, EdgehostError, InvalidQueryError
 from edgehost.usecases.export_records import export_records
 from edgehost.usecases.list_records import (
     count_records,
@@ -32,6 +34,8 @@ from edgehost.usecases.list_records import (
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.query_records import told
 from edgehost.usecases.record_lines import BulkFormat
+
+log = logging.getLogger("edgehost.api")
 
 #: What a list can be streamed as, and what an import reads.
 STREAMED: Final = {"application/x-ndjson": BulkFormat.NDJSON, "application/cbor-seq": BulkFormat.CBOR}
@@ -110,12 +114,17 @@ class ListRoutes:
         parts = export_records(
             self._rooms.keeping, model, question.query, form=form, context=context_of(request, model)
         )
+        head_only = request.method == "HEAD"
+        # Before the answer begins, so that what cannot be read at all is still an error.
+        first = b"" if head_only else await anext(parts, b"")
 
         async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
             self._streams += 1
             try:
+                headers = [(b"content-type", _MEDIA_TYPES[form].encode()), (b"cache-control", b"no-store")]
+                await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
                 async with aclosing(parts):
-                    await _send_parts(parts, send, _MEDIA_TYPES[form], head_only=request.method == "HEAD")
+                    await _send_parts(first, parts, send, head_only=head_only)
             finally:
                 self._streams -= 1
 
@@ -137,14 +146,15 @@ def _stream_form(request: Request, question: ListQuestion) -> BulkFormat | None:
 
 
 async def _send_parts(
-    parts: AsyncGenerator[bytes, None], send: Send, media_type: str, *, head_only: bool
+    first: bytes, parts: AsyncGenerator[bytes, None], send: Send, *, head_only: bool
 ) -> None:
-    """The answer begins with the first part, so that what cannot be read at all is still an error."""
-    headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
-    first = b"" if head_only else await anext(parts, b"")
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send_part(send, first)
-    if not head_only:
-        async for part in parts:
-            await send_part(send, part)
+    """Whoever does not get the end of the answer sees that it was cut."""
+    try:
+        await send_part(send, first)
+        if not head_only:
+            async for part in parts:
+                await send_part(send, part)
+    except (EdgehostError, TimeoutError) as error:
+        log.warning("A stream of records was cut: %s", str(error) or "its client takes nothing.")
+        return
     await send({"type": "http.response.body", "body": b"", "more_body": False})

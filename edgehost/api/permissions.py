@@ -29,6 +29,18 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return caller if isinstance(caller, Caller) else OPERATOR
 
 
+def require_own_page(connection: HTTPConnection) -> None:
+    """Refuse what a page of another site makes a browser ask; even an image of it could act on the world by a GET.
+
+    Raises:
+        ForbiddenError: a browser says that it is.
+    """
+    if connection.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise ForbiddenError(
+            "The request comes from a page of another site.", hint="Pages of other sites may not act here."
+        )
+
+
 def require_permissions(connection: HTTPConnection, model: LiveModel, *permissions: str) -> None:
     """Check that the client may do this with the model.
 

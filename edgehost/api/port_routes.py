@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api.calling import context_of
+from edgehost.api.permissions import require_own_page
 from edgehost.api.reading import query_parameters, read_optional_json_body
 from edgehost.api.responses import handler_for, json_response
 from edgehost.api.rooms import ApiRooms
@@ -17,6 +18,7 @@ from edgehost.domain.port_spec import Direction
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.live_models import LiveModel
+from edgehost.usecases.port_call import PortOutcome
 from edgehost.usecases.record_keeping import record_document
 from edgehost.usecases.show_record import show
 
@@ -36,6 +38,31 @@ class PortRoutes:
             NotFoundError: the model has no such inbound port.
             MethodNotAllowedError, or what the use case raises.
         """
+        return await self._told(model, await self.outcome(request, model, port, record_id))
+
+    async def answer_at(
+        self,
+        request: Request,
+        model: LiveModel,
+        port: str,
+        record_id: str | None,
+        params: Mapping[str, str],
+    ) -> Response:
+        """The answer at a path of the port's own.
+
+        Raises:
+            What the use case raises.
+        """
+        return await self._told(model, await self._asked(request, model, port, record_id, params))
+
+    async def outcome(
+        self, request: Request, model: LiveModel, port: str, record_id: str | None
+    ) -> PortOutcome:
+        """What came of asking the port, by a method that it has.
+
+        Raises:
+            As for ``answer``.
+        """
         inbound = {
             name: spec
             for name, spec in model.spec.ports.items()
@@ -48,29 +75,28 @@ class PortRoutes:
                 hint=did_you_mean(port[:80], inbound),
             )
         handler_for(request, dict.fromkeys(spec.methods, port))
-        return await self.answer_at(request, model, port, record_id, {})
+        return await self._asked(request, model, port, record_id, {})
 
-    async def answer_at(
+    async def _asked(
         self,
         request: Request,
         model: LiveModel,
         port: str,
         record_id: str | None,
         params: Mapping[str, str],
-    ) -> Response:
-        """Ask the port; its arguments are the body, or the parameters when there is none.
-
-        Raises:
-            What the use case raises.
-        """
+    ) -> PortOutcome:
+        """Its arguments are the body, or the parameters when there is none."""
         if self._rooms.ports is None:
             raise NotFoundError("This host answers no ports.")
+        require_own_page(request)
         args = await read_optional_json_body(request, limit_bytes=self._rooms.body_bytes)
         if args is None:
             args = _given(request, params) or None
-        outcome = await answer_port(
+        return await answer_port(
             self._rooms.ports, model, port, record_id, args, context=context_of(request, model)
         )
+
+    async def _told(self, model: LiveModel, outcome: PortOutcome) -> Response:
         answer: dict[str, Any] = {"result": outcome.answer}
         headers = {}
         if outcome.record is not None:

@@ -103,6 +103,13 @@ class HeadersTooLargeError(ApiError):
     code = "headers-too-large"
 
 
+class GoneError(ApiError):
+    """What was here elsewhere is not here, for a reason."""
+
+    status = HTTPStatus.GONE
+    code = "gone"
+
+
 class UpgradeRequiredError(ApiError):
     """The path speaks another protocol than HTTP."""
 

@@ -54,6 +54,7 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
         version=package_version("edgehost"),
         body_bytes=api.body_kib * KIB,
         brokers=_brokers(rooms.config),
+        aegis_prefix=api.aegis_prefix,
     )
     return make_app(
         rooms.keeping,
