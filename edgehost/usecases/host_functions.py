@@ -263,11 +263,27 @@ async def _notify(functions: HostFunctions, asking: _Asking, request: SpecReader
     request.refuse_unknown()
     if name.startswith(RESERVED):
         raise RefusedError(f"'{name[:80]}' is a name of the host's own events.", hint="Choose another one.")
+    _require_rate(functions, asking.component, name)
     await functions.keeping.bus.room(wait=False)
     functions.keeping.bus.publish(
         ComponentNotified(at=functions.keeping.clock.now(), component=asking.component, name=name, data=data)
     )
     return {}
+
+
+def _require_rate(functions: HostFunctions, component: str, name: str) -> None:
+    clock, rate = functions.keeping.clock, functions.rate
+    if rate.admits(component, clock.monotonic()):
+        return
+    count = rate.to_tell(component, clock.monotonic())
+    if count:
+        depth = current_cause().depth
+        functions.keeping.bus.publish(
+            EventsCut(at=clock.now(), name=name, about=component, reason="rate", depth=depth, count=count)
+        )
+    raise BusyError(
+        f"'{component}' publishes more than {rate.per_s:.0f} events a second.", hint="Publish fewer."
+    )
 
 
 #: Functions that leave the world as it is: all that a shadow call may use.

@@ -141,6 +141,23 @@ async def test_an_event_storm_is_cut_by_the_number_that_one_event_leads_to(tmp_p
         assert answer["components"][0]["calls"] < 300
 
 
+async def test_a_component_that_publishes_without_end_is_refused_at_a_rate_and_the_host_says_so(
+    tmp_path: Path,
+) -> None:
+    loud = bell("loud", {"on": "go"}, says="noise", times="100")
+    async with host_of(tmp_path, loud, more="[events]\nnotify_per_s = 20\n") as (_, host):
+        async with (
+            bus_of(host).subscription(on="edgehost.events.cut") as cuts,
+            bus_of(host).subscription(on="edgehost.handler.failed") as failures,
+        ):
+            await tell(host, "loud", "go")
+            cut = await anext(cuts)
+            assert isinstance(cut, EventsCut)
+            assert (cut.reason, cut.about) == ("rate", "loud")
+            assert (await anext(failures)).details()["code"] == "guest-failed"
+        assert len(bus_of(host).last("noise", 100)) < 40
+
+
 async def test_a_handler_that_fails_counts_against_its_release_and_is_told(tmp_path: Path) -> None:
     async with host_of(tmp_path, bell("teller"), bell("frail", {"on": "break"})) as (_, host):
         async with bus_of(host).subscription(on="edgehost.handler.failed") as failures:
