@@ -286,8 +286,8 @@ def _require_rate(functions: HostFunctions, component: str, name: str) -> None:
     )
 
 
-#: Functions that leave the world as it is: all that a shadow call may use.
-_READING: Final = frozenset({"readings", "get", "find", "now"})
+#: Functions that leave the world as it is: all that a shadow call may use. "related" says itself when it creates.
+_READING: Final = frozenset({"readings", "get", "find", "now", "related"})
 
 _FUNCTIONS: Final[Mapping[str, _Function]] = {
     "readings": _readings,
