@@ -30,6 +30,12 @@ class EventSettings:
     storm: Annotated[
         int, Whole("events that one event may lead to; then a storm is cut, and told", 1, 1_000_000)
     ] = 1000
+    notify_per_s: Annotated[
+        int,
+        Whole(
+            "events of its own that one component may publish; more are refused, which is told", 1, 1_000_000
+        ),
+    ] = 1000
     waiting: Annotated[
         int, Whole("events that wait for handlers, workflows or sinks; then writers wait", 1, 100_000)
     ] = 1024

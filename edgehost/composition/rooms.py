@@ -21,6 +21,7 @@ from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
 from edgehost.config import KIB, Config
 from edgehost.domain.causation import CauseLimits
+from edgehost.domain.event_rate import EventRate
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
 from edgehost.ports.record_store import RecordStore
@@ -144,6 +145,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
             LinuxReadings(data),
             lambda component: running.require(component).spec,
             more={**port_functions(ports), **related_function(relations)},
+            rate=EventRate(config.events.notify_per_s),
         ),
         stopping=asyncio.Event(),
     )

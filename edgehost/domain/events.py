@@ -202,9 +202,9 @@ class EventsCut(Event):
     type: ClassVar[str] = "edgehost.events.cut"
     name: str  # of the first event that was not acted upon
     about: str
-    reason: str  # depth, storm or rate
+    reason: str  # depth or storm; rate: a component published too many, and some were refused
     depth: int
-    count: int  # events that descend from the same first one
+    count: int  # events that descend from the same first one; rate: that were refused
 
     @property
     def subject(self) -> str:

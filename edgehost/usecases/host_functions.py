@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgehost.domain.access_rules import Caller, require_access
+from edgehost.domain.causation import current_cause
 from edgehost.domain.component_spec import ComponentSpec, Grants
 from edgehost.domain.errors import (
+    BusyError,
     CallDepthError,
     ConflictError,
     NotFoundError,
@@ -24,7 +26,8 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from edgehost.domain.event_pattern import RESERVED
-from edgehost.domain.events import ComponentNotified
+from edgehost.domain.event_rate import EventRate
+from edgehost.domain.events import ComponentNotified, EventsCut
 from edgehost.domain.json_text import read_json, write_json
 from edgehost.domain.names import EVENT
 from edgehost.domain.record import Record
@@ -64,6 +67,7 @@ class HostFunctions:
     readings: MachineReadings
     spec_of: Callable[[str], ComponentSpec]  # of a live component; raises NotFoundError
     more: dict[str, MoreFunction] = field(default_factory=dict)  # of other rooms, by name
+    rate: EventRate = field(default_factory=EventRate)  # of what components notify
 
     def granted(self, grants: Grants, dependencies: Mapping[str, str] | None = None) -> HostCall:
         """The functions as a component with these grants may use them; it may call others by its own names."""
