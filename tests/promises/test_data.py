@@ -7,6 +7,7 @@ datasources", "dynamic, individualized storage adapter generation", "automatic p
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import uuid
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from edgehost.domain.errors import (
     RefusedError,
     TooLargeError,
 )
-from tests.contracts.compatible_server import compatible_server
+from tests.contracts.compatible_server import compatible_server, forgetful_driver
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.port_fleet import compiled_file
 
@@ -237,6 +238,7 @@ async def test_individualized_storage_each_model_has_the_source_that_the_host_gi
         assert await records.count("order") == 0
 
 
+@forgetful_driver
 async def test_transparent_persistence_a_host_whose_database_is_away_boots_and_serves_the_rest(
     tmp_path: Path,
 ) -> None:
@@ -249,6 +251,7 @@ async def test_transparent_persistence_a_host_whose_database_is_away_boots_and_s
         with pytest.raises(Exception, match="does not answer") as caught:
             await add(host, "order", "o")
         assert "s3cret" not in str(caught.value)
+    gc.collect()
 
 
 async def test_many_records_are_imported_and_searched_while_the_host_answers_others(tmp_path: Path) -> None:

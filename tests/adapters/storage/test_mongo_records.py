@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgehost.adapters.storage.mongo_records import open_mongo_records
 from edgehost.domain.errors import InvalidConfigError, UnavailableError
 from edgehost.domain.record import Record
 from edgehost.domain.record_query import Filter, Operator, RecordQuery, Sort
-from tests.contracts.compatible_server import compatible_server, start_server
+from tests.contracts.compatible_server import compatible_server, forgetful_driver, start_server
 
 
 def record(number: int, revision: str = "r1") -> Record:
@@ -24,6 +25,7 @@ def record(number: int, revision: str = "r1") -> Record:
     )
 
 
+@forgetful_driver
 async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
     compatible_server()  # skips without the program
     with socket.socket() as free:
@@ -48,8 +50,10 @@ async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
         await asyncio.to_thread(start_server, program, tcp_port)
         await records.put(record(2))
         assert await records.get("reading", "r2") == record(2)
+    gc.collect()
 
 
+@forgetful_driver
 async def test_no_error_quotes_the_url() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -57,6 +61,7 @@ async def test_no_error_quotes_the_url() -> None:
     async with open_mongo_records(f"mongodb://anna:s3cret@127.0.0.1:{tcp_port}", timeout_s=0.1) as records:
         with pytest.raises(UnavailableError) as caught:
             await records.get("reading", "a")
+    gc.collect()
     assert "s3cret" not in f"{caught.value!r}{caught.value}{caught.value.__cause__!r}"
 
 
