@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgehost.domain.component_spec import Grants
-from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError, RefusedError
+from edgehost.domain.errors import (
+    ConflictError,
+    EdgehostError,
+    GuestProtocolError,
+    InvalidQueryError,
+    NotFoundError,
+    RefusedError,
+)
 from edgehost.domain.record import ID_PATTERN, Record
 from edgehost.domain.record_conditions import member_of
 from edgehost.domain.record_query import DEFAULT_PAGE, Condition, Operator, RecordQuery
@@ -191,7 +198,17 @@ async def _conditions(
     answer = await ask(
         relations.keeping, model, relation.export, question, context=context, members={"filters"}
     )
-    return read_conditions(target, answer["filters"]) if "filters" in answer else None
+    if "filters" not in answer:
+        return None
+    try:
+        return read_conditions(target, answer["filters"])
+    except InvalidQueryError as error:
+        relations.keeping.components.blame(model.component)
+        raise GuestProtocolError(
+            f"'{relation.export}' of '{model.component}' answered with filters that '{target.spec.name}' does "
+            f"not have. {error.message}",
+            hint="See the table of exports in the guest libraries' README.",
+        ) from None
 
 
 def _reference(

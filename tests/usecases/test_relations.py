@@ -11,6 +11,7 @@ from edgehost.domain.component_spec import Grants
 from edgehost.domain.errors import (
     ConflictError,
     EdgehostError,
+    GuestProtocolError,
     InvalidQueryError,
     InvalidRecordError,
     NotFoundError,
@@ -151,6 +152,14 @@ async def test_a_custom_relation_asks_its_export_for_a_filter() -> None:
 
     shop.kept.guests.functions["customers", "big"] = none
     assert await shop.follow(anna, "big-orders") == []
+
+    async def odd(_question: Any, _context: CallContext) -> Any:
+        return {"filters": {"$nor": []}}
+
+    shop.kept.guests.functions["customers", "big"] = odd
+    with pytest.raises(GuestProtocolError):
+        await shop.follow(anna, "big-orders")
+    assert shop.kept.guests.blamed == ["customers"]
     with pytest.raises(RefusedError, match="custom"):
         await create_related(shop.relations, shop.model("customer"), anna, "big-orders", {})
 
