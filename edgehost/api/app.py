@@ -27,7 +27,7 @@ from edgehost.api.problems import UpgradeRequiredError, problem_response, report
 from edgehost.api.reading import require_few_headers
 from edgehost.api.rooms import ApiRooms
 from edgehost.api.thing_routes import ThingRoutes
-from edgehost.api.web_socket import WebSockets
+from edgehost.api.web_socket import WebSockets, with_offered_token
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.ports.host_control import HostControl
 from edgehost.usecases.follow_relation import Relations
@@ -120,7 +120,7 @@ class HostApp:
                 raise NotFoundError(
                     f"There is no WebSocket at '{scope['path'][:120]}'.", hint=f"Use {self._root}/{_SOCKET}."
                 )
-            scope[CALLER] = self.access.require_allowed(scope, control=False)
+            scope[CALLER] = self.access.require_allowed(with_offered_token(scope), control=False)
             await self._sockets.serve(scope, receive, send)
         except EdgehostError as error:
             await WebSocket(scope, receive, send).send_denial_response(problem_response(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,11 +20,14 @@ from edgehost.domain.access_rules import Caller
 from edgehost.domain.errors import BusyError, InvalidQueryError
 from edgehost.domain.events import Event, EventsDropped
 from edgehost.domain.json_text import tell_json
+from edgehost.domain.names import EVENT_PATTERN
 from edgehost.ports.event_bus import EventBus
 
 #: A client that takes nothing for so long is gone; until then it loses its oldest events.
 SEND_TIMEOUT_S: Final = 60.0
 BACKLOG: Final = 256
+#: The bus remembers a bounded number anyway.
+MAX_REPLAY: Final = 1000
 #: How long a client waits before it connects again.
 _RETRY_MS: Final = 2000
 _HEADERS: Final = [
@@ -54,7 +58,7 @@ class EventStreams:
         self._open = 0
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> ASGIApp:
-        """A stream of the events that ``?model=`` and ``?type=`` ask for; ``type=edgehost.record.*`` takes a family.
+        """A stream of the events that ``model``, ``type`` and the pattern ``on`` ask for, the last ``replay`` first.
 
         Raises:
             BusyError: there are as many streams as there may be.
@@ -64,18 +68,19 @@ class EventStreams:
             raise InvalidQueryError(
                 "Events are filtered by parameters.", hint="Use ?model=NAME and ?type=TYPE."
             )
-        asked_for, caller = _read_wanted(request), caller_of(request)
+        asked, caller = _read_asked(request), caller_of(request)
 
         def wanted(event: Event) -> bool:
-            return asked_for(event) and self._may_hear(caller, event)
+            return asked.wanted(event) and self._may_hear(caller, event)
 
+        heard = replace(asked, wanted=wanted)
         if self._closing.is_set() or self._open >= self._max_streams:
             raise BusyError(
                 f"{self._open} event streams are open, as many as there may be.", hint="Close one."
             )
 
         async def stream(_scope: Scope, receive: Receive, send: Send) -> None:
-            await self._stream(wanted, receive, send, head_only=request.method == "HEAD")
+            await self._stream(heard, receive, send, head_only=request.method == "HEAD")
 
         return stream
 
@@ -83,22 +88,22 @@ class EventStreams:
         """End every stream."""
         self._closing.set()
 
-    async def _stream(
-        self, wanted: Callable[[Event], bool], receive: Receive, send: Send, *, head_only: bool
-    ) -> None:
+    async def _stream(self, asked: _Asked, receive: Receive, send: Send, *, head_only: bool) -> None:
         self._open += 1
         try:
             await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": _HEADERS})
             if not head_only:
-                await self._run(wanted, receive, send)
+                await self._run(asked, receive, send)
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._open -= 1
 
-    async def _run(self, wanted: Callable[[Event], bool], receive: Receive, send: Send) -> None:
-        async with self._bus.subscription(wanted, backlog=BACKLOG) as events:
+    async def _run(self, asked: _Asked, receive: Receive, send: Send) -> None:
+        async with self._bus.subscription(
+            asked.wanted, on=asked.on, replay=asked.replay, backlog=BACKLOG
+        ) as events:
             await send_part(send, b": open\nretry: %d\n\n" % _RETRY_MS)
             await _first_of(
                 send=self._send_events(events, send),
@@ -120,14 +125,37 @@ class EventStreams:
         await self._closing.wait()
 
 
-def _read_wanted(request: Request) -> Callable[[Event], bool]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a stream is asked for."""
+
+    wanted: Callable[[Event], bool]
+    on: str = "**"
+    replay: int = 0
+
+
+def _read_asked(request: Request) -> _Asked:
     models: set[str] = set()
     types: set[str] = set()
+    others = {"on": "**", "replay": "0"}
     for name, value in query_parameters(request):
-        if name not in {"model", "type"}:
-            raise InvalidQueryError(f"{name[:80]!r} is unknown here.", hint="Use ?model=NAME and ?type=TYPE.")
-        (models if name == "model" else types).add(value)
-    return event_filter(models, types)
+        if name in others:
+            others[name] = value
+        elif name in {"model", "type"}:
+            (models if name == "model" else types).add(value)
+        else:
+            raise InvalidQueryError(f"{name[:80]!r} is unknown here.", hint="Use model, type, on and replay.")
+    on, replay = others["on"], others["replay"]
+    if not EVENT_PATTERN.fullmatch(on):
+        raise InvalidQueryError(f"on is {on[:80]!r}, which is no pattern.", hint="Use on=edgehost.record.*.")
+    if not (
+        replay.isascii()
+        and replay.isdigit()
+        and len(replay) <= len(str(MAX_REPLAY))
+        and int(replay) <= MAX_REPLAY
+    ):
+        raise InvalidQueryError(f"replay is {replay[:80]!r}; it must be 0 to {MAX_REPLAY}.")
+    return _Asked(event_filter(models, types), on, int(replay))
 
 
 def _as_text(event: Event, source: str) -> bytes:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api import problems
+from edgehost.api.event_stream import MAX_REPLAY
 from edgehost.api.openapi_models import model_paths, shared_schemas
 from edgehost.api.openapi_parts import Json, ok, operation
 from edgehost.api.openapi_ports import own_path, port_paths
@@ -78,7 +79,7 @@ def openapi_document(table: ModelTable, *, root: str, info: Mapping[str, str]) -
 
 
 def _events_operation() -> Json:
-    parameters = [
+    parameters: list[Json] = [
         {
             "name": name,
             "in": "query",
@@ -89,6 +90,20 @@ def _events_operation() -> Json:
             ("model", "Only records of these models"),
             ("type", "Only these types; a family as 'edgehost.record.*'"),
         )
+    ]
+    parameters += [
+        {
+            "name": "on",
+            "in": "query",
+            "description": "A pattern of names: '*' for one step, '**' at the end for the rest",
+            "schema": {"type": "string", "default": "**"},
+        },
+        {
+            "name": "replay",
+            "in": "query",
+            "description": "So many of the last events first",
+            "schema": {"type": "integer", "minimum": 0, "maximum": MAX_REPLAY, "default": 0},
+        },
     ]
     stream = {
         "description": "Server-sent events",

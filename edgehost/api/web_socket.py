@@ -7,6 +7,7 @@ same ``id`` and ``ok`` or ``error``, a problem document. An event has ``sub``, t
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from edgehost.api.event_filter import MAX_NAMES, cloud_event, event_filter
-from edgehost.api.event_stream import BACKLOG, SEND_TIMEOUT_S
+from edgehost.api.event_stream import BACKLOG, MAX_REPLAY, SEND_TIMEOUT_S
 from edgehost.api.permissions import caller_of, may_hear
 from edgehost.api.problems import problem_document, reported
 from edgehost.api.reading import query_parameters
@@ -28,6 +29,8 @@ from edgehost.domain.spec_reader import SpecReader
 
 #: Offered by clients that name one; the token may stand beside it, see ``access``.
 SUBPROTOCOL: Final = "edgehost.v1"
+#: Then the token in base64url without padding.
+BEARER: Final = "edgehost.bearer."
 #: Each holds a backlog of events.
 MAX_SUBSCRIPTIONS: Final = 32
 #: Calls of one connection that have no answer yet.
@@ -35,6 +38,19 @@ MAX_CALLS: Final = 16
 _LONGEST_ID: Final = 64
 #: Codes of RFC 6455, section 7.4.1.
 _GOING_AWAY, _NOT_TEXT, _GONE = 1001, 1003, 1006
+
+
+def with_offered_token(scope: Scope) -> Scope:
+    """The scope with the token that stands among the subprotocols as a header: pages cannot set headers here."""
+    for offered in scope["subprotocols"]:
+        if offered.startswith(BEARER):
+            word = offered.removeprefix(BEARER)
+            try:
+                token = base64.urlsafe_b64decode(word + "=" * (-len(word) % 4))
+            except ValueError:
+                continue
+            return {**scope, "headers": [*scope["headers"], (b"authorization", b"Bearer " + token)]}
+    return scope
 
 
 class WebSockets:
@@ -153,7 +169,7 @@ class _Connection:
     async def _subscribe(self, identity: Any, request: SpecReader, tasks: asyncio.TaskGroup) -> None:  # noqa: ANN401 - a text or number
         models, types = _names(request, "model"), _names(request, "type")
         on = request.text("on", default="**")
-        replay = request.whole("replay", default=0, least=0, most=1000)
+        replay = request.whole("replay", default=0, least=0, most=MAX_REPLAY)
         request.refuse_unknown()
         if identity in self._subscriptions:
             raise ConflictError(f"The subscription {identity!r} is open.", hint="Use a new id.")

@@ -161,3 +161,23 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
             while (await scene.client.head("/events")).status_code == 503:
                 scene.bus.publish(GuestLogged(at=1.0, component="c", level="info", message="x" * 1_000_000))
         writer.close()
+
+
+async def test_a_pattern_and_the_last_events_can_be_asked_for() -> None:
+    async with served(NOTES) as scene:
+        for text in "abc":
+            await scene.client.post("/models/notes", json={"text": text})
+        async with scene.client.stream("GET", "/events?on=edgehost.record.*&replay=2") as stream:
+            told = [json.loads(line[6:]) async for line in _lines(stream, 2)]
+        assert [event["data"]["data"]["text"] for event in told] == ["b", "c"]
+        for wrong in ("on=a..b", "on=", "replay=-1", "replay=1001", "replay=x", "since=1"):
+            problem(await scene.client.get(f"/events?{wrong}"), 400, "invalid-query")
+
+
+async def _lines(stream: httpx.Response, count: int) -> AsyncIterator[str]:
+    async for line in stream.aiter_lines():
+        if line.startswith("data: "):
+            yield line
+            count -= 1
+            if not count:
+                return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -226,6 +227,16 @@ async def test_sockets_need_what_requests_need() -> None:
     async with served(NOTES, access=AccessPolicy(token=TOKEN)) as scene:
         await _denied(scene, 401)
         async with opened(scene, additional_headers={"authorization": f"Bearer {TOKEN}"}) as socket:
+            await socket.ask(1, op="list", model="notes")
+
+
+async def test_a_page_may_send_the_token_as_a_subprotocol() -> None:
+    word = base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
+    async with served(NOTES, access=AccessPolicy(token=TOKEN)) as scene:
+        for wrong in ("x", word[:-2], ""):
+            await _denied(scene, 401, subprotocols=["edgehost.v1", f"edgehost.bearer.{wrong}"])
+        async with opened(scene, subprotocols=["edgehost.v1", f"edgehost.bearer.{word}"]) as socket:
+            assert socket.connection.subprotocol == "edgehost.v1"
             await socket.ask(1, op="list", model="notes")
 
 
