@@ -15,7 +15,18 @@ from edgehost.domain.errors import GuestError
 from edgehost.ports.sandbox import CallContext, SandboxFactory, SandboxPlan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FOLDERS = ("telemetry", "telemetry-1.1.0", "telemetry-1.2.0", "sensors", "greeter", "geofence")
+FOLDERS = (
+    "telemetry",
+    "telemetry-1.1.0",
+    "telemetry-1.2.0",
+    "sensors",
+    "greeter",
+    "geofence",
+    "delivery",
+    "courier",
+    "depot",
+    "booking",
+)
 
 READINGS = {
     "load_1m": 0.25,
@@ -28,6 +39,9 @@ READINGS = {
     "net_tx_bytes": 0,
     "uptime_s": 7300.75,
 }
+PARCEL = {"address": "Lighthouse 7", "items": ["tea"]}
+DELIVERY = {"id": "d1", "data": PARCEL | {"drill": {"refuse": "fly-drone"}}}
+ORDER = {"what": "fly-drone", "token": "delivery/d1/4/fly-drone", "delivery": "d1"}
 POSITION = {"drone": 'a"\\\n\u00e9\U0001f600', "latitude": 52.52, "longitude": 13.405}
 
 
@@ -98,6 +112,62 @@ SCENES: dict[str, tuple[Scene, ...]] = {
             replies={"now": {"error": {"code": "busy", "message": "later"}}},
         ),
     ),
+    "delivery": (
+        Scene(
+            calls=(
+                checked(PARCEL),
+                checked({}),
+                checked(PARCEL | {"status": "completed"}),
+                ("complete", {"port": "complete-delivery", "record": DELIVERY}),
+                ("complete", {"record": {"data": {"drill": {"refuse": "complete-delivery"}}}}),
+                ("reopen", {"record": DELIVERY}),
+                ("reopen", {}),
+                ("note_taken_back", {"event": {"data": {"id": "d1"}}}),
+            ),
+            replies={"get": {"ok": DELIVERY | {"revision": "r1"}}, "save": {"ok": DELIVERY}},
+        ),
+        Scene(
+            calls=(("note_taken_back", {"event": {"data": {"id": "d1"}}}),),
+            replies={"get": {"error": {"code": "not-found", "message": "gone"}}, "save": {}},
+        ),
+    ),
+    "courier": (
+        Scene(
+            calls=(
+                ("carry", {"port": "fly-drone", "token": "t/1", "record": DELIVERY}),
+                ("carry", {"port": "undo-fly-drone", "token": "t/1", "record": DELIVERY}),
+                ("carry", {"port": "fly-kite", "token": "t/1", "record": DELIVERY}),
+                ("carry", {}),
+            ),
+            replies={"service": {"ok": {"reference": "t.1"}}},
+        ),
+        Scene(
+            calls=(("carry", {"port": "pick-items", "token": "t/1", "record": DELIVERY}),),
+            replies={"service": {"error": {"code": "unavailable", "message": "away"}}},
+        ),
+    ),
+    "depot": (
+        Scene(
+            calls=(
+                ("book", ORDER),
+                ("book", ORDER | {"drill": {"refuse": "fly-drone"}}),
+                ("book", ORDER | {"drill": {"lose": "fly-drone"}}),
+                ("book", {"what": "fly-drone"}),
+                ("unbook", ORDER),
+                ("unbook", ORDER | {"drill": {"keep": "fly-drone"}}),
+            ),
+            replies={"save": {"ok": {}}, "get": {"ok": {"revision": "r1"}}, "now": {"ok": {"unix_s": 1.5}}},
+        ),
+        Scene(
+            calls=(("book", ORDER), ("unbook", ORDER)),
+            replies={
+                "save": {"error": {"code": "revision-conflict", "message": "there"}},
+                "get": {"error": {"code": "not-found", "message": "no"}},
+                "now": {"ok": {"unix_s": 1.5}},
+            },
+        ),
+    ),
+    "booking": (Scene(calls=(("healthy", ""),)),),
     "geofence": (
         Scene(
             calls=(

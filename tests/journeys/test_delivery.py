@@ -55,6 +55,7 @@ async def test_a_delivery_goes_through_every_step_and_one_that_fails_is_taken_ba
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # a dozen hosts are killed and started
 async def test_a_host_killed_at_any_step_completes_the_delivery_or_takes_it_back_never_half(
     tmp_path: Path,
 ) -> None:
@@ -71,6 +72,7 @@ async def test_a_host_killed_at_any_step_completes_the_delivery_or_takes_it_back
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # a dozen hosts are killed and started
 async def test_a_host_killed_while_it_takes_back_takes_back_the_rest(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     await publish_delivery(fleet)
