@@ -131,6 +131,8 @@ def test_every_move_is_in_the_table_and_memory_is_bounded(
                     if step == "give up"
                     else before.ended(world.now, generation, failed=step == "fail")
                 )
+            case _:
+                pass
         after = world.breaker
         assert after.position is before.position or after.position in ALLOWED_MOVES[before.position]
         assert len(after.slices) <= 11
