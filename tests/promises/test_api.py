@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from tests.api.scene import problem
 from tests.journeys.api_fleet import ODD_ROUTES, kiosk, served_kiosk
+from tests.journeys.fleet import Fleet
 
 
 async def test_dynamic_api_generation_with_the_document_the_things_and_the_routes(tmp_path: Path) -> None:
@@ -246,3 +249,27 @@ def kiosk_routes() -> list[dict[str, Any]]:
         {"path": "kiosk/orders", "export": "mirror", "methods": ["POST", "PUT"]},
         {"path": "/kiosk", "export": "page"},
     ]
+
+
+async def test_clients_of_aegis_find_its_paths_and_replies(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    await fleet.publish(kiosk())
+    config = fleet.config()
+    config = replace(config, api=replace(config.api, aegis_prefix=True))
+    async with fleet.host(config) as host:
+        await host.live("kiosk", "1.0.0")
+        base = f"{host.host.served_at.url}/aegis/api"
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as client:
+            made = await client.post("/models/kiosks", json={"id": "a", "name": "A"})
+            assert (made.status_code, made.json()) == (201, {"status": "ok", "modelId": "a"})
+            await client.post("/models/kiosks", json={"id": "b", "name": "B", "near": "a"})
+            related = (await client.get("/models/kiosks/a?relation=neighbours")).json()
+            assert related["KIOSK"]["id"] == "a"
+            assert [each["id"] for each in related["NEIGHBOURS"]] == ["b"]
+            for path in ("/models/kiosks/service/ports/arrived", "/models/kiosks/a/service/ports/arrived"):
+                answered = await client.post(path, json={"x": 1})
+                assert (answered.status_code, answered.json()) == (201, {"x": 1})
+            assert (await client.get("/kiosk/menu/tea")).json()["menu"] == {"kind": "tea"}
+            assert (await client.get("/config?details=models")).status_code == 403
+        view = await host.request("GET", "/aegis/api/config", details="data", modelName="KIOSK")
+        assert view[0]["model"] == "kiosk"
