@@ -84,7 +84,7 @@ class ApiSettings:
     token_file: Annotated[
         Path | None,
         FilePath(
-            "file with the bearer token, 32 characters or more, that TCP requests must carry; empty: none",
+            "file with the bearer tokens that TCP requests must carry, one a line, roles behind; empty: none",
             optional=True,
         ),
     ] = None
