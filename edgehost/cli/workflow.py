@@ -86,10 +86,11 @@ def _history_lines(document: Mapping[str, Any]) -> list[str]:
             step["attempts"],
             moment(step["started_at"]) if step["started_at"] else "",
             f"{step['finished_at'] - step['started_at']:.3f} s" if step["finished_at"] else "",
+            moment(step["undone_at"]) if step["undone_at"] else "",
             step["trigger"]["event"],
             step["reason"],
         )
         for step in document["steps"]
     ]
-    headings = ("step", "port", "state", "attempts", "began", "took", "because of", "reason")
+    headings = ("step", "port", "state", "attempts", "began", "took", "taken back", "because of", "reason")
     return lines + table(headings, rows)

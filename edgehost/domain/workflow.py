@@ -80,7 +80,8 @@ class Step:
     attempts: int = 0
     undo_attempts: int = 0
     started_at: float = 0.0
-    finished_at: float = 0.0
+    finished_at: float = 0.0  # of the call
+    undone_at: float = 0.0  # of its undo
     answer: Any = None  # what the undo is told
     code: str = ""
     reason: str = ""
@@ -250,15 +251,13 @@ def undo_begun(flow: Flow, number: int) -> Flow:
 
 def undone(flow: Flow, number: int, now: float) -> Flow:
     """The step's effect was taken back."""
-    return _moved(flow, _step(flow, number), StepState.UNDONE, finished_at=now)
+    return _moved(flow, _step(flow, number), StepState.UNDONE, undone_at=now)
 
 
 def undo_failed(flow: Flow, number: int, *, code: str, reason: str, now: float) -> Flow:
     """The step's undo failed for good; the others are taken back all the same."""
     step = _step(flow, number)
-    return _moved(
-        flow, step, StepState.UNDO_FAILED, code=code, reason=reason[:_REASON_LENGTH], finished_at=now
-    )
+    return _moved(flow, step, StepState.UNDO_FAILED, code=code, reason=reason[:_REASON_LENGTH], undone_at=now)
 
 
 def settled(flow: Flow, state: FlowState) -> Flow:
