@@ -43,8 +43,7 @@ async def test_a_question_gets_the_next_line(tmp_path: Path) -> None:
 async def test_endless_and_over_long_lines_are_dropped_and_counted(tmp_path: Path) -> None:
     async with opened("serial", tmp_path) as scene:
         for _ in range(20):
-            os.write(scene.world, b"x" * 1000)
-            await asyncio.sleep(0)
+            await asyncio.to_thread(os.write, scene.world, b"x" * 1000)  # waits for whoever reads
         os.write(scene.world, b"\nshort\n")
         assert await scene.told.wait_for("line") == [{"line": "short"}]
         assert "1 lines were too long" in scene.service.health().detail
