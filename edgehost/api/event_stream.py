@@ -25,7 +25,6 @@ from edgehost.ports.event_bus import EventBus
 
 #: A client that takes nothing for so long is gone; until then it loses its oldest events.
 SEND_TIMEOUT_S: Final = 60.0
-BACKLOG: Final = 256
 #: The bus remembers a bounded number anyway.
 MAX_REPLAY: Final = 1000
 #: How long a client waits before it connects again.
@@ -101,9 +100,7 @@ class EventStreams:
             self._open -= 1
 
     async def _run(self, asked: _Asked, receive: Receive, send: Send) -> None:
-        async with self._bus.subscription(
-            asked.wanted, on=asked.on, replay=asked.replay, backlog=BACKLOG
-        ) as events:
+        async with self._bus.subscription(asked.wanted, on=asked.on, replay=asked.replay) as events:
             await send_part(send, b": open\nretry: %d\n\n" % _RETRY_MS)
             await _first_of(
                 send=self._send_events(events, send),

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from edgehost.api.event_filter import MAX_NAMES, cloud_event, event_filter
-from edgehost.api.event_stream import BACKLOG, MAX_REPLAY, SEND_TIMEOUT_S
+from edgehost.api.event_stream import MAX_REPLAY, SEND_TIMEOUT_S
 from edgehost.api.permissions import caller_of, may_hear
 from edgehost.api.problems import problem_document, reported
 from edgehost.api.reading import query_parameters
@@ -180,7 +180,7 @@ class _Connection:
         def wanted(event: Event) -> bool:
             return chosen(event) and may_hear(caller, live, event)
 
-        subscription = self._bus.subscription(wanted, on=on, replay=replay, backlog=BACKLOG)
+        subscription = self._bus.subscription(wanted, on=on, replay=replay)
         events = await subscription.__aenter__()
 
         async def tell() -> None:

@@ -93,6 +93,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         SystemClock(),
         LocalEventBus(
             limits=CauseLimits(config.events.depth, config.events.storm),
+            backlog=config.limits.event_backlog,
             ring=EventRing(config.events.remembered, config.events.remembered_kib * KIB),
         ),
         RunningComponents(),

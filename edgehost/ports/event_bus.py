@@ -76,7 +76,7 @@ class EventBus(Protocol):
         where: Mapping[str, Any] = ...,
         once: bool = ...,
         replay: int = ...,
-        backlog: int = ...,
+        backlog: int | None = ...,
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Listen from now on; an EventsDropped takes the place of what was lost.
 

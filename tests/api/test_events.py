@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.api import event_stream
 from edgehost.api.app import make_app
 from edgehost.api.server import serving
@@ -140,9 +141,8 @@ async def test_a_stream_ends_with_the_server() -> None:
         assert await follower.block() == []
 
 
-async def test_a_slow_client_is_told_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "BACKLOG", 4)
-    async with served() as scene, following(scene) as follower:
+async def test_a_slow_client_is_told_what_it_lost() -> None:
+    async with served(kept=Kept(bus=LocalEventBus(backlog=4))) as scene, following(scene) as follower:
         for number in range(50):  # the stream has no turn in between
             scene.bus.publish(GuestLogged(at=float(number), component="c", level="info", message=str(number)))
         first = await follower.next()

@@ -31,9 +31,16 @@ def _everything(_event: Event) -> bool:
 class LocalEventBus:
     """An EventBus within one event loop."""
 
-    def __init__(self, *, limits: CauseLimits | None = None, ring: EventRing | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: CauseLimits | None = None,
+        ring: EventRing | None = None,
+        backlog: int = DEFAULT_BACKLOG,
+    ) -> None:
         self._limits = limits or CauseLimits()
         self._ring = ring or EventRing()
+        self._backlog = backlog
         self._listeners: PatternIndex[_Listener] = PatternIndex()
         self._consumers: tuple[EventConsumer, ...] = ()
         self._keepers: tuple[EventConsumer, ...] = ()  # those that do not act
@@ -82,10 +89,10 @@ class LocalEventBus:
         where: Mapping[str, Any] = _ANYTHING,
         once: bool = False,
         replay: int = 0,
-        backlog: int = DEFAULT_BACKLOG,
+        backlog: int | None = None,
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """Listen from now on; an EventsDropped takes the place of what was lost."""
-        listener = _Listener(wanted, where, backlog, once=once)
+        listener = _Listener(wanted, where, backlog or self._backlog, once=once)
         key = self._listeners.add(on, listener)
         try:
             for event in self._ring.last(on, replay, where) if replay else ():
