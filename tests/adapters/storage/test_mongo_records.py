@@ -18,6 +18,9 @@ from edgehost.domain.record import Record
 from edgehost.domain.record_query import Filter, Operator, RecordQuery, Sort
 from tests.contracts.compatible_server import compatible_server, forgetful_driver, start_server
 
+# What one test makes the driver forget may be found while the next one runs.
+pytestmark = forgetful_driver
+
 
 def record(number: int, revision: str = "r1") -> Record:
     return Record(
@@ -25,7 +28,6 @@ def record(number: int, revision: str = "r1") -> Record:
     )
 
 
-@forgetful_driver
 async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
     compatible_server()  # skips without the program
     with socket.socket() as free:
@@ -53,7 +55,6 @@ async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
     gc.collect()
 
 
-@forgetful_driver
 async def test_no_error_quotes_the_url() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
