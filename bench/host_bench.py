@@ -123,12 +123,10 @@ def _live(version: str, component: str = "telemetry") -> Callable[[dict[str, Any
 
 
 def _bytes_written(pid: int) -> int:
-    """What the process has sent to the disk, in whole pages (proc(5), write_bytes)."""
-    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "write_bytes":
-            return int(value)
-    raise ValueError("no write_bytes in /proc/PID/io")
+    """What the process has sent to the disk, in whole pages; files removed before that do not count (proc(5))."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    counted = {name: int(value) for name, _, value in (line.partition(":") for line in lines)}
+    return counted["write_bytes"] - counted["cancelled_write_bytes"]
 
 
 async def _memory(host: DemoHost) -> list[Row]:

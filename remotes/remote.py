@@ -96,6 +96,7 @@ class TrustedRemote:
                 # have a clock floor of a year ago when its clock is lost.
                 await asyncio.to_thread(raise_floor, self._folder / "trusted", self._now())
                 return state.offers
+            await self._require_repository(state)
             self._state = await self._child.check(
                 remote=self._name,
                 folder=self._folder / "trusted",
@@ -133,6 +134,25 @@ class TrustedRemote:
     async def close(self) -> None:
         """End the trust process."""
         await self._child.close()
+
+    async def _require_repository(self, state: TrustedState | None) -> None:
+        """Look before a trust process is started: a host that is offline for months starts none.
+
+        Raises:
+            RemoteUnreachableError: the transport does not answer, or nothing was published there yet.
+        """
+        if state is None and await asyncio.to_thread(
+            self._root_file.is_file
+        ):  # else the check says what to do
+            try:
+                found = await self._fetch_file(TIMESTAMP, METADATA_MOST_BYTES)
+            except TooLargeError:
+                return  # the check will say what this is
+            if found is None:
+                raise RemoteUnreachableError(
+                    f"Remote '{self._name}' holds no repository at {self._transport.address}.",
+                    hint="Publish to it, or check its name and address.",
+                )
 
     def _holds(self, state: TrustedState) -> bool:
         return max(self._now(), state.reference) < state.expires

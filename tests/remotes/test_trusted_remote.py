@@ -102,7 +102,7 @@ async def test_a_broker_that_dies_mid_transfer_costs_only_the_chunks_on_their_wa
 
             def watch(done: int, total: int) -> None:
                 if done > total / 3:
-                    os.kill(broker.pid or 0, signal.SIGKILL) if not half.is_set() else None
+                    kill(broker.pid) if not half.is_set() else None
                     half.set()
 
             with pytest.raises(RemoteUnreachableError):
@@ -178,6 +178,27 @@ async def test_an_unchanged_remote_is_polled_without_a_trust_process(tmp_path: P
         assert site.remote.trust_process_id is None
 
 
+def kill(process_id: int | None) -> None:
+    """SIGKILL to this process; None must not become 0, which is the whole process group."""
+    assert process_id is not None
+    os.kill(process_id, signal.SIGKILL)
+
+
+class Empty(CountingTransport):
+    """A transport behind which there is nothing."""
+
+    async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
+        return None
+
+
+async def test_where_nothing_was_published_a_look_starts_no_trust_process(tmp_path: Path) -> None:
+    async with open_site("folder", tmp_path) as site:
+        site.remote._transport = Empty(site.transport)  # type: ignore[assignment]
+        with pytest.raises(RemoteUnreachableError, match="holds no repository"):
+            await site.remote.refresh()
+        assert site.remote.trust_process_id is None
+
+
 async def test_the_trust_process_ends_when_it_has_nothing_to_do_and_comes_back(tmp_path: Path) -> None:
     async with open_site("folder", tmp_path, options=RemoteOptions(trust_idle_s=0)) as site:
         await site.remote.refresh()
@@ -189,7 +210,7 @@ async def test_the_trust_process_ends_when_it_has_nothing_to_do_and_comes_back(t
 async def test_a_trust_process_killed_between_checks_is_replaced(tmp_path: Path) -> None:
     async with open_site("folder", tmp_path) as site:
         await site.remote.refresh()
-        os.kill(site.remote.trust_process_id or 0, signal.SIGKILL)
+        kill(site.remote.trust_process_id)
         await site.shop.mirror(site.transport, site.shop.publish("1.2.0"))
         assert len(await site.remote.refresh()) == 4
 
@@ -199,7 +220,8 @@ async def test_a_trust_process_killed_in_a_check_is_said_and_the_next_check_work
 
         class Killing(CountingTransport):
             async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
-                os.kill(site.remote.trust_process_id or 0, signal.SIGKILL)
+                if site.remote.trust_process_id is not None:  # the look before it is not the check's
+                    kill(site.remote.trust_process_id)
                 return await super().fetch(path, most_bytes=most_bytes)
 
         site.remote._transport = Killing(site.transport)  # type: ignore[assignment]
@@ -214,8 +236,9 @@ async def test_a_check_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
 
         class Hanging(CountingTransport):
             async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
-                await asyncio.Event().wait()
-                return None
+                if site.remote.trust_process_id is not None:
+                    await asyncio.Event().wait()
+                return await super().fetch(path, most_bytes=most_bytes)
 
         site.remote._transport = Hanging(site.transport)  # type: ignore[assignment]
         with pytest.raises(RemoteUnreachableError, match=r"more than 0\.5 s"):
@@ -230,8 +253,9 @@ async def test_a_cancelled_check_leaves_no_process_and_harms_no_later_one(tmp_pa
         class Hanging(CountingTransport):
             async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
                 asked.set()
-                await asyncio.Event().wait()
-                return None
+                if site.remote.trust_process_id is not None:
+                    await asyncio.Event().wait()
+                return await super().fetch(path, most_bytes=most_bytes)
 
         site.remote._transport = Hanging(site.transport)  # type: ignore[assignment]
         async with asyncio.TaskGroup() as tasks:
@@ -254,6 +278,7 @@ async def test_a_host_without_the_publishers_root_is_told_what_to_do(tmp_path: P
             await remote.refresh()
         assert "root.json" in error.value.hint
         (tmp_path / "absent").write_text("{}")
+        await transport.publish(TIMESTAMP, b"{}")
         with pytest.raises(InvalidConfigError, match="no valid root"):
             await remote.refresh()
 
@@ -267,7 +292,7 @@ async def test_a_remote_where_nothing_is_published_is_unreachable_not_untrusted(
             "demo", transport, folder=tmp_path / "state", root_file=shop.root_file, now=lambda: NOW
         ) as remote,
     ):
-        with pytest.raises(RemoteUnreachableError, match="does not serve metadata/timestamp"):
+        with pytest.raises(RemoteUnreachableError, match="holds no repository"):
             await remote.refresh()
 
 
