@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,6 +25,8 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_TIMEOUT_S: Final = 10.0
 #: Each costs about 10 KB and a file descriptor, of which a process commonly has 1024.
 MAX_CONNECTIONS: Final = 256
+#: Over the Unix socket, counted apart: whoever fills the network's share must not lock the operator out.
+MAX_LOCAL_CONNECTIONS: Final = 64
 
 
 def bounded_protocol() -> type[asyncio.Protocol]:
@@ -40,11 +44,10 @@ class _BoundedMixin:
 
     def connection_made(self: Any, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]  # the protocol it is mixed into
-        if len(self.connections) > MAX_CONNECTIONS:
-            refuse(
-                transport,
-                BusyError(f"{MAX_CONNECTIONS} connections are open.", hint="Close one, or try later."),
-            )
+        local = _is_local(transport)
+        most = MAX_LOCAL_CONNECTIONS if local else MAX_CONNECTIONS
+        if _count(self.connections, local=local) > most:
+            refuse(transport, BusyError(f"{most} connections are open.", hint="Close one, or try later."))
             return
         self._arm()
 
@@ -98,6 +101,16 @@ class _BoundedMixin:
             )
         else:
             self.transport.close()
+
+
+def _is_local(transport: asyncio.BaseTransport) -> bool:
+    connected = transport.get_extra_info("socket")
+    return connected is not None and connected.family == socket.AF_UNIX
+
+
+def _count(connections: Iterable[Any], *, local: bool) -> int:
+    """How many came by this listener, upgraded ones included."""
+    return sum(_is_local(each.transport) is local for each in connections)
 
 
 def refuse(transport: asyncio.Transport, error: EdgehostError) -> None:

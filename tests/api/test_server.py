@@ -17,7 +17,8 @@ import pytest
 from edgehost.api import bounded_protocol, reading, server
 from edgehost.api.app import make_app
 from edgehost.api.server import serving
-from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
+from edgehost.cli.host_client import HostClient
+from edgehost.domain.errors import BusyError, ConflictError, InvalidConfigError, UnavailableError
 from tests.api.scene import NOTES, Kept, Scene, problem, served
 
 #: Where connections are kept alive only shortly, a client must not count on using one again.
@@ -199,6 +200,36 @@ async def test_connections_are_bounded(protocol: object, monkeypatch: pytest.Mon
     async with served() as scene, connected(scene), connected(scene):
         status, document = await answer_to(scene)
         assert (status, document["code"]) == (503, "busy")
+
+
+async def test_tcp_clients_do_not_lock_the_operator_out_of_the_unix_socket(
+    protocol: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bounded_protocol, "MAX_CONNECTIONS", 2)
+    kept = Kept()
+    kept.serve(NOTES)
+    app = make_app(kept.keeping, kept.models)
+    path = tmp_path / "socket"
+    async with serving(app, tcp_port=0, unix_socket=path) as at:
+        opened = [await asyncio.open_connection("127.0.0.1", at.tcp_port) for _ in range(3)]
+        assert b" 503 " in await opened[2][0].read()  # and closed: the read ends
+        answer = await asyncio.to_thread(HostClient(path).request, "GET", "/api/models")
+        assert answer.status == 200
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_the_unix_socket_is_bounded_too_and_its_refusal_is_heard(
+    protocol: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bounded_protocol, "MAX_LOCAL_CONNECTIONS", 1)
+    kept = Kept()
+    path = tmp_path / "socket"
+    async with serving(make_app(kept.keeping, kept.models), unix_socket=path):
+        _, writer = await asyncio.open_unix_connection(str(path))
+        with pytest.raises(BusyError, match="1 connections are open"):
+            await asyncio.to_thread(HostClient(path).request, "GET", "/api/models")
+        writer.close()
 
 
 async def test_a_fault_of_the_host_tells_no_details(

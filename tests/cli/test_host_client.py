@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from edgehost.cli import host_client
 from edgehost.cli.host_client import HostClient, StreamedEvent
 from edgehost.domain.errors import (
+    BusyError,
     EdgehostError,
     NotFoundError,
     QuarantinedReleaseError,
@@ -92,6 +94,26 @@ def test_a_host_that_talks_nonsense_is_reported(tmp_path: Path) -> None:
             client.request("GET", "/", timeout_s=0.05)
         connection, _ = server.accept()
         connection.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_refusal_that_comes_before_the_request_is_heard(tmp_path: Path, method: str) -> None:
+    problem = b'{"code": "busy", "detail": "All connections are taken."}'
+    head = f"HTTP/1.1 503 Busy\r\nContent-Type: {PROBLEM}\r\nContent-Length: {len(problem)}\r\n\r\n"
+
+    def refuse(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        connection.sendall(head.encode() + problem)
+        connection.close()
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        refusing = threading.Thread(target=refuse, args=(server,))
+        refusing.start()
+        with pytest.raises(BusyError, match="All connections"):
+            HostClient(tmp_path / "s").request(method, "/x", content=b"x" * 2_000_000)
+        refusing.join()
 
 
 def test_an_endless_answer_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
