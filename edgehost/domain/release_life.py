@@ -40,7 +40,7 @@ ALLOWED_MOVES: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.STAGED: frozenset({Stage.PROBED, Stage.SHELVED, Stage.QUARANTINED}),
     Stage.PROBED: frozenset({Stage.LIVE, Stage.CANDIDATE, Stage.SHELVED, Stage.QUARANTINED}),
     Stage.CANDIDATE: frozenset({Stage.LIVE, Stage.DRAINING, Stage.QUARANTINED}),
-    Stage.LIVE: frozenset({Stage.DRAINING, Stage.QUARANTINED}),
+    Stage.LIVE: frozenset({Stage.DRAINING, Stage.QUARANTINED, Stage.SHELVED}),  # shelved: its file was lost
     Stage.DRAINING: frozenset({Stage.RETIRED, Stage.LIVE, Stage.QUARANTINED}),
     Stage.RETIRED: frozenset({Stage.STAGED, Stage.QUARANTINED}),  # rollback to an earlier release
     Stage.REJECTED: frozenset(),
@@ -77,6 +77,7 @@ class Release:
     live_at: float = 0.0  # unix seconds when it last went live; 0: never
     share: Share | None = None  # of a candidate: what it gets of the calls
     pinned: bool = False  # an operator chose this version: a newer offer does not replace it by itself
+    awaited: bool = False  # was live until its file was lost: it goes live again once the file is back
 
     def moved_to(self, stage: Stage, *, at: float, reason: str = "") -> Release:
         """The release at its next stage.
@@ -90,7 +91,18 @@ class Release:
                 hint="Run 'edgehost history' to see how it got there.",
             )
         share = self.share if stage is Stage.CANDIDATE else None
-        return replace(self, stage=stage, changed_at=at, reason=reason, share=share)
+        awaited = stage is Stage.SHELVED and self.stage is Stage.LIVE
+        if self.awaited and stage in {Stage.STAGED, Stage.PROBED, Stage.SHELVED}:
+            awaited = True  # a try to bring it back ends nothing
+        return replace(
+            self,
+            stage=stage,
+            changed_at=at,
+            reason=reason,
+            share=share,
+            pinned=self.pinned and (awaited or stage is Stage.LIVE),
+            awaited=awaited,
+        )
 
     def after_restart(self, *, at: float) -> Release:
         """The same release as found when the host starts: never half-way between two stages."""

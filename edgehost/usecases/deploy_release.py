@@ -14,6 +14,7 @@ from edgehost.domain.errors import (
     DamagedError,
     EdgehostError,
     GuestError,
+    IncompatibleReleaseError,
     InvalidComponentError,
     NotFoundError,
     QuarantinedReleaseError,
@@ -289,11 +290,12 @@ class Deployer:
     async def _staged(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
         try:
             return await self._tried(release, spec, wasm)
-        except (RefusedError, GuestError, NotFoundError) as error:
-            await self.ledger.move(release, Stage.QUARANTINED, reason=error.message)
-            raise
         except EdgehostError as error:
-            await self.ledger.move(release, Stage.SHELVED, reason=error.message)
+            to_blame = isinstance(error, RefusedError | GuestError | NotFoundError)
+            if isinstance(error, IncompatibleReleaseError):  # what this host gives is too little for it
+                to_blame = False
+            stage = Stage.QUARANTINED if to_blame else Stage.SHELVED
+            await self.ledger.move(release, stage, reason=error.message)
             raise
 
     async def _tried(self, release: Release, spec: ComponentSpec, wasm: bytes) -> StartedPool:
@@ -345,6 +347,8 @@ class Deployer:
                 )
                 running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
                 self._route(running, before)
+            if earlier is None and before is not None and after.stage is Stage.DRAINING:
+                await self.ledger.move(before, Stage.RETIRED)  # it was live but did not run: nothing drains
         except EdgehostError as error:
             stage = Stage.QUARANTINED if isinstance(error, RefusedError) else Stage.SHELVED
             await self.ledger.move(release, stage, reason=error.message)

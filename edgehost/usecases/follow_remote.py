@@ -133,17 +133,28 @@ class FollowRemote:
     def _best(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         best: dict[str, OfferedRelease] = {}
         for offer in offers:
+            awaited = self._ledger.awaited(offer.component)
+            if awaited is not None and awaited.digest == offer.digest:
+                best[offer.component] = self._preferred(offer, best.get(offer.component))
+                continue
+            if awaited is not None and awaited.pinned:
+                continue
             if not self._following.wants(offer.component) or not self._fits(offer):
                 continue
-            rival = best.get(offer.component)
-            if rival is None or rank(offer) > rank(rival):
-                best[offer.component] = offer
+            best[offer.component] = self._preferred(offer, best.get(offer.component))
         return tuple(offer for offer in best.values() if self._is_news(offer))
+
+    @staticmethod
+    def _preferred(offer: OfferedRelease, rival: OfferedRelease | None) -> OfferedRelease:
+        return offer if rival is None or rank(offer) > rank(rival) else rival
 
     def _trial(self, offer: OfferedRelease) -> Trial | None:
         """How the offer is tried; None when it goes live at once, as the first release of a component does."""
         trial = self._following.trials.get(offer.component)
         live = self._ledger.live(offer.component)
+        awaited = self._ledger.awaited(offer.component)
+        if awaited is not None and awaited.digest == offer.digest:
+            return None
         if trial is None or live is None or not trial.versions.allows(offer.version):
             return None
         return trial if rank(offer) > rank(live) else None

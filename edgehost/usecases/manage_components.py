@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
@@ -16,6 +17,7 @@ from edgehost.usecases.collect_shelf import collect_shelf
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.follow_remote import FollowRemote, rank
+from edgehost.usecases.restart_components import Restarts
 from edgehost.usecases.roll_back_release import roll_back
 from edgehost.usecases.running_components import RunningRelease
 
@@ -36,31 +38,51 @@ class ComponentManager:
     drain_timeout_s: float = 30.0  # a call may take no longer than its deadline; this is the last resort
     changed: Callable[[], None] = lambda: None
     followers: list[FollowRemote] = field(default_factory=list)
+    backoff: Backoff = Backoff(base_s=2.0, cap_s=300.0)  # between tries of what was live and does not start
+    restarts: Restarts = field(init=False)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.restarts = Restarts(
+            self.deployer,
+            self.traffic,
+            self.bus,
+            self.spawn,
+            turn=self._turn,
+            changed=lambda: self.changed(),  # noqa: PLW0108 - may be set later
+            backoff=self.backoff,
+        )
+
     async def start_live(self) -> None:
-        """Start what was live when the host stopped, side by side; what no longer starts is rolled back."""
+        """Start what was live when the host stopped, side by side; see Restarts for what does not start."""
         ledger = self.deployer.ledger
         await self.deployer.migrations.recover(ledger.live, ledger.by_digest)
         async with asyncio.TaskGroup() as tasks:
             for component in ledger.live_components():
-                tasks.create_task(self._start_one(component), name=f"edgehost.start.{component}")
+                tasks.create_task(self.restarts.start(component), name=f"edgehost.start.{component}")
         self.changed()
 
-    async def deploy(self, release: Release, *, pinned: bool = False) -> Release:
-        """Bring a shelved release live.
+    async def deploy(self, release: Release, *, pinned: bool | None = None) -> Release:
+        """Bring a shelved release live; without a word on pinning, it stays as pinned as it was.
 
         Raises:
             EdgehostError: as for Deployer.deploy; what ran before runs on.
         """
         async with self._turn(release.component):
             known = self.deployer.ledger.by_digest(release.digest)
-            if known is not None and known.stage is Stage.LIVE:
+            if pinned is None:
+                pinned = known is not None and known.pinned
+            if known is not None and known.stage is Stage.LIVE and self._runs(known):
                 return await self.deployer.ledger.pin(known, pinned=pinned)
             if known is not None and known.stage is Stage.CANDIDATE:
                 return await self._promoted(known, pinned=pinned)
             try:
-                running = await self.deployer.deploy(known or release, pinned=pinned)
+                if known is not None and known.stage is Stage.LIVE:
+                    running = await self.deployer.start_live(known)
+                    running.release = await self.deployer.ledger.pin(known, pinned=pinned)
+                    await self.traffic.start_again(known.component)
+                else:
+                    running = await self.deployer.deploy(known or release, pinned=pinned)
             finally:
                 self.changed()
         log.info("%s %s is live.", running.release.component, running.release.version)
@@ -205,20 +227,6 @@ class ComponentManager:
         finally:
             self.changed()
 
-    async def _start_one(self, component: str) -> None:
-        release = self.deployer.ledger.live(component)
-        if release is None:
-            return
-        async with self._turn(component):
-            try:
-                await self.deployer.start_live(release)
-            except EdgehostError as error:
-                log.exception("%s %s does not start any more.", component, release.version)
-                await roll_back(
-                    self.deployer, self.bus, component, reason=f"It did not start again: {error.message}"
-                )
-            await self.traffic.start_again(component)
-
     async def _drained(self, running: RunningRelease, before: Release | None) -> None:
         if not await running.pool.drain(self.drain_timeout_s):
             log.warning(
@@ -251,6 +259,9 @@ class ComponentManager:
             if release.stage in {Stage.SHELVED, Stage.RETIRED, Stage.LIVE}
         ]
         return max(waiting, key=rank, default=None)
+
+    def _runs(self, release: Release) -> bool:
+        return self.deployer.running.get(release.component) is not None
 
     def _turn(self, component: str) -> asyncio.Lock:
         return self._locks.setdefault(component, asyncio.Lock())

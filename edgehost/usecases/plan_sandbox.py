@@ -8,7 +8,8 @@ from typing import Final
 
 from edgehost.domain.aegis_contract import types_for
 from edgehost.domain.component_spec import ComponentSpec, Grants, Limits
-from edgehost.domain.errors import UnavailableError
+from edgehost.domain.errors import IncompatibleReleaseError, InvalidComponentError, UnavailableError
+from edgehost.domain.wasm_outline import PAGE_KIB, read_outline
 from edgehost.ports.sandbox import GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
 
 #: In front of the name, where a guest reads which component is behind it.
@@ -30,7 +31,11 @@ def plan_sandbox(spec: ComponentSpec, wasm: bytes, terms: HostTerms) -> SandboxP
 
     The guest reads its dependencies as config. This host may put another component in the place of one that is
     asked for, and grants it with that.
+
+    Raises:
+        IncompatibleReleaseError: the component keeps its own limit, but starts with more than this host gives.
     """
+    _require_room(spec, wasm, terms)
     names = spec.model.dependencies if spec.model is not None else {}
     config = {**spec.config, **{f"{DEPENDENCY}{name}": each for name, each in names.items()}, **terms.config}
     replaced = tuple(terms.config[key] for name in names if (key := f"{DEPENDENCY}{name}") in terms.config)
@@ -50,6 +55,21 @@ def dependencies_of(spec: ComponentSpec, config: Mapping[str, str]) -> Mapping[s
     """The component behind each name that the model gives to another, by the config of its instances."""
     names = spec.model.dependencies if spec.model is not None else {}
     return {name: config[f"{DEPENDENCY}{name}"] for name in names}
+
+
+def _require_room(spec: ComponentSpec, wasm: bytes, terms: HostTerms) -> None:
+    if terms.memory_kib >= spec.limits.memory_kib:
+        return  # then its own limit holds, and the sandbox looks to that
+    try:
+        least_kib = max((memory.least * PAGE_KIB for memory in read_outline(wasm).memories), default=0)
+    except InvalidComponentError:
+        return  # the sandbox says what is wrong with it
+    if terms.memory_kib < least_kib <= spec.limits.memory_kib:
+        raise IncompatibleReleaseError(
+            f"{spec.name} {spec.version} starts with {least_kib} KiB of memory; "
+            f"this host gives a component {terms.memory_kib} KiB.",
+            hint=f"Set [limits] memory_kib = {least_kib} or more.",
+        )
 
 
 def _cut(limits: Limits, terms: HostTerms) -> Limits:

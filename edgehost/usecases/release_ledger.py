@@ -143,17 +143,21 @@ class ReleaseLedger:
         if before is not None:
             moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
         moved += self._without_candidates(release, at=now)
+        if (
+            before_goes is not Stage.SHELVED
+        ):  # a stand-in does not end the wait for the release it stands in for
+            moved += self._no_longer_awaited(release)
         await self._write(tuple(moved))
         return moved[0]
 
-    async def take_down(self, release: Release, *, reason: str) -> None:
-        """Quarantine the live release when nothing takes its place; its candidates go with it.
+    async def take_down(self, release: Release, *, reason: str, stage: Stage = Stage.QUARANTINED) -> None:
+        """Quarantine or shelve the live release when nothing takes its place; its candidates go with it.
 
         Raises:
             ConflictError, StorageFullError: nothing was changed.
         """
         now = self._clock.now()
-        moved = self._releases[release.digest].moved_to(Stage.QUARANTINED, at=now, reason=reason)
+        moved = self._releases[release.digest].moved_to(stage, at=now, reason=reason)
         await self._write((moved, *self._without_candidates(release, at=now)))
 
     async def share_out(self, shares: Mapping[str, Share]) -> tuple[Release, ...]:
@@ -171,6 +175,17 @@ class ReleaseLedger:
             changed.append(replace(release, share=share))
         await self._write(tuple(changed))
         return tuple(changed)
+
+    def awaited(self, component: str) -> Release | None:
+        """The release that was live until its file was lost."""
+        return next((release for release in self.of(component) if release.awaited), None)
+
+    def _no_longer_awaited(self, main: Release) -> list[Release]:
+        return [
+            replace(release, awaited=False, pinned=False)
+            for release in self.of(main.component)
+            if release.awaited and release.digest != main.digest
+        ]
 
     def _without_candidates(self, main: Release, *, at: float) -> list[Release]:
         return [

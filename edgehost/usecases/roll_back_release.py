@@ -9,10 +9,13 @@ from edgehost.ports.event_bus import EventBus
 from edgehost.usecases.deploy_release import Aftermath, Deployer
 
 
-async def roll_back(deployer: Deployer, bus: EventBus, component: str, *, reason: str) -> Release | None:
+async def roll_back(
+    deployer: Deployer, bus: EventBus, component: str, *, reason: str, stage: Stage = Stage.QUARANTINED
+) -> Release | None:
     """Quarantine the live release and bring back the latest good one; None when there was no good one.
 
-    Without a good one the component is taken out of service: a release that misbehaves must not stay.
+    Without a good one the component is taken out of service: a release that misbehaves must not stay. One that
+    is not to blame goes back to the shelf (``stage``), to go live again later.
 
     Raises:
         NotFoundError: the component has no live release.
@@ -22,9 +25,9 @@ async def roll_back(deployer: Deployer, bus: EventBus, component: str, *, reason
     bad = ledger.live(component)
     if bad is None:
         raise NotFoundError(f"'{component}' has no live release to roll back.")
-    restored = await _restored(deployer, component, Aftermath(Stage.QUARANTINED, reason))
+    restored = await _restored(deployer, component, Aftermath(stage, reason))
     if restored is None:
-        await ledger.take_down(bad, reason=reason)
+        await ledger.take_down(bad, reason=reason, stage=stage)
         deployer.take_down(component)
     bus.publish(
         ReleaseRolledBack(

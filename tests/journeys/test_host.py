@@ -121,7 +121,9 @@ async def test_an_operator_pins_rolls_back_and_lifts_a_quarantine(tmp_path: Path
         assert host.live_version("telemetry") == "1.0.2"
 
 
-async def test_a_live_release_that_no_longer_starts_gives_way_to_the_last_good_one(tmp_path: Path) -> None:
+async def test_a_live_release_whose_file_is_damaged_gives_way_until_the_remote_brings_it_again(
+    tmp_path: Path,
+) -> None:
     fleet = Fleet(tmp_path)
     async with fleet.host() as host:
         for version in ("1.0.0", "1.0.1"):
@@ -137,6 +139,10 @@ async def test_a_live_release_that_no_longer_starts_gives_way_to_the_last_good_o
     (tmp_path / "mirror").rename(tmp_path / "gone")
     async with fleet.host() as host:
         assert host.live_version("telemetry") == "1.0.0"
+        (tmp_path / "gone").rename(tmp_path / "mirror")  # the remote is back, and with it the lost file
+        await host.request("POST", "/api/host/refresh", body={})
+        await host.live("telemetry", "1.0.1")
+        assert manager.deployer.ledger.named("telemetry", "1.0.1").reason == ""
 
 
 async def test_two_hosts_never_share_a_data_folder(tmp_path: Path) -> None:
