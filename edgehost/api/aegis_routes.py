@@ -42,8 +42,6 @@ from edgehost.usecases.run_command import permissions_for, run_command
 from edgehost.usecases.show_record import show, shown
 from edgehost.usecases.update_record import update_record
 
-#: Where the paths begin.
-PREFIX: Final = ("aegis", "api")
 _Handler = Callable[..., Awaitable[Response]]
 #: What its views are called here.
 _VIEWS: Final = {"data": "sources", "threads": "sandboxes"}

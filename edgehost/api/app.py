@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from edgehost.api.access import AccessPolicy
-from edgehost.api.aegis_routes import PREFIX, AegisRoutes
+from edgehost.api.api_document import ApiDocument
 from edgehost.api.event_stream import EventStreams
 from edgehost.api.host_routes import HostRoutes
 from edgehost.api.model_routes import ModelRoutes
-from edgehost.api.openapi import ApiDocument
 from edgehost.api.own_routes import OwnRoutes
 from edgehost.api.permissions import CALLER, may_hear
 from edgehost.api.port_routes import PortRoutes
@@ -35,11 +34,16 @@ from edgehost.usecases.live_models import LiveModels
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.record_keeping import RecordKeeping
 
+if TYPE_CHECKING:
+    from edgehost.api.aegis_routes import AegisRoutes
+
 _Answer = Callable[[Request, tuple[str, ...]], Awaitable[ASGIApp]]
 
 #: The first step below the root behind which the host itself is shown and changed.
 _CONTROL: Final = "host"
 _SOCKET: Final = "ws"
+#: Where the seed had its paths.
+_AEGIS: Final = ("aegis", "api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,11 @@ class HostApp:
         ports = PortRoutes(rooms)
         things = ThingRoutes(rooms, options.host_name, access.has_token, options.brokers, options.coap_base)
         self._own: Final = OwnRoutes(rooms, ports)
-        self._aegis: Final = AegisRoutes(rooms, ports, self._own, host) if options.aegis_prefix else None
+        self._aegis: AegisRoutes | None = None
+        if options.aegis_prefix:
+            from edgehost.api import aegis_routes  # noqa: PLC0415 - half a megabyte, off by default
+
+            self._aegis = aegis_routes.AegisRoutes(rooms, ports, self._own, host)
         self._prefix: Final = tuple(options.root.strip("/").split("/"))
         self._root = options.root
         self._answers: Final[dict[str, _Answer]] = {
@@ -131,10 +139,10 @@ class HostApp:
         depth = len(self._prefix)
         below = steps[depth:] if steps[:depth] == self._prefix else ()
         first = below[0] if below else ""
-        if self._aegis is not None and steps[: len(PREFIX)] == PREFIX:
-            control = steps[len(PREFIX) :] == ("config",)
+        if self._aegis is not None and steps[: len(_AEGIS)] == _AEGIS:
+            control = steps[len(_AEGIS) :] == ("config",)
             request.scope[CALLER] = self.access.require_allowed(request.scope, control=control)
-            return await self._aegis.answer(request, steps[len(PREFIX) :])
+            return await self._aegis.answer(request, steps[len(_AEGIS) :])
         request.scope[CALLER] = self.access.require_allowed(request.scope, control=first == _CONTROL)
         answer = self._answers.get(first)
         if answer is not None:

@@ -4,40 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from edgehost.api import problems
 from edgehost.api.event_stream import MAX_REPLAY
 from edgehost.api.openapi_models import model_paths, shared_schemas
 from edgehost.api.openapi_parts import Json, ok, operation
 from edgehost.api.openapi_ports import own_path, port_paths
 from edgehost.api.openapi_schemas import model_schemas
-from edgehost.api.reading import JSON
-from edgehost.api.responses import handler_for
-from edgehost.domain.errors import NotFoundError
-from edgehost.domain.json_text import write_json
-from edgehost.usecases.live_models import LiveModels, ModelTable
-
-
-class ApiDocument:
-    """Made when it is first asked for after a change of the models."""
-
-    def __init__(self, models: LiveModels, *, root: str, title: str, version: str) -> None:
-        self._models = models
-        self._root = root
-        self._info = {"title": f"edgehost on {title}", "version": version or "0"}
-        self._made: tuple[ModelTable, bytes] | None = None
-
-    async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
-        """The document."""
-        if path:
-            raise NotFoundError("The document has no parts.", hint=f"Get {self._root}/openapi.json.")
-        handler_for(request, {"GET": self.answer})
-        table = self._models.table
-        if self._made is None or self._made[0] is not table:
-            self._made = (table, write_json(openapi_document(table, root=self._root, info=self._info)))
-        return Response(self._made[1], media_type=JSON)
+from edgehost.usecases.live_models import ModelTable
 
 
 def openapi_document(table: ModelTable, *, root: str, info: Mapping[str, str]) -> Json:
