@@ -102,6 +102,7 @@ def make_manager(
         spawn=spawn,
         keep_good=config.keep.releases - 1,  # the live one is kept anyway
         changed=changed,
+        versions=lambda component: config.component(component).versions,
     )
     spawn(rooms.places.keep_indexing(), "edgehost.sources")
     spawn(watch.run(), "edgehost.probation")

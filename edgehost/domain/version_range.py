@@ -46,6 +46,9 @@ class VersionRange:
         return all(parsed.match(bound) for bound in self.bounds)
 
 
+ANY_VERSION: Final = VersionRange("*", ())
+
+
 def _bounds(term: str) -> list[str]:
     match = _TERM.fullmatch(term)
     if match is None:

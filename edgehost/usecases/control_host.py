@@ -72,7 +72,10 @@ class ControlHost:
     def _component(self, running: RunningRelease) -> dict[str, Any]:
         split = self.manager.deployer.running.split_of(running.release.component)
         candidates = () if split is None else split.candidates
-        return _component(running) | {"candidates": [each.release.version for each in candidates]}
+        known = self.manager.deployer.ledger.by_digest(running.release.digest)
+        return _component(running, known or running.release) | {
+            "candidates": [each.release.version for each in candidates]
+        }
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
         """Findings about the running host."""
@@ -85,6 +88,15 @@ class ControlHost:
             )
             for name, state in self.confinement().items()
         ]
+        findings.extend(
+            _finding(
+                f"component {component}",
+                "failed",
+                f"It is live but does not run: {reason}",
+                "The host goes on trying; see its log.",
+            )
+            for component, reason in self.manager.restarts.down.items()
+        )
         for health, _ in self.remotes.values():
             findings.append(_remote_finding(health))
         findings.extend(
@@ -257,8 +269,7 @@ class ControlHost:
         return False
 
 
-def _component(running: RunningRelease) -> dict[str, Any]:
-    release: Release = running.release
+def _component(running: RunningRelease, release: Release) -> dict[str, Any]:
     model = running.spec.model
     return {
         "component": release.component,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,13 @@ from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
+from edgehost.domain.version_range import ANY_VERSION, VersionRange
 from edgehost.ports.event_bus import EventBus
 from edgehost.usecases.collect_shelf import collect_shelf
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.direct_traffic import Ground, TrafficDirector
-from edgehost.usecases.follow_remote import FollowRemote, rank
+from edgehost.usecases.find_release import named_release, newest_release
+from edgehost.usecases.follow_remote import FollowRemote
 from edgehost.usecases.restart_components import Restarts
 from edgehost.usecases.roll_back_release import roll_back
 from edgehost.usecases.running_components import RunningRelease
@@ -37,6 +39,7 @@ class ComponentManager:
     keep_good: int = 2
     drain_timeout_s: float = 30.0  # a call may take no longer than its deadline; this is the last resort
     changed: Callable[[], None] = lambda: None
+    versions: Callable[[str], VersionRange] = lambda _component: ANY_VERSION  # what the configuration wants
     followers: list[FollowRemote] = field(default_factory=list)
     backoff: Backoff = Backoff(base_s=2.0, cap_s=300.0)  # between tries of what was live and does not start
     restarts: Restarts = field(init=False)
@@ -89,7 +92,7 @@ class ComponentManager:
         return running.release
 
     async def deploy_named(self, component: str, version: str | None) -> Release:
-        """Bring a release live by name; without a version, the newest that a remote offers or the shelf has.
+        """Bring a release live by name; without a version, the newest wanted one of the remotes' and the shelf's.
 
         A named version stays until another is named or none: newer offers do not replace it by themselves.
 
@@ -106,29 +109,10 @@ class ComponentManager:
             NotFoundError: neither shelf nor remotes have it.
             EdgehostError: it could not be fetched.
         """
-        release = self._on_shelf(component, version)
-        problem: EdgehostError | None = None
-        for follower in self.followers:
-            try:
-                offers = [
-                    offer
-                    for offer in await follower.offers()
-                    if offer.component == component and version in {None, offer.version}
-                ]
-                if not offers:
-                    continue
-                best = max(offers, key=rank)
-                if release is None or version is not None or rank(best) > rank(release):
-                    follower.require_fitting(best, by_name=version is not None)
-                    release = await follower.shelved(best)
-            except EdgehostError as error:
-                problem = error
-        if release is None:
-            if problem is not None:
-                raise problem
-            label = f"{component}@{version}" if version else f"of '{component}'"
-            raise NotFoundError(f"No release {label} is on the shelf or offered by a remote.")
-        return release
+        if version is None:
+            within = self.versions(component)
+            return await newest_release(self.deployer, self.followers, component, within)
+        return await named_release(self.deployer, self.followers, component, version)
 
     async def give_share(self, release: Release, share: Share) -> Release:
         """Run the release beside the live one with this share of the calls, or change its share.
@@ -245,20 +229,6 @@ class ComponentManager:
                 await collect_shelf(self.deployer.shelf, self.deployer.ledger, keep_good=self.keep_good)
             except EdgehostError as error:
                 log.warning("The shelf could not be tidied: %s", error)
-
-    def _on_shelf(self, component: str, version: str | None) -> Release | None:
-        ledger = self.deployer.ledger
-        if version is not None:
-            try:
-                return ledger.named(component, version)
-            except NotFoundError:
-                return None
-        waiting: Sequence[Release] = [
-            release
-            for release in ledger.of(component)
-            if release.stage in {Stage.SHELVED, Stage.RETIRED, Stage.LIVE}
-        ]
-        return max(waiting, key=rank, default=None)
 
     def _runs(self, release: Release) -> bool:
         return self.deployer.running.get(release.component) is not None

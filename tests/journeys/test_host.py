@@ -119,6 +119,10 @@ async def test_an_operator_pins_rolls_back_and_lifts_a_quarantine(tmp_path: Path
         assert host.live_version("telemetry") == "1.0.0"
         await host.request("POST", "/api/host/deploy", body={"component": "telemetry"})
         assert host.live_version("telemetry") == "1.0.2"
+        for order, pinned in (({"version": "1.0.2"}, True), ({}, False)):  # it is live already
+            await host.request("POST", "/api/host/deploy", body={"component": "telemetry", **order})
+            (shown,) = (await host.request("GET", "/api/host/status"))["components"]
+            assert (shown["version"], shown["pinned"]) == ("1.0.2", pinned)
 
 
 async def test_a_live_release_whose_file_is_damaged_gives_way_until_the_remote_brings_it_again(
