@@ -15,6 +15,8 @@ from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP, Transport
 
 #: Files on the way at once.
 _WINDOW: Final = 4
+#: How often a file is looked for after it was taken, each time as long as the transport waits for what is missing.
+_LOOKS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class _Copy:
         else:
             await self._transport.publish(path, content)
             # A broker may take what it then drops: no right to publish there, or a limit on size.
-            if not await self._serves(path, content):
+            if not await self._comes_back(path, content):
                 raise RemoteUnreachableError(
                     f"{self._transport.address} took {path} but does not serve it.",
                     hint="Check this user's right to publish there, and the limits on size and retained messages.",
@@ -122,6 +124,12 @@ class _Copy:
             self.bytes_sent += len(content)
         if self._progress is not None:
             self._progress(self.published + self.unchanged, self._total)
+
+    async def _comes_back(self, path: str, content: bytes) -> bool:
+        for _ in range(_LOOKS):
+            if await self._serves(path, content):
+                return True
+        return False
 
     async def _serves(self, path: str, content: bytes) -> bool:
         return await self._transport.fetch(path, most_bytes=METADATA_MOST_BYTES) == content

@@ -11,6 +11,9 @@ from edgehost.domain.errors import InvalidConfigError
 from remotes.durable_file import read_bounded
 
 _PASSWORD_MOST_BYTES: Final = 4096
+#: For whoever only mirrors: taking a state that is there for none costs them bytes, not a refusal. The round trip of
+#: the subscription comes on top, so that a slow line has more.
+MIRROR_MISSING_TIMEOUT_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)

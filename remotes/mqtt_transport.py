@@ -138,9 +138,30 @@ class MqttTransport:
 
     async def _pass_barrier(self, link: Link, wanted: _Wanted) -> None:
         """Return when the file has come, or when the timestamp has and the file will not."""
+        passed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        # A task of its own: a file that comes first does not wait, and the answer is still not taken for another's.
+        self._spawn(self._raise_barrier(link, wanted, passed), "edgehost.remote.barrier")
+        ends: set[asyncio.Future[Any]] = {passed, wanted.content}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if wanted.content.done():
+                return
+            if (error := passed.result()) is not None:
+                raise error
+            if link.gone.done():
+                raise aiomqtt.MqttError("the connection broke")
+        finally:
+            passed.cancel()
+
+    async def _raise_barrier(
+        self, link: Link, wanted: _Wanted, passed: asyncio.Future[Exception | None]
+    ) -> None:
         topic = self._prefix + TIMESTAMP
-        marker = _Wanted(METADATA_MOST_BYTES)
+        outcome: Exception | None = None
         async with self._barrier:  # one at a time, or one could take the answer to another's for its own
+            if wanted.content.done():
+                return
+            marker = _Wanted(METADATA_MOST_BYTES)
             self._wanted.setdefault(topic, []).append(marker)
             try:
                 await self._subscribe(link, topic)
@@ -148,11 +169,12 @@ class MqttTransport:
                 await asyncio.wait(
                     ends, timeout=self._options.missing_timeout_s, return_when=asyncio.FIRST_COMPLETED
                 )
+            except (aiomqtt.MqttError, EdgehostError) as error:
+                outcome = error
             finally:
-                self._wanted[topic].remove(marker)
-                marker.content.cancel()
-        if link.gone.done() and not wanted.content.done():
-            raise aiomqtt.MqttError("the connection broke")
+                self._stop_wanting(link, topic, marker)
+        if not passed.done():
+            passed.set_result(outcome)
 
     async def _subscribe(self, link: Link, topic: str) -> None:
         codes = await link.client.subscribe(topic, qos=1)

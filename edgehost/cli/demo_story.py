@@ -16,7 +16,7 @@ from edgehost.cli.demo_fleet import REMOTE, DemoFleet, as_version, demo_componen
 from edgehost.cli.demo_host import DemoHost, HeardEvents
 from edgehost.cli.demo_load import SteadyLoad
 from edgehost.cli.output import Output
-from remotes.mqtt_options import MqttOptions
+from remotes.mqtt_options import MIRROR_MISSING_TIMEOUT_S, MqttOptions
 
 _RELEASE_BYTES: Final = 50 * 1024
 _RECORDS_FIRST: Final = 3
@@ -77,7 +77,9 @@ class _Story:
     @asynccontextmanager
     async def begun(cls, folder: Path, out: Output, broker: EmbeddedBroker) -> AsyncIterator[_Story]:
         """Keys, repository and configuration; the host is stopped at the end whatever happens."""
-        fleet = DemoFleet(folder, MqttOptions(broker.host, broker.tcp_port))
+        fleet = DemoFleet(
+            folder, MqttOptions(broker.host, broker.tcp_port, missing_timeout_s=MIRROR_MISSING_TIMEOUT_S)
+        )
         root = await asyncio.to_thread(fleet.make)
         (folder / "root.json").write_bytes(root.read_bytes())
         config = folder / "edgehost.toml"

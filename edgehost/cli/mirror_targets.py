@@ -21,7 +21,7 @@ from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
 from edgehost.domain.names import NAME
 from remotes.folder_transport import open_folder_transport
 from remotes.mirror import Mirrored, mirror_repository
-from remotes.mqtt_options import MqttOptions
+from remotes.mqtt_options import MIRROR_MISSING_TIMEOUT_S, MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
 from remotes.repository import Repository
 from remotes.transport import Transport
@@ -81,6 +81,7 @@ def read_target(text: str, *, ca_file: Path | None = None) -> MirrorTarget:
         password=os.environ.get(PASSWORD_VARIABLE, ""),
         tls=parts.scheme == "mqtts",
         ca_file=ca_file,
+        missing_timeout_s=MIRROR_MISSING_TIMEOUT_S,
     )
     return MirrorTarget(text, remote=name, broker=broker)
 

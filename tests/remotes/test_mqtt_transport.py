@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import resource
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
+from edgehost.cli.mirror_targets import read_target
 from edgehost.domain.errors import InvalidConfigError, RemoteUnreachableError
 from remotes.mirror import mirror_repository
 from remotes.mqtt_client import PACKET_MOST_BYTES
@@ -34,7 +36,7 @@ from tests.remotes.hostile_broker import (
     say_nothing,
     send_an_endless_packet,
 )
-from tests.remotes.workshop import Workshop, broker_options
+from tests.remotes.workshop import Workshop, broker_options, component_bytes
 from tests.required_tools import require_tool
 
 CHUNK = "chunk/" + "ab" * 32
@@ -78,6 +80,48 @@ async def test_a_change_during_an_outage_is_told_after_it() -> None:
         async with asyncio.timeout(10):
             await anext(changes)
         assert await reader.fetch(TIMESTAMP, most_bytes=100) == b"two"
+
+
+async def test_a_file_that_comes_late_ends_the_wait_while_no_timestamp_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("remotes.mqtt_transport._GRACE_S", 0.0)  # now every file is late
+    async with mosquitto() as broker:
+        patient = replace(broker_options(broker.tcp_port), missing_timeout_s=8.0)
+        async with open_mqtt_transport("demo", patient) as transport:
+            began = time.monotonic()
+            for number in range(8):
+                path = f"chunk/{number:064x}"
+                await transport.publish(path, b"content")
+                assert await transport.fetch(path, most_bytes=100) == b"content"
+            assert time.monotonic() - began < 4
+
+
+async def test_a_wait_that_ended_early_leaves_no_answer_for_another_to_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("remotes.mqtt_transport._GRACE_S", 0.0)
+    names = [f"chunk/{number:064x}" for number in range(60)]
+    async with (
+        mosquitto() as broker,
+        open_mqtt_transport("demo", broker_options(broker.tcp_port)) as transport,
+    ):
+        await transport.publish(TIMESTAMP, b"{}")
+        for name in names:
+            await transport.publish(name, name.encode())
+        for name in names:
+            assert await transport.fetch(name, most_bytes=100) == name.encode()
+
+
+async def test_the_first_mirroring_to_a_fresh_broker_is_quick(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "repository")
+    shop.publish("1.0.0", content=component_bytes(130_000))
+    async with mosquitto() as broker:
+        target = read_target(f"mqtt://127.0.0.1:{broker.tcp_port}/demo")
+        async with target.opened() as transport:
+            began = time.monotonic()
+            assert (await mirror_repository(shop.repository, transport)).published == 8
+            assert time.monotonic() - began < 1.5
 
 
 async def test_no_broker_is_an_unreachable_remote_that_says_where_it_looked() -> None:
