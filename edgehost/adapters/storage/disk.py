@@ -10,6 +10,8 @@ from typing import Final
 from edgehost.domain.errors import StorageFullError, UnavailableError
 
 #: No room for these bytes: the disk, a quota, or the size limit of the process.
+#: The process or the machine has too much open; the disk and what is on it are as they should be.
+SHORT_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _FILE_MODE: Final = 0o600
@@ -98,6 +100,11 @@ def storage_error(error: OSError, path: Path) -> UnavailableError:
         return StorageFullError(
             f"There is no room on the disk for {path.name}; nothing was changed.",
             hint="Free some space, or lower the retention of records and releases; then try again.",
+        )
+    if error.errno in SHORT_ERRNOS:
+        return UnavailableError(
+            f"{path.name} cannot be opened now ({error.strerror}).",
+            hint="Raise the limit of open files ('ulimit -n', or LimitNOFILE of the service), or give more memory.",
         )
     return UnavailableError(
         f"The disk did not take {path.name} ({error.strerror or error}); nothing was changed.",

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from edgehost.adapters.storage.disk import Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.disk import SHORT_ERRNOS, Disk, storage_error, write_whole_file
 from edgehost.adapters.storage.journal_lines import Change
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.release_ledger import (
@@ -171,6 +171,8 @@ class FolderShelf:
                 hint="It is fetched again when needed.",
             ) from error
         except (OSError, DamagedError) as error:
+            if isinstance(error, OSError) and error.errno in SHORT_ERRNOS:
+                raise storage_error(error, path) from error
             self._set_aside(path)
             if isinstance(error, DamagedError):
                 raise

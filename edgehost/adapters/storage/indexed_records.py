@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
@@ -11,6 +10,7 @@ from edgehost.adapters.storage.field_index import FieldIndex
 from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.ordered_walk import walk_in_order
 from edgehost.adapters.storage.query_planning import exact_count, plan_query
+from edgehost.adapters.storage.search_turns import SearchPace, SearchTurns
 from edgehost.adapters.storage.text_index import TextIndex
 from edgehost.domain.errors import RevisionConflictError
 from edgehost.domain.record import Record
@@ -27,7 +27,7 @@ from edgehost.domain.record_query import (
     require_query,
 )
 
-#: Records looked at before other tasks get their turn: about a millisecond of work.
+#: Records taken from the order of creation at a time.
 _SLICE: Final = 256
 
 
@@ -38,6 +38,7 @@ class IndexedRecords:
         self._indexes: dict[str, ModelIndex] = {}
         self._indexed_fields = {model: list(fields) for model, fields in (indexed_fields or {}).items()}
         self._text_fields: dict[str, tuple[str, ...]] = {}
+        self._turns = SearchTurns()
 
     async def ensure_index(self, model: str, field: str) -> None:
         """Answer filters and sorting on this field (a dotted path, or created_at/updated_at) by an index.
@@ -50,7 +51,7 @@ class IndexedRecords:
         fields.append(field)
         index = self._indexes.get(model)
         if index is not None:
-            await _enter_all(index, index.add_field(field))
+            await _enter_all(index, index.add_field(field), self._turns.search(bounded=False))
 
     async def ensure_text_index(self, model: str, fields: Sequence[str]) -> None:
         """Answer full-text search of exactly these fields by an index; else as for ``ensure_index``."""
@@ -60,7 +61,7 @@ class IndexedRecords:
         self._text_fields[model] = wanted
         index = self._indexes.get(model)
         if index is not None:
-            await _enter_all(index, index.add_text(wanted))
+            await _enter_all(index, index.add_text(wanted), self._turns.search(bounded=False))
 
     def models(self) -> tuple[str, ...]:
         """Every model that has or had records here."""
@@ -85,14 +86,14 @@ class IndexedRecords:
             return RecordPage(())
         page = PageInTheMaking(query)
         if query.sort:
-            for place in await _sorted_places(index, query, after):
+            for place in await _sorted_places(index, query, after, self._turns.search()):
                 if page.is_over():
                     break
                 if place.created in index.documents:  # it may have gone while others were looked at
                     page.add(place, index.record(place.created), len(index.documents[place.created]))
             return page.finished()
         begin = after.created if after else None
-        async with contextlib.aclosing(_matching(index, query, begin)) as found:
+        async with contextlib.aclosing(_matching(index, query, begin, self._turns.search())) as found:
             async for doc_id, record in found:
                 if page.is_over():
                     break
@@ -129,7 +130,8 @@ class IndexedRecords:
         if known is not None:
             return known
         found = 0
-        async with contextlib.aclosing(_matching(index, RecordQuery(model, tuple(filters)), None)) as records:
+        matching = _matching(index, RecordQuery(model, tuple(filters)), None, self._turns.search())
+        async with contextlib.aclosing(matching) as records:
             async for _ in records:
                 found += 1
         return found
@@ -143,7 +145,7 @@ class IndexedRecords:
         aggregation = Aggregation(query)
         index = self._indexes.get(query.model)
         if index is not None:
-            matching = _matching(index, RecordQuery(query.model, query.filters), None)
+            matching = _matching(index, RecordQuery(query.model, query.filters), None, self._turns.search())
             async with contextlib.aclosing(matching) as records:
                 async for _, record in records:
                     aggregation.add(record)
@@ -154,36 +156,39 @@ class IndexedRecords:
         index = self._indexes.get(model)
         if index is None:
             return
-        async with contextlib.aclosing(_in_slices(index, None, descending=False)) as doc_ids:
+        pace = self._turns.search(bounded=False)
+        async with contextlib.aclosing(_in_slices(index, None, pace, descending=False)) as doc_ids:
             async for doc_id in doc_ids:
                 record = _record_if_there(index, doc_id)
                 if record is not None:
                     yield record
 
 
-async def _enter_all(index: ModelIndex, new: FieldIndex | TextIndex) -> None:
+async def _enter_all(index: ModelIndex, new: FieldIndex | TextIndex, pace: SearchPace) -> None:
     after: int | None = None
     while doc_ids := index.next_slice(after, _SLICE, descending=False):
         for doc_id in doc_ids:
             record = index.record(doc_id)
             new.discard(doc_id, record)  # it may have been written since the index is kept
             new.add(doc_id, record)
-        after = doc_ids[-1]
-        await asyncio.sleep(0)
+            after = doc_id
+            if pace.is_over():
+                await pace.pause()
+                break  # some of the slice may have gone or changed
     new.complete = True
 
 
 async def _matching(
-    index: ModelIndex, query: RecordQuery, after: int | None
+    index: ModelIndex, query: RecordQuery, after: int | None, pace: SearchPace
 ) -> AsyncGenerator[tuple[int, Record], None]:
     """Every match beyond ``after`` in order of creation, by whatever finds it with the least work."""
     candidates = plan_query(index, query).candidates
     if candidates is None:
-        doc_ids = _in_slices(index, after, descending=query.descending)
+        doc_ids = _in_slices(index, after, pace, descending=query.descending)
     else:
         enough = query.limit + 1 if candidates.exact and len(query.filters) == 1 and query.limit else 0
         listed = candidates.doc_ids(after, descending=query.descending, enough=enough or len(candidates))
-        doc_ids = _listed(listed)
+        doc_ids = _listed(listed, pace)
     async with contextlib.aclosing(doc_ids):
         async for doc_id in doc_ids:
             record = _record_if_there(index, doc_id)
@@ -191,14 +196,16 @@ async def _matching(
                 yield doc_id, record
 
 
-async def _sorted_places(index: ModelIndex, query: RecordQuery, after: Place | None) -> list[Place]:
+async def _sorted_places(
+    index: ModelIndex, query: RecordQuery, after: Place | None, pace: SearchPace
+) -> list[Place]:
     planned = plan_query(index, query)
     places = OrderedPlaces(query, after)
     if planned.walk is not None:
-        await walk_in_order(index, planned.walk, query, after, places)
+        await walk_in_order(index, planned.walk, query, after, places, pace=pace)
     else:
         unsorted = RecordQuery(query.model, query.filters, limit=0)
-        async with contextlib.aclosing(_matching(index, unsorted, None)) as records:
+        async with contextlib.aclosing(_matching(index, unsorted, None, pace)) as records:
             async for doc_id, record in records:
                 places.offer(place_of(record, doc_id, query.sort))
     return places.first()
@@ -209,19 +216,22 @@ def _record_if_there(index: ModelIndex, doc_id: int) -> Record | None:
     return index.record(doc_id) if doc_id in index.documents else None
 
 
-async def _listed(doc_ids: list[int]) -> AsyncGenerator[int, None]:
-    for place, doc_id in enumerate(doc_ids, 1):
+async def _listed(doc_ids: list[int], pace: SearchPace) -> AsyncGenerator[int, None]:
+    for doc_id in doc_ids:
+        if pace.is_over():
+            await pace.pause()
         yield doc_id
-        if place % _SLICE == 0:
-            await asyncio.sleep(0)
 
 
-async def _in_slices(index: ModelIndex, after: int | None, *, descending: bool) -> AsyncGenerator[int, None]:
+async def _in_slices(
+    index: ModelIndex, after: int | None, pace: SearchPace, *, descending: bool
+) -> AsyncGenerator[int, None]:
     while doc_ids := index.next_slice(after, _SLICE, descending=descending):
         for doc_id in doc_ids:
+            if pace.is_over():
+                await pace.pause()
             yield doc_id
         after = doc_ids[-1]
-        await asyncio.sleep(0)
 
 
 def require_revision(record_id: str, stored: str, expected: str | None) -> None:

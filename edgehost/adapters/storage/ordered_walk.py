@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from edgehost.adapters.storage.field_index import (
@@ -13,6 +12,7 @@ from edgehost.adapters.storage.field_index import (
     kinds_in_order,
 )
 from edgehost.adapters.storage.model_index import ModelIndex
+from edgehost.adapters.storage.search_turns import SearchPace
 from edgehost.domain.record_conditions import kind_of, matches
 from edgehost.domain.record_order import FieldKey, OrderedPlaces, Place, field_key, place_of
 from edgehost.domain.record_query import Filter, Operator, RecordQuery, Sort
@@ -22,7 +22,13 @@ _SLICE: Final = 256
 
 
 async def walk_in_order(
-    index: ModelIndex, walk: FieldIndex, query: RecordQuery, after: Place | None, places: OrderedPlaces
+    index: ModelIndex,
+    walk: FieldIndex,
+    query: RecordQuery,
+    after: Place | None,
+    places: OrderedPlaces,
+    *,
+    pace: SearchPace,
 ) -> None:
     """Offer documents in the order of the first sorted field, until no later one can be on the page."""
     first = query.sort[0]
@@ -51,8 +57,10 @@ async def walk_in_order(
                     return
                 run = key
                 _offer(index, query, key if alone else None, doc_id, places)
-            entry = entries[-1]
-            await asyncio.sleep(0)
+                entry = (value, doc_id)
+                if pace.is_over():
+                    await pace.pause()
+                    break  # the rest of the slice may be old
 
 
 def _range(query: RecordQuery, first: Sort) -> tuple[FieldKey | None, FieldKey | None]:
