@@ -167,7 +167,7 @@ def read_limit(text: str) -> int:
 
 
 def _read_filter(model: LiveModel, name: str, text: str) -> Filter:
-    field, operator = read_filter_name(name)
+    field, operator = read_filter_name(model, name)
     types = types_of(model, field)
     if operator is Operator.EXISTS:
         return Filter(field, operator, {"true": True, "false": False}.get(text, text))

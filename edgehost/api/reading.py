@@ -96,8 +96,10 @@ def entity_tags(request: Request, header: str) -> frozenset[str] | None:
     Raises:
         ApiError: the header cannot be understood.
     """
-    value = ", ".join(request.headers.getlist(header))
-    if not value or value.strip() == "*":
+    given = request.headers.getlist(header)
+    value = ", ".join(given)
+    # An empty header is no absent one: its sender meant a precondition, and lost it on the way.
+    if not given or value.strip() == "*":
         return None
     tags: set[str] = set()
     at = 0

@@ -19,12 +19,24 @@ _ORDERED: Final = frozenset({Operator.LT, Operator.LE, Operator.GT, Operator.GE}
 _LISTS: Final = frozenset({Operator.IN, Operator.NIN})
 
 
-def read_filter_name(name: str) -> tuple[str, Operator]:
-    """``field`` and ``field__ge`` taken apart."""
+def read_filter_name(model: LiveModel, name: str) -> tuple[str, Operator]:
+    """``field`` and ``field__ge`` taken apart.
+
+    Raises:
+        InvalidQueryError: there is no such operator, and the model declares no field of this whole name.
+    """
     field, separator, word = name.rpartition(_SEPARATOR)
-    if separator and field and word in set(Operator):
+    if not separator or not field:
+        return name, Operator.EQ
+    if word in set(Operator):
         return field, Operator(word)
-    return name, Operator.EQ
+    if name.partition(".")[0] in model.schema.document.get("properties", {}):
+        return name, Operator.EQ
+    known = ", ".join(sorted(Operator))
+    raise InvalidQueryError(
+        f"'{name[:80]}' ends in no operator that is known.",
+        hint=f"Known: {known}; a field with '{_SEPARATOR}' in its name is asked for as FIELD{_SEPARATOR}eq.",
+    )
 
 
 def types_of(model: LiveModel, field: str) -> frozenset[str] | None:

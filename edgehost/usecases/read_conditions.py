@@ -74,7 +74,7 @@ def _read_member(model: LiveModel, name: str, value: Any, depth: int) -> Conditi
                 raise InvalidQueryError(f"{_TEXT} needs a text.")
             return words_condition(model, value)
         case _:
-            condition = Filter(*read_filter_name(name), value)
+            condition = Filter(*read_filter_name(model, name), value)
             require_comparable(model, condition)
             return condition
 

@@ -87,6 +87,22 @@ async def test_a_mistaken_field_gets_a_suggestion() -> None:
         assert document["hint"] == "Did you mean 'celsius'?"
 
 
+async def test_an_unknown_operator_is_refused_and_the_known_ones_are_named() -> None:
+    async with served(NOTES) as scene:
+        for query in ("name__like=x", "a__b__c=1", 'where={"name__like":"x"}'):
+            document = problem(await scene.client.get(f"/models/notes?{query}"), 400, "invalid-query")
+            assert "contains, eq, exists" in document["hint"], query
+
+
+async def test_a_declared_field_may_have_the_separator_in_its_name() -> None:
+    model = {"schema": {"type": "object", "properties": {"a__b": {"type": "number"}}}}
+    async with served({**NOTES, "model": model}) as scene:
+        await scene.client.post("/models/notes", json={"a__b": 1})
+        for query in ("a__b=1", "a__b__eq=1", "a__b__ge=1"):
+            found = (await scene.client.get(f"/models/notes?{query}")).json()["records"]
+            assert len(found) == 1, query
+
+
 GUESSED = [
     ("n=42", True),
     ('n="42"', False),

@@ -122,6 +122,17 @@ async def test_an_etag_saves_the_body_and_guards_a_change() -> None:
         assert (await scene.client.get(path)).json()["data"] == {"text": "z"}
 
 
+async def test_an_empty_precondition_is_refused_and_changes_nothing() -> None:
+    async with served(NOTES) as scene:
+        created = await scene.client.post("/models/notes", json={"text": "x"})
+        path = f"/models/notes/{created.json()['id']}"
+        for value in ("", ","):
+            empty = {"if-match": value}
+            problem(await scene.client.patch(path, json={"text": "y"}, headers=empty), 400, "bad-request")
+            problem(await scene.client.delete(path, headers=empty), 400, "bad-request")
+        assert (await scene.client.get(path)).json()["data"] == {"text": "x"}
+
+
 async def test_a_command_answers_and_is_guarded_by_the_etag() -> None:
     async with served() as scene:
         scene.serve(NOTES, commands={"shout": {}, "fail": {}})
