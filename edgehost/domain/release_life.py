@@ -104,7 +104,7 @@ class Release:
             awaited=awaited,
         )
 
-    def after_restart(self, *, at: float) -> Release:
+    def after_restart(self) -> Release:
         """The same release as found when the host starts: never half-way between two stages."""
         stage = AFTER_RESTART.get(self.stage)
-        return self if stage is None else replace(self, stage=stage, changed_at=at)
+        return self if stage is None else replace(self, stage=stage)

@@ -73,7 +73,7 @@ class ControlHost:
         split = self.manager.deployer.running.split_of(running.release.component)
         candidates = () if split is None else split.candidates
         known = self.manager.deployer.ledger.by_digest(running.release.digest)
-        return _component(running, known or running.release) | {
+        return _component(running, known or running.release, now=self.clock.now()) | {
             "candidates": [each.release.version for each in candidates]
         }
 
@@ -269,7 +269,7 @@ class ControlHost:
         return False
 
 
-def _component(running: RunningRelease, release: Release) -> dict[str, Any]:
+def _component(running: RunningRelease, release: Release, *, now: float) -> dict[str, Any]:
     model = running.spec.model
     return {
         "component": release.component,
@@ -280,8 +280,8 @@ def _component(running: RunningRelease, release: Release) -> dict[str, Any]:
         "digest": release.digest,
         "remote": release.remote,
         "pinned": release.pinned,
-        "live_since": release.changed_at,
-        "probation_until": release.probation_until,
+        "live_since": min(release.changed_at, now),  # the clock may have been ahead then
+        "probation_until": running.release.probation_until,
         "calls": running.conduct.calls,
         "faults": running.conduct.faults,
         "instances": len(running.pool.instances()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from edgehost.domain.component_file import read_component
@@ -237,6 +237,8 @@ class Deployer:
             EdgehostError: it cannot be started any more; the caller decides what takes its place.
         """
         spec, pool = await self.started_again(release)
+        if release.probation_until > self._probation_until():  # a clock that was ahead has been put right
+            release = replace(release, probation_until=self._probation_until())
         running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
         self.running.route(release.component, running)
         self.routes.serve(spec, digest=release.digest)

@@ -32,10 +32,9 @@ class ReleaseLedger:
 
     async def load(self) -> None:
         """Read the shelf's ledger; whatever was half-way when the host stopped is put right."""
-        now = self._clock.now()
         mended = []
         for release in await self._shelf.releases():
-            found = release.after_restart(at=now)
+            found = release.after_restart()
             if found is not release:
                 mended.append(found)
             self._releases[found.digest] = found

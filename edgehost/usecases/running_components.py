@@ -192,7 +192,13 @@ class RunningComponents:
             NotFoundError: no such component or export.
             BusyError, GuestError, TooLargeError: from the pool.
         """
+        route: _Route | None = None
         while True:
+            if route is not None and component not in self._routes:
+                raise UnavailableError(
+                    f"'{component}' went out of service.",
+                    hint="Call again once another release of it is live.",
+                )
             route = self._require(component)
             main = route.main
             try:

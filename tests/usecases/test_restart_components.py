@@ -205,3 +205,14 @@ async def test_what_takes_the_place_of_a_release_that_does_not_run_leaves_nothin
         await scene.follow.catch_up()
         assert scene.live("orders") == "1.2.0"
         assert scene.ledger.named("orders", "1.1.0").stage is Stage.RETIRED
+
+
+async def test_a_probation_from_a_clock_that_was_ahead_lasts_no_longer_than_the_rule() -> None:
+    before = Followed()
+    before.clock.pass_by(10**8)
+    before.remote.offer("orders", "1.0.0", 1)
+    await before.follow.catch_up()
+    scene = Restarted(before)
+    async with scene.started():
+        running = scene.running.require("orders")
+        assert running.release.probation_until == scene.clock.now() + scene.deployer.probation.seconds

@@ -40,6 +40,21 @@ async def test_a_draining_release_without_successor_is_unavailable_and_not_tried
         await components.call("orders", "any", b"")
 
 
+async def test_a_call_that_waits_while_its_component_goes_out_of_service_may_be_repeated_later() -> None:
+    components = RunningComponents()
+    only, pool = started("1.0.0")
+    components.route("orders", only)
+
+    async def taken_down_while_called(*_args: object, **_more: object) -> bytes:
+        components.route("orders", None)
+        await pool.drain(1)
+        raise UnavailableError("The pool was stopped.")
+
+    pool.call = taken_down_while_called  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError, match="out of service"):
+        await components.call("orders", "any", b"")
+
+
 async def test_an_unknown_component_is_named_with_a_suggestion() -> None:
     components = RunningComponents()
     components.route("orders", started("1.0.0")[0])

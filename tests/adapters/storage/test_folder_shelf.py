@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -289,3 +291,18 @@ async def test_a_damaged_file_that_cannot_be_set_aside_is_forgotten_all_the_same
         assert not await shelf.has(digest_of(OLD))
         with pytest.raises(EdgehostError, match="disk did not take"):
             await shelf.put(digest_of(NEW), NEW)
+
+
+async def test_a_process_with_too_much_open_does_not_take_a_good_file_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with open_shelf(tmp_path) as shelf:
+        await shelf.put(digest_of(OLD), OLD)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", refused)
+            with pytest.raises(UnavailableError, match="Too many open files"):
+                await shelf.get(digest_of(OLD))
+        assert await shelf.get(digest_of(OLD)) == OLD
