@@ -24,11 +24,17 @@ class FolderTransport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._signals = ChangeSignals()
+        self._link_signals = ChangeSignals()  # never fires: whether a folder is there shows when it is read
 
     @property
     def address(self) -> str:
         """The folder."""
         return str(self._folder)
+
+    @property
+    def connected(self) -> bool:
+        """See Transport."""
+        return True
 
     async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
         """See Transport."""
@@ -45,6 +51,10 @@ class FolderTransport:
     def changes(self) -> AsyncIterator[None]:
         """See Transport."""
         return self._signals.listen()
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """See Transport."""
+        return self._link_signals.listen()
 
     async def watch(self, seen: Mark | None, pause: Callable[[], Awaitable[None]]) -> None:
         """Look at the timestamp after every pause; a stick that is pulled out and put back counts as well."""
@@ -66,6 +76,7 @@ class FolderTransport:
     def close(self) -> None:
         """End the listeners."""
         self._signals.close()
+        self._link_signals.close()
 
     def _read(self, path: str, most_bytes: int) -> bytes | None:
         try:

@@ -57,13 +57,20 @@ class Link:
 
 
 class ConnectionKeeper:
-    """Keeps a link up. ``serve(link, online)`` says when the link may be used, and ends with it."""
+    """Keeps a link up. ``serve(link, online)`` says when the link may be used, and ends with it.
+
+    ``changed`` is called when a link has come up or gone.
+    """
 
     def __init__(
-        self, options: MqttOptions, serve: Callable[[Link, Callable[[], None]], Awaitable[None]]
+        self,
+        options: MqttOptions,
+        serve: Callable[[Link, Callable[[], None]], Awaitable[None]],
+        changed: Callable[[], None],
     ) -> None:
         self._options = options
         self._serve = serve
+        self._changed = changed
         old = options.mqtt_version == "3.1.1"
         self._protocol = aiomqtt.ProtocolVersion.V311 if old else aiomqtt.ProtocolVersion.V5
         self._backoff = Backoff(options.backoff_base_s, options.backoff_most_s)
@@ -75,6 +82,11 @@ class ConnectionKeeper:
     def protocol(self) -> aiomqtt.ProtocolVersion:
         """The version of MQTT that the broker speaks, as far as is known."""
         return self._protocol
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link."""
+        return self._next.done()
 
     async def link(self) -> Link:
         """The link, as soon as there is one."""
@@ -108,6 +120,7 @@ class ConnectionKeeper:
                 self.trouble, self._proven = "", True
                 client.timeout = self._options.connect_timeout_s
                 self._next.set_result(link)
+                self._changed()
 
             try:
                 await self._serve(link, online)
@@ -115,6 +128,7 @@ class ConnectionKeeper:
                 link.gone.set_result(None)
                 if self._next.done():
                     self._next = asyncio.get_running_loop().create_future()
+                    self._changed()
 
     def _falls_back(self, error: Exception) -> bool:
         """Try MQTT 3.1.1 when the broker says that it does not know 5, or says nothing at all to it."""

@@ -62,13 +62,19 @@ class MqttTransport:
         self._wanted: dict[str, list[_Wanted]] = {}
         self._barrier = asyncio.Lock()
         self._seen_timestamp: bytes | None = None
-        self._keeper = ConnectionKeeper(options, self._serve)
+        self._link_signals = ChangeSignals()
+        self._keeper = ConnectionKeeper(options, self._serve, self._link_signals.fire)
 
     @property
     def address(self) -> str:
         """The broker and the topics."""
         scheme = "mqtts" if self._options.tls else "mqtt"
         return f"{scheme}://{self._options.host}:{self._options.tcp_port}/{self._prefix.rstrip('/')}"
+
+    @property
+    def connected(self) -> bool:
+        """See Transport."""
+        return self._keeper.connected
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
@@ -77,10 +83,15 @@ class MqttTransport:
     def close(self) -> None:
         """End the listeners."""
         self._signals.close()
+        self._link_signals.close()
 
     def changes(self) -> AsyncIterator[None]:
         """See Transport."""
         return self._signals.listen()
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """See Transport."""
+        return self._link_signals.listen()
 
     async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
         """See Transport."""

@@ -80,6 +80,15 @@ class TrustedRemote:
         """One item whenever the remote says that it has something new; ends when the remote closes."""
         return self._transport.changes()
 
+    @property
+    def connected(self) -> bool:
+        """Whether its transport is in touch with what carries it."""
+        return self._transport.connected
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """One item after ``connected`` may have changed; ends when the remote closes."""
+        return self._transport.link_changes()
+
     async def refresh(self) -> tuple[OfferedRelease, ...]:
         """Check the remote's metadata and name what it offers, oldest first in each component.
 

@@ -29,6 +29,11 @@ class Transport(Protocol):
         """Where it leads, for messages to people; holds no secret."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is in touch with what carries it; True where there is nothing to be in touch with."""
+        return True
+
     async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
         """The file, or None when there is none.
 
@@ -56,6 +61,10 @@ class Transport(Protocol):
 
     def changes(self) -> AsyncIterator[None]:
         """One item after the timestamp has changed, however often it did; ends when the transport closes."""
+        ...
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """One item after ``connected`` may have changed; ends when the transport closes."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgehost.domain.offered_release import OfferedRelease
 
@@ -39,4 +39,18 @@ class Remote(Protocol):
 
     def changes(self) -> AsyncIterator[None]:
         """One item whenever the remote says that it has something new; ends when the remote closes."""
+        ...
+
+
+@runtime_checkable
+class LinkedRemote(Protocol):
+    """A remote that also tells whether it is in touch; others are taken to be, until a check fails."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether its link is up; says nothing of what it serves."""
+        ...
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """One item after ``connected`` may have changed; ends when the remote closes."""
         ...

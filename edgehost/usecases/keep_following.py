@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError, UnavailableError, UntrustedReleaseError
 from edgehost.domain.events import RemoteLost, RemoteRefused
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
-from edgehost.ports.remote import Remote
+from edgehost.ports.remote import LinkedRemote, Remote
 from edgehost.usecases.follow_remote import FollowRemote
 
 log = logging.getLogger("edgehost.remote")
@@ -43,6 +44,9 @@ async def keep_following(
     """Catch up until cancelled, at once when ``news`` is set. Whatever the remote does, what runs keeps running."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_hear(remote, news), name=f"edgehost.remote.{remote.name}.changes")
+        if isinstance(remote, LinkedRemote):
+            link = _watch_link(remote, health, news, bus, clock)
+            tasks.create_task(link, name=f"edgehost.remote.{remote.name}.link")
         while True:
             news.clear()
             wait_s = await _catch_up(
@@ -58,6 +62,24 @@ async def keep_following(
 async def _hear(remote: Remote, news: asyncio.Event) -> None:
     async for _ in remote.changes():
         news.set()
+
+
+async def _watch_link(
+    remote: LinkedRemote, health: RemoteHealth, news: asyncio.Event, bus: EventBus, clock: Clock
+) -> None:
+    async for _ in remote.link_changes():
+        if remote.connected:
+            news.set()  # a check says whether all is well again
+        elif health.state == "ok":
+            _lose(health, bus, clock)
+
+
+def _lose(health: RemoteHealth, bus: EventBus, clock: Clock) -> None:
+    now = clock.now()
+    health.state = "unreachable"
+    health.reason = f"Not connected since {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC."
+    log.warning("Remote '%s' is unreachable: %s", health.name, health.reason)
+    bus.publish(RemoteLost(at=now, remote=health.name, reason=health.reason))
 
 
 async def _catch_up(
@@ -84,6 +106,12 @@ async def _catch_up(
         return _soon(health, backoff, poll_s)
     except EdgehostError as error:
         _note(health, "refused", error)
+        return poll_s
+    if isinstance(remote, LinkedRemote) and not remote.connected:
+        # The link broke after the last answer: what had come is in, and its return is news.
+        health.checked_at = clock.now()
+        if health.state != "unreachable":
+            _lose(health, bus, clock)
         return poll_s
     if health.state not in {"ok", "not asked yet"}:
         log.info("Remote '%s' answers again.", remote.name)

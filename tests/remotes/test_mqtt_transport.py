@@ -26,7 +26,7 @@ from edgehost.domain.errors import InvalidConfigError, RemoteUnreachableError
 from remotes.mirror import mirror_repository
 from remotes.mqtt_client import PACKET_MOST_BYTES
 from remotes.mqtt_options import MqttOptions
-from remotes.mqtt_transport import open_mqtt_transport
+from remotes.mqtt_transport import _GRACE_S, _Wanted, open_mqtt_transport
 from remotes.transport import TIMESTAMP
 from tests.remotes.hostile_broker import (
     Script,
@@ -85,7 +85,12 @@ async def test_a_change_during_an_outage_is_told_after_it() -> None:
 async def test_a_file_that_comes_late_ends_the_wait_while_no_timestamp_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("remotes.mqtt_transport._GRACE_S", 0.0)  # now every file is late
+    take = _Wanted.take
+
+    def late(wanted: _Wanted, content: bytes) -> None:
+        asyncio.get_running_loop().call_later(2 * _GRACE_S, take, wanted, content)
+
+    monkeypatch.setattr(_Wanted, "take", late)  # as over a line with delayed acknowledgements
     async with mosquitto() as broker:
         patient = replace(broker_options(broker.tcp_port), missing_timeout_s=8.0)
         async with open_mqtt_transport("demo", patient) as transport:
@@ -122,6 +127,21 @@ async def test_the_first_mirroring_to_a_fresh_broker_is_quick(tmp_path: Path) ->
             began = time.monotonic()
             assert (await mirror_repository(shop.repository, transport)).published == 8
             assert time.monotonic() - began < 1.5
+
+
+async def test_the_end_of_the_link_and_its_return_are_told() -> None:
+    async with (
+        mosquitto() as broker,
+        open_mqtt_transport("demo", broker_options(broker.tcp_port)) as transport,
+    ):
+        assert not transport.connected
+        changes = transport.link_changes()
+        for action, connected in ((None, True), (broker.stop, False), (broker.start, True)):
+            if action is not None:
+                await action()
+            async with asyncio.timeout(10):
+                while transport.connected is not connected:
+                    await anext(changes)
 
 
 async def test_no_broker_is_an_unreachable_remote_that_says_where_it_looked() -> None:

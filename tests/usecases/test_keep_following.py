@@ -1,15 +1,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import RemoteUnreachableError, UnavailableError, UntrustedReleaseError
+from edgehost.domain.events import Event, RemoteLost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
-from tests.usecases.test_follow_remote import Followed
+from tests.usecases.test_follow_remote import Followed, ListedRemote
 
 AT_ONCE = Backoff(base_s=0, cap_s=0)
+
+
+class LinkedListedRemote(ListedRemote):
+    """One that tells of its link."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connected = True
+        self.turned = asyncio.Queue[None](maxsize=10)
+
+    def turn(self, *, connected: bool) -> None:
+        self.connected = connected
+        self.turned.put_nowait(None)
+
+    async def link_changes(self) -> AsyncIterator[None]:
+        while True:
+            await self.turned.get()
+            yield
 
 
 class Kept(Followed):
@@ -78,6 +98,38 @@ async def test_a_release_that_cannot_be_started_now_is_tried_again_by_itself() -
         while not scene.live("orders"):
             await asyncio.sleep(0)
     assert scene.health.failures <= 1
+    task.cancel()
+
+
+async def test_a_lost_link_is_told_once_at_once_and_its_return_is_looked_at_at_once() -> None:
+    scene = Kept()
+    remote = LinkedListedRemote()
+    scene.remote = remote
+    scene.follow._remote = remote
+    lost: list[RemoteLost] = []
+    publish = scene.bus.publish
+
+    def noted(event: Event) -> None:
+        if isinstance(event, RemoteLost):
+            lost.append(event)
+        publish(event)
+
+    scene.bus.publish = noted  # type: ignore[method-assign]
+    task = asyncio.create_task(scene.run())
+    await scene.until("ok")
+    remote.turn(connected=False)
+    await scene.until("unreachable")
+    assert scene.health.reason.startswith("Not connected since ")
+    remote.turn(connected=False)
+    remote.error = RemoteUnreachableError("No broker.")
+    scene.news.set()
+    async with asyncio.timeout(5):
+        while scene.health.reason != "No broker.":
+            await asyncio.sleep(0)
+    remote.error = None
+    remote.turn(connected=True)
+    await scene.until("ok")
+    assert len(lost) == 1
     task.cancel()
 
 
