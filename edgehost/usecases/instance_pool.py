@@ -9,6 +9,7 @@ Rule 3: an instance that trapped, overran, broke the protocol or died is never u
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,9 @@ from edgehost.domain.errors import (
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
 from edgehost.usecases.pool_statistics import PoolStatistics
 from edgehost.usecases.running_components import DrainingError
+from edgehost.usecases.sparing_warnings import SparingWarnings
+
+_log = logging.getLogger("edgehost.components")
 
 DEEPEST_CHAIN: Final = 8  # components on the way to a call; deeper is a circle or a mistake
 _OVERFLOW: Final = 8  # extra instances for nested calls; each is one more process for as long as its call
@@ -61,6 +65,7 @@ class InstancePool:
         self._draining = self._closed = False
         self._keeper: asyncio.Task[None] | None = None
         self.statistics = PoolStatistics()
+        self._deaths = SparingWarnings(_log, lambda: asyncio.get_running_loop().time())
 
     @property
     def draining(self) -> bool:
@@ -255,6 +260,7 @@ class InstancePool:
             del self._idle_since[sandbox]
             if sandbox.alive:
                 return sandbox
+            self._deaths.warn(f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced.")
             self._finish(sandbox)
         return None
 
@@ -308,6 +314,8 @@ class InstancePool:
                 count.deadlines += 1
             case SandboxDiedError():
                 count.deaths += 1
+                if not self._closed:
+                    self._deaths.warn(str(error))
             case GuestProtocolError():
                 count.protocol_errors += 1
             case GuestFailedError():
@@ -368,6 +376,9 @@ class InstancePool:
     def _idle_ones_that_died(self) -> None:
         for sandbox in tuple(self._idle):
             if not sandbox.alive:
+                self._deaths.warn(
+                    f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced."
+                )
                 self._idle.remove(sandbox)
                 del self._idle_since[sandbox]
                 self._finish(sandbox)

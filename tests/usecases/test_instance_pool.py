@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -30,6 +31,7 @@ from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, San
 from edgehost.usecases import instance_pool
 from edgehost.usecases.instance_pool import DEEPEST_CHAIN, InstancePool, started_pool
 from edgehost.usecases.running_components import DrainingError
+from edgehost.usecases.sparing_warnings import SparingWarnings
 from tests.adapters.sandbox.guests import ASKER, PLUGIN, plan_of
 
 Answer = Callable[[str, bytes, CallContext], Awaitable[bytes]]
@@ -423,3 +425,28 @@ async def test_a_trapping_guest_is_replaced_by_a_fresh_one() -> None:
             with pytest.raises(GuestTrapError):
                 await pool.call("trap", b"")
             assert int.from_bytes(await pool.call("count", b""), "little") == 1
+
+
+async def test_deaths_of_sandboxes_are_logged_at_once_and_then_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def dying(_function: str, _payload: bytes, _context: CallContext) -> bytes:
+        raise SandboxDiedError("guest: the sandbox died: it was killed.")
+
+    async with pool_over(dying) as (pool, _factory):
+        for _ in range(3):
+            with pytest.raises(SandboxDiedError):
+                await pool.call("echo", b"")
+    (line,) = caplog.records
+    assert line.getMessage() == "guest: the sandbox died: it was killed."
+
+
+def test_a_warning_after_a_while_says_how_many_were_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    warnings = SparingWarnings(logging.getLogger("edgehost.test"), lambda: now[0])
+    for now[0] in (0.0, 1.0, 2.0, 30.0):
+        warnings.warn("It died.")
+    assert [line.getMessage() for line in caplog.records] == [
+        "It died.",
+        "It died. (2 more since the last such line)",
+    ]
