@@ -6,9 +6,10 @@ signs it with ``sign_root_file`` and gives it back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from securesystemslib.signer import Signer, SSlibKey
@@ -21,6 +22,7 @@ from remotes.repository import ONLINE_ROLES, STANDARD_EXPIRY, Expiry, Repository
 
 STAGED: Final = "staged/root.json"
 _ROOT_MOST_BYTES: Final = 131_072
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ def init_repository(
     signers: Sequence[Signer] = (),
     expiry: Expiry = STANDARD_EXPIRY,
     now: float,
+    names: Mapping[str, str] = _NO_NAMES,
 ) -> RootSigning:
-    """Stage the first root and sign it with what is at hand.
+    """Stage the first root and sign it with what is at hand; ``names`` are the files of keys by id, for messages.
 
     Raises:
         ConflictError: there is a repository in the folder.
@@ -62,7 +65,7 @@ def init_repository(
         _set_keys(root, Root.type, root_keys, root_threshold)
         for role in ONLINE_ROLES:
             _set_keys(root, role, online_keys, 1)
-        return _staged(repository, Metadata(root), signers)
+        return _staged(repository, Metadata(root), signers, names)
 
 
 def rotate_root(
@@ -74,6 +77,7 @@ def rotate_root(
     signers: Sequence[Signer] = (),
     expiry: Expiry = STANDARD_EXPIRY,
     now: float,
+    names: Mapping[str, str] = _NO_NAMES,
 ) -> RootSigning:
     """Stage the next root; what is not given stays as it is, and the expiry moves on in any case.
 
@@ -100,10 +104,16 @@ def rotate_root(
         if online_keys is not None:
             for role in ONLINE_ROLES:
                 _set_keys(root, role, online_keys, 1)
-        return _staged(repository, Metadata(root), signers)
+        return _staged(repository, Metadata(root), signers, names)
 
 
-def sign_root(folder: Path, signers: Sequence[Signer], *, merge: Sequence[Path] = ()) -> RootSigning:
+def sign_root(
+    folder: Path,
+    signers: Sequence[Signer],
+    *,
+    merge: Sequence[Path] = (),
+    names: Mapping[str, str] = _NO_NAMES,
+) -> RootSigning:
     """Sign the staged root and put it in force once enough have; ``merge`` brings signed copies together.
 
     Raises:
@@ -122,16 +132,33 @@ def sign_root(folder: Path, signers: Sequence[Signer], *, merge: Sequence[Path] 
             if copy.signed_bytes != staged.signed_bytes:
                 raise InvalidConfigError(f"{file} is another root than {folder / STAGED}.")
             staged.signatures.update(copy.signatures)
-        return _staged(repository, staged, signers)
+        return _staged(repository, staged, signers, names)
 
 
-def sign_root_file(file: Path, signers: Sequence[Signer]) -> tuple[str, ...]:
+def sign_root_file(
+    file: Path,
+    signers: Sequence[Signer],
+    *,
+    old_root: Path | None = None,
+    names: Mapping[str, str] = _NO_NAMES,
+) -> tuple[str, ...]:
     """Sign a copy of a staged root away from its repository; returns the ids of the keys that signed it.
 
+    ``old_root`` is the root before it, whose holders have a say too.
+
     Raises:
-        InvalidConfigError: the file is no root.
+        InvalidConfigError: the file is no root, or a key has no say in it.
     """
     root = _read_root(file)
+    holders = set(root.signed.roles[Root.type].keyids)
+    if old_root is not None:
+        holders.update(_read_root(old_root).signed.roles[Root.type].keyids)
+    hint = "Sign with a key of this root" + (
+        "; a holder of the root before it names that root with --old-root."
+        if root.signed.version > 1
+        else "."
+    )
+    _require_holders(signers, holders, root.signed.version, names, hint=hint)
     for signer in signers:
         root.sign(signer, append=True)
     write_durably(file, root.to_bytes())
@@ -145,17 +172,16 @@ def root_signing(folder: Path) -> RootSigning | None:
     return _progress(Repository(folder), _read_root(folder / STAGED))
 
 
-def _staged(repository: Repository, root: Metadata[Root], signers: Sequence[Signer]) -> RootSigning:
+def _staged(
+    repository: Repository, root: Metadata[Root], signers: Sequence[Signer], names: Mapping[str, str]
+) -> RootSigning:
     """Sign, stage, and put in force when complete."""
     staged = repository.folder / STAGED
     progress = _progress(repository, root)
+    holders = {*progress.may_sign, *progress.signed_by}
+    hint = "Sign with a key of the old or of the new root."
+    _require_holders(signers, holders, root.signed.version, names, hint=hint)
     for signer in signers:
-        keyid = signer.public_key.keyid
-        if keyid not in {*progress.may_sign, *progress.signed_by}:
-            raise InvalidConfigError(
-                f"Key {keyid[:16]} has no say in root {root.signed.version}.",
-                hint="Sign with a key of the old or of the new root.",
-            )
         root.sign(signer, append=True)
     progress = _progress(repository, root)
     if progress.complete:
@@ -165,6 +191,17 @@ def _staged(repository: Repository, root: Metadata[Root], signers: Sequence[Sign
         staged.parent.mkdir(exist_ok=True)
         write_durably(staged, root.to_bytes())
     return progress
+
+
+def _require_holders(
+    signers: Sequence[Signer], holders: Collection[str], version: int, names: Mapping[str, str], *, hint: str
+) -> None:
+    for keyid in (signer.public_key.keyid for signer in signers):
+        if keyid not in holders:
+            key = f"{names[keyid]} (key {keyid[:16]})" if keyid in names else f"Key {keyid[:16]}"
+            raise InvalidConfigError(
+                f"{key} is none of this root's holders: it has no say in root {version}.", hint=hint
+            )
 
 
 def _progress(repository: Repository, root: Metadata[Root]) -> RootSigning:

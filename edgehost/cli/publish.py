@@ -48,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Sign, then mirror."""
     from edgehost.cli.mirror_targets import mirror_to_all, mirrored_lines, read_target  # noqa: PLC0415 - TUF and MQTT are slow to import
-    from edgehost.cli.signing_keys import signers  # noqa: PLC0415 - likewise
+    from edgehost.cli.signing_keys import require_private, signers  # noqa: PLC0415 - likewise
     from remotes.publisher import publish_release  # noqa: PLC0415 - likewise
 
     folder = Path(args.folder).expanduser()
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
     contents = [read_bounded(Path(name), MOST_COMPONENT_BYTES) for name in args.components]
     specs = [read_component(content) for content in contents]  # all are components before one is signed
-    keys = signers(args.key)
+    keys = signers(require_private(args.key))
     published = [
         publish_release(folder, spec, content, signers=keys, keep=args.keep, now=SystemClock().now())
         for spec, content in zip(specs, contents, strict=True)

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sign.add_argument(
         "--merge", metavar="FILE", action="append", default=[], help="bring in signatures of a copy"
     )
+    sign.add_argument(
+        "--old-root", metavar="FILE", type=Path, help="of a copy: the root before it, when its holder signs"
+    )
 
     rotate = verbs.add_parser(
         "rotate", help="replace keys or move the root's expiry on; the old root vouches for it"

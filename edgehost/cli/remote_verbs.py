@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.command_table import OK
 from edgehost.cli.mirror_targets import MirrorTarget, mirror_to_all, mirrored_lines, read_target
 from edgehost.cli.output import Output, size, table
-from edgehost.cli.signing_keys import public_keys, signers
+from edgehost.cli.signing_keys import key_names, public_keys, require_private, signers
 from edgehost.cli.usage import UsageError
 from remotes.publisher import Published, refresh_metadata, show_repository, withdraw_release
 from remotes.repository import Repository
@@ -28,32 +28,38 @@ def _init(args: argparse.Namespace, out: Output) -> int:
     folder = args.folder.expanduser()
     root_keys = public_keys(args.root_key)
     online_keys = public_keys(args.online_key)
+    names = key_names([*args.root_key, *args.key])
     # Only root keys sign a root; the online ones sign the first, empty state below.
     progress = init_repository(
         folder,
         root_keys=root_keys,
         root_threshold=args.threshold or _majority(len(root_keys)),
         online_keys=online_keys,
-        signers=signers([*args.root_key, *args.key]),
+        signers=signers([*args.root_key, *require_private(args.key)]),
         now=_now(),
+        names=names,
     )
     if progress.complete:
         _begin(folder, args.online_key)
-    return _show_progress(folder, progress, out)
+    return _show_progress(folder, progress, names, out)
 
 
 def _sign(args: argparse.Namespace, out: Output) -> int:
     path = args.folder.expanduser()
+    names, keys = key_names(args.key), signers(require_private(args.key))
     if path.is_file():
         if args.merge:
             raise UsageError("--merge brings copies into a repository: name its folder")
-        signed_by = sign_root_file(path, signers(args.key))
+        signed_by = sign_root_file(path, keys, old_root=args.old_root, names=names)
         out.result(
-            {"file": str(path), "signed_by": list(signed_by)}, f"{path} is signed by {', '.join(signed_by)}."
+            {"file": str(path), "signed_by": list(signed_by)},
+            f"{path} is signed by {_named(signed_by, names)}.",
         )
         return OK
-    progress = sign_root(path, signers(args.key), merge=[Path(name) for name in args.merge])
-    return _show_progress(path, progress, out)
+    if args.old_root is not None:
+        raise UsageError("--old-root is for a copy: a repository has its old root")
+    progress = sign_root(path, keys, merge=[Path(name) for name in args.merge], names=names)
+    return _show_progress(path, progress, names, out)
 
 
 def _rotate(args: argparse.Namespace, out: Output) -> int:
@@ -62,17 +68,19 @@ def _rotate(args: argparse.Namespace, out: Output) -> int:
     threshold = args.threshold
     if threshold is None and root_keys is not None:
         threshold = _majority(len(root_keys))
+    names = key_names([*(args.root_key or []), *args.key])
     progress = rotate_root(
         folder,
         root_keys=root_keys,
         root_threshold=threshold,
         online_keys=None if args.online_key is None else public_keys(args.online_key),
-        signers=signers([*(args.root_key or []), *args.key]),
+        signers=signers([*(args.root_key or []), *require_private(args.key)]),
         now=_now(),
+        names=names,
     )
     if progress.complete:
         _begin(folder, args.online_key or [])
-    return _show_progress(folder, progress, out)
+    return _show_progress(folder, progress, names, out)
 
 
 def _begin(folder: Path, online_key: list[str]) -> None:
@@ -84,7 +92,7 @@ def _begin(folder: Path, online_key: list[str]) -> None:
 def _refresh(args: argparse.Namespace, out: Output) -> int:
     folder = args.folder.expanduser()
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
-    published = refresh_metadata(folder, signers=signers(args.key), now=_now())
+    published = refresh_metadata(folder, signers=signers(require_private(args.key)), now=_now())
     return _mirrored(folder, targets, published, out, f"{folder} is signed anew.")
 
 
@@ -94,7 +102,9 @@ def _withdraw(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"'{args.release}' is no NAME@VERSION")
     folder = args.folder.expanduser()
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
-    published = withdraw_release(folder, component, version, signers=signers(args.key), now=_now())
+    published = withdraw_release(
+        folder, component, version, signers=signers(require_private(args.key)), now=_now()
+    )
     return _mirrored(folder, targets, published, out, f"{component} {version} is off the offer.")
 
 
@@ -161,7 +171,7 @@ def _show_lines(document: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *(table(headings, releases) if releases else ["Nothing is on offer."])]
 
 
-def _show_progress(folder: Path, progress: RootSigning, out: Output) -> int:
+def _show_progress(folder: Path, progress: RootSigning, names: Mapping[str, str], out: Output) -> int:
     file = folder / (f"metadata/{progress.version}.root.json" if progress.complete else STAGED)
     document = {
         "repository": str(folder),
@@ -183,10 +193,15 @@ def _show_progress(folder: Path, progress: RootSigning, out: Output) -> int:
     else:
         lines = [
             f"Root version {progress.version} waits in {file} for {progress.missing} more signatures.",
-            f"Next: 'edgehost remote sign {folder} --key NAME.key' by one of {', '.join(progress.may_sign)}.",
+            f"Next: 'edgehost remote sign {folder} --key NAME.key' by one of {_named(progress.may_sign, names)}.",
         ]
     out.result(document, *lines)
     return OK
+
+
+def _named(keyids: Iterable[str], names: Mapping[str, str]) -> str:
+    """Key ids for people, each with its file where that is known."""
+    return ", ".join(f"{keyid} ({names[keyid]})" if keyid in names else keyid for keyid in keyids)
 
 
 def _majority(count: int) -> int:

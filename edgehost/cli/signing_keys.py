@@ -33,6 +33,28 @@ def signers(names: Sequence[str]) -> list[PrivateKey]:
     return found
 
 
+def require_private(names: Iterable[str]) -> list[str]:
+    """These names, if each is of a key that can sign.
+
+    Raises:
+        UsageError: one is a public key.
+    """
+    for name in names:
+        if _path(name).suffix == PUBLIC_SUFFIX:
+            raise UsageError(f"{name} cannot sign; give {Path(name).with_suffix(PRIVATE_SUFFIX)}")
+    return list(names)
+
+
+def key_names(names: Iterable[str]) -> dict[str, str]:
+    """The files as they were named, by key id; those whose public half is not beside them are left out."""
+    found: dict[str, str] = {}
+    for name in names:
+        public_file = _path(name).with_suffix(PUBLIC_SUFFIX)
+        if public_file.is_file():
+            found[load_public_key(public_file).keyid] = name
+    return found
+
+
 def _path(name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix not in {PRIVATE_SUFFIX, PUBLIC_SUFFIX}:

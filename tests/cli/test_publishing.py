@@ -150,6 +150,36 @@ def test_two_of_three_holders_make_a_root(edgehost: Edgehost) -> None:
     edgehost("publish", "fleet", str(TELEMETRY), "--key", "online.key")
 
 
+def test_a_key_that_does_not_count_signs_nothing(
+    edgehost: Edgehost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "d", "online"):
+        edgehost("keygen", name, "--no-passphrase")
+    root_keys = ("--root-key", "a.key", "--root-key", "b.pub", "--threshold", "2")
+    waiting = edgehost("remote", "init", "fleet", *root_keys, "--online-key", "online.key")
+    shutil.copy(waiting["root_file"], "travels.json")
+    before = Path("travels.json").read_bytes()
+    for place in ("travels.json", "fleet"):
+        refused = edgehost("remote", "sign", place, "--key", "d.key", code=1)
+        assert "d.key (key " in refused["message"]
+        assert "is none of this root's holders" in refused["message"]
+        public = edgehost("remote", "sign", place, "--key", "b.pub", code=2)
+        assert "b.pub cannot sign; give b.key" in public["message"]
+    assert Path("travels.json").read_bytes() == before
+    assert main(["remote", "sign", "travels.json", "--key", "b.key"]) == 0
+    assert "(b.key)" in capsys.readouterr().out
+
+
+def test_a_holder_of_the_old_root_signs_a_copy_that_has_it_beside_it(fleet: Edgehost) -> None:
+    fleet("keygen", "next", "--no-passphrase")
+    waiting = fleet("remote", "rotate", "fleet", "--root-key", "next.key")
+    shutil.copy(waiting["root_file"], "travels.json")
+    words = ("remote", "sign", "travels.json", "--key", "keys/root.key")
+    assert "--old-root" in fleet(*words, code=1)["hint"]
+    fleet(*words, "--old-root", "fleet/metadata/1.root.json")
+    assert fleet("remote", "sign", "fleet", "--merge", "travels.json")["complete"]
+
+
 def test_an_online_key_is_replaced_and_the_old_one_has_no_say_any_more(fleet: Edgehost) -> None:
     fleet("publish", "fleet", str(TELEMETRY), "--key", "keys/online.key")
     fleet("keygen", "keys/next", "--no-passphrase")
