@@ -2,6 +2,9 @@
 
 The output goes to standard output exactly as the function gave it; errors and the guest's log go to standard
 error. A trap, a refusal or a dead sandbox is exit code 1, a passed deadline 4.
+
+The export gets the input as it stands. A model's command, which runs on a stored record, is called over the API:
+POST <api root>/models/ENDPOINT/ID/commands/COMMAND.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from urllib.parse import quote
 from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_bounded, read_input
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import DEFAULT_TIMEOUT_S
-from edgehost.cli.output import Output
+from edgehost.cli.output import Output, one_line
 from edgehost.cli.progress import Progress
 from edgehost.cli.usage import UsageError
 from edgehost.domain.component_spec import Abi
@@ -35,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="FILE.wasm|COMPONENT", help="a file, or a component of the running host"
     )
-    parser.add_argument(
-        "function", metavar="FUNCTION", help="export of the module, or command of the component"
-    )
+    parser.add_argument("function", metavar="FUNCTION", help="export of the module or component")
     given = parser.add_mutually_exclusive_group()
     given.add_argument(
         "--input", metavar="TEXT|@FILE|-", help="input for abi extism or aegis; - reads standard input"
@@ -100,13 +101,15 @@ def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output)
         http_hosts=tuple(args.allow_host),
     )
     plan = plan_trial(path.stem, wasm, wishes)
+    if plan.abi is Abi.EXTISM and args.args is not None:
+        raise UsageError("--args is for abi plain; a function of abi extism takes --input")
     if args.input is None and (plan.abi is Abi.PLAIN or args.args):
         payload = _plain_payload(args.args or [])
     lines: list[dict[str, str]] = []
 
     def log(component: str, level: str, message: str) -> None:
         lines.append({"level": level, "message": message})
-        out.note(f"{component}: {level}: {message}")
+        out.note(one_line(f"{component}: {level}: {message}"))
 
     with Progress(f"{plan.component}: {args.function}", out):
         result = call_file(plan, args.function, payload, log=log)
@@ -166,7 +169,7 @@ def _show(output: bytes, extra: dict[str, Any], out: Output, *, is_text: bool) -
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(output)
-    if is_text:
+    if is_text or (sys.stdout.isatty() and not output.endswith(b"\n")):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
 

@@ -48,6 +48,11 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """As ``printable``, with its newlines too: what a guest wrote must not look like a line of ours."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Columns as wide as what stands in them, the last one free."""
     cells = [[str(heading).upper() for heading in headings], *([str(cell) for cell in row] for row in rows)]

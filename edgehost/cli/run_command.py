@@ -18,10 +18,16 @@ from edgehost.cli.command_table import (
     USAGE,
     exit_code_lines,
 )
-from edgehost.cli.output import Output
+from edgehost.cli.output import Output, one_line
 from edgehost.cli.problems import first_problem
 from edgehost.cli.usage import UsageError
-from edgehost.domain.errors import DeadlineExceededError, EdgehostError, NotFoundError, UnavailableError
+from edgehost.domain.errors import (
+    DeadlineExceededError,
+    EdgehostError,
+    GuestError,
+    NotFoundError,
+    UnavailableError,
+)
 
 
 class CommandModule(Protocol):
@@ -101,10 +107,13 @@ def _parser(name: str, module: CommandModule) -> argparse.ArgumentParser:
     return parser
 
 
-def report(caught: Exception, out: Output) -> int:
+def report(caught: Exception, out: Output) -> int:  # noqa: PLR0911 - one return for each kind of error
     """One sentence for what went wrong; returns the exit code."""
     problem = first_problem(caught)
     match problem:
+        case GuestError() if not out.as_json:
+            out.error(problem.code, one_line(problem.message), problem.hint)
+            return _exit_code(problem)
         case EdgehostError():
             out.error(problem.code, problem.message, problem.hint)
             return _exit_code(problem)

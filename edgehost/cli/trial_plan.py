@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from edgehost.cli.usage import UsageError
 from edgehost.domain.aegis_contract import AEGIS_MODULE, looks_like_aegis, types_for
 from edgehost.domain.component_file import SPEC_SECTION, read_component
 from edgehost.domain.component_spec import HOST_FUNCTIONS, Abi, ComponentSpec, Grants, Limits
@@ -49,6 +50,7 @@ def plan_trial(name: str, wasm: bytes, wishes: TrialWishes) -> SandboxPlan:
     """The sandbox for one call.
 
     Raises:
+        UsageError: the module cannot have the ABI that is asked for.
         InvalidComponentError: the bytes are no module, or carry a damaged specification.
         NotFoundError: it has no such function.
     """
@@ -64,7 +66,7 @@ def plan_trial(name: str, wasm: bytes, wishes: TrialWishes) -> SandboxPlan:
     return SandboxPlan(
         component=name if spec is None else spec.name,
         wasm=wasm,
-        abi=wishes.abi or _abi_of(spec, outline, wishes),
+        abi=_abi_of(spec, outline, wishes),
         limits=limits,
         grants=replace(grants, http_hosts=(*grants.http_hosts, *wishes.http_hosts)),
         config={**({} if spec is None else spec.config), **wishes.config},
@@ -84,9 +86,13 @@ def _require_function(outline: WasmOutline, name: str) -> None:
 
 def _abi_of(spec: ComponentSpec | None, outline: WasmOutline, wishes: TrialWishes) -> Abi:
     """What a file without a specification looks like: by its imports, by AssemblyScript's runtime, by its input."""
+    modules = {needed.module for needed in outline.imports}
+    if wishes.abi is not None:
+        if wishes.abi is Abi.PLAIN and modules & _EXTISM_MODULES:
+            raise UsageError("--abi plain is for modules without Extism's imports; use --abi extism")
+        return wishes.abi
     if spec is not None:
         return spec.abi
-    modules = {needed.module for needed in outline.imports}
     talks_extism = bool(modules & _EXTISM_MODULES)
     if looks_like_aegis(outline) and not talks_extism and (AEGIS_MODULE in modules or not wishes.has_numbers):
         return Abi.AEGIS

@@ -89,6 +89,36 @@ def test_the_guests_own_error_is_what_is_shown(echo: str, capsys: pytest.Capture
     assert "!" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_what_a_guest_says_stays_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sly = write_module(tmp_path / "sly.wasm", ECHO.replace("i32.const 33", "i32.const 10"))
+    assert main(["call", str(sly), "echo"]) == 1
+    assert "\\n" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--args", "1"], "--args is for abi plain"),
+        (["--abi", "extism", "--args"], "--args is for abi plain"),
+        (["--abi", "plain", "--args", "1"], "use --abi extism"),
+    ],
+)
+def test_numbers_for_a_function_that_takes_none_are_a_mistake_of_the_command_line(
+    echo: str, words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["call", echo, "echo", *words]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_newline_at_the_end(
+    echo: str, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["call", echo, "echo", "--input", "hi"]) == 0
+    assert main(["call", echo, "echo", "--input", "ho\n"]) == 0
+    assert capsysbinary.readouterr().out == b"hi\nho\n"
+
+
 def test_input_comes_from_a_file_or_standard_input(
     echo: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
