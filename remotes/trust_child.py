@@ -134,16 +134,25 @@ class TrustChild:
         if self._process is not None and self._process.returncode is not None:
             await self.close()
         if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",  # neither the working directory nor PYTHON* variables can bring in other code
-                "-m",
-                "remotes.trust_process",
-                str(self._idle_s),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-I",  # neither the working directory nor PYTHON* variables can bring in other code
+                    "-m",
+                    "remotes.trust_process",
+                    str(self._idle_s),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
+                )
+            except OSError as error:
+                # uvloop reports some failures of the system as -1, which has no text.
+                number = error.errno or 0
+                why = os.strerror(number) if number > 0 else "the system refused a pipe for it"
+                raise RemoteUnreachableError(
+                    f"The process that checks it cannot be started: {why}.",
+                    hint="Raise the limits of open files ('ulimit -n') and processes, or free some memory.",
+                ) from error
         return self._process
 
     async def _serve_fetch(self, process: asyncio.subprocess.Process, answer: bytes, fetch: Fetch) -> None:

@@ -207,6 +207,17 @@ async def test_the_trust_process_ends_when_it_has_nothing_to_do_and_comes_back(t
         assert len(await site.remote.refresh()) == 4
 
 
+async def test_a_machine_that_cannot_start_the_trust_process_makes_the_remote_unreachable_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_site("folder", tmp_path) as site:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(tmp_path / "gone"))
+            with pytest.raises(RemoteUnreachableError, match="cannot be started"):
+                await site.remote.refresh()
+        assert await site.remote.refresh()
+
+
 async def test_a_trust_process_killed_between_checks_is_replaced(tmp_path: Path) -> None:
     async with open_site("folder", tmp_path) as site:
         await site.remote.refresh()
