@@ -54,12 +54,21 @@ def from_seconds(seconds: float) -> datetime:
 
 def read_floor(folder: Path) -> ClockFloor:
     """The persisted floor; a missing or damaged file is no floor."""
+    return _read(folder) or ClockFloor()
+
+
+def is_damaged_floor(folder: Path) -> bool:
+    """Whether there is a file, and it is no floor."""
+    return (folder / _FILE).exists() and _read(folder) is None
+
+
+def _read(folder: Path) -> ClockFloor | None:
     content = read_bounded(folder / _FILE, _MOST_BYTES)
     try:
         document = json.loads(content or b"{}")
         return ClockFloor(int(document["seconds"]), tuple(str(key) for key in document["keys"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ClockFloor()
+        return None
 
 
 def write_floor(folder: Path, floor: ClockFloor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from remotes.trust_child import TrustChild, TrustedState
 
 #: Chunks asked for at once: hides a round trip of 100 ms without holding more than 128 KiB.
 _WINDOW: Final = 4
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,13 @@ class TrustedRemote:
                 now=self._now(),
                 fetch=self._fetch_file,
             )
+            if self._state.damaged:
+                _LOG.warning(
+                    "Remote '%s': trusted state was damaged (%s); begun again from %s.",
+                    self._name,
+                    ", ".join(self._state.damaged),
+                    self._root_file,
+                )
             return self._state.offers
 
     async def fetch(

@@ -7,13 +7,13 @@ transports. What is trusted lies in a folder, and each file there was checked be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
@@ -25,7 +25,7 @@ from edgehost.domain.errors import (
     UntrustedReleaseError,
 )
 from edgehost.domain.offered_release import OfferedRelease
-from remotes.clock_floor import ClockFloor, from_seconds, read_floor, write_floor
+from remotes.clock_floor import ClockFloor, from_seconds, is_damaged_floor, read_floor, write_floor
 from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
 from remotes.signed_target import read_target
@@ -68,6 +68,7 @@ class Verdict:
     timestamp: bytes
     expires: float  # seconds; when the first part of it expires
     reference: float  # seconds; the time by which it was judged
+    damaged: tuple[str, ...] = ()  # trusted files that were unreadable, and were got again from the root on
 
 
 def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
@@ -90,6 +91,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
         request.folder.mkdir(parents=True, exist_ok=True)
         for folder in (request.folder, request.folder / "root_history"):
             drop_leftovers(folder)
+        damaged = tuple(_damaged_files(request.folder))
         floor = read_floor(request.folder)
         try:
             updater = _Updater(request, floor, fetcher, bootstrap)
@@ -106,7 +108,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
         raised = floor.raised_to(updater.past_moment(), updater.timestamp_keys)
         if raised is not floor:
             write_floor(request.folder, raised)
-    return updater.verdict(offers)
+    return replace(updater.verdict(offers), damaged=damaged)
 
 
 class _Fetcher(FetcherInterface):
@@ -198,6 +200,19 @@ class _Updater(Updater):
 
     def _update_root_symlink(self) -> None:
         """Nothing reads root.json: the operator's root and root_history do. Some media know no links."""
+
+
+def _damaged_files(folder: Path) -> Iterator[str]:
+    """Trusted files that are there and are no metadata; the library would get them anew without a word."""
+    kept = [folder / f"{role}.json" for role in (Timestamp.type, Snapshot.type, Targets.type)]
+    for file in (*kept, *sorted((folder / "root_history").glob("*.root.json"))):
+        if file.is_file():
+            try:
+                Metadata[Any].from_bytes(read_bounded(file, METADATA_MOST_BYTES) or b"")
+            except tuf_errors.RepositoryError:
+                yield file.name
+    if is_damaged_floor(folder):
+        yield "the clock's floor"
 
 
 def _offers(updater: _Updater, remote: str) -> Iterator[OfferedRelease]:

@@ -36,6 +36,7 @@ class TrustedState:
     timestamp: bytes
     expires: float
     reference: float
+    damaged: tuple[str, ...] = ()
 
 
 class TrustChild:
@@ -190,6 +191,7 @@ def _read_state(body: bytes) -> TrustedState:
         timestamp=bytes.fromhex(document["timestamp"]),
         expires=document["expires"],
         reference=document["reference"],
+        damaged=tuple(document["damaged"]),
     )
 
 

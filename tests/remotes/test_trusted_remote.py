@@ -115,6 +115,22 @@ async def test_a_broker_that_dies_mid_transfer_costs_only_the_chunks_on_their_wa
             assert seen[0] > len(content) / 3
 
 
+@pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "targets.json", "clock_floor.json"])
+async def test_a_damaged_trusted_state_is_begun_again_and_told_once(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_site("folder", tmp_path) as site:
+        await site.remote.refresh()
+        assert not caplog.records
+        (site.state / "trusted" / name).write_bytes(b"\0" * 100)
+        for _ in range(2):
+            site.remote._state = None  # as after a restart
+            assert len(await site.remote.refresh()) == 3
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert "trusted state was damaged" in told
+        assert f"begun again from {site.shop.root_file}" in told
+
+
 async def test_a_damaged_chunk_on_the_disk_is_fetched_again(tmp_path: Path) -> None:
     content = component_bytes(4 * CHUNK_BYTES)
     async with open_site("folder", tmp_path) as site:
