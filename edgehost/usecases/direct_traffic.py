@@ -161,7 +161,11 @@ class TrafficDirector:
 
     async def _left_out(self, release: Release, error: EdgehostError) -> None:
         """What does not start is quarantined when it is to blame, and can be tried again when the machine is."""
-        if isinstance(error, RefusedError | GuestError | NotFoundError):
+        lost = isinstance(error, NotFoundError) and not await self.deployer.shelf.has(release.digest)
+        blameless = lost or isinstance(
+            error, IncompatibleReleaseError
+        )  # what this host gives may have changed
+        if isinstance(error, RefusedError | GuestError | NotFoundError) and not blameless:
             await self.deployer.ledger.move(release, Stage.QUARANTINED, reason=error.message)
             return
         draining = await self.deployer.ledger.move(release, Stage.DRAINING, reason=error.message)

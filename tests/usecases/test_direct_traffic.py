@@ -288,6 +288,15 @@ async def test_a_candidate_that_does_not_start_again_is_quarantined_and_the_othe
     assert set(await trial.calls(60)) == {"1.0.0", "1.2.0"}
 
 
+async def test_a_candidate_whose_file_is_lost_is_not_to_blame() -> None:
+    trial = Trial()
+    await trial.start()
+    await trial.give("1.1.0", 0.2)
+    await trial.shelf.collect([trial.ledger.named("orders", "1.0.0").digest])
+    await trial.director.start_again("orders")
+    assert trial.ledger.named("orders", "1.1.0").stage is Stage.RETIRED
+
+
 async def test_the_watch_sleeps_until_there_is_a_candidate_and_looks_at_once_at_a_fault() -> None:
     trial = Trial()
     trial.answers["1.1.0"] = raising(GuestTrapError("unreachable"))
