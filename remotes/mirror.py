@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from edgehost.domain.errors import DamagedError, EdgehostError, RemoteUnreachableError
+from edgehost.domain.errors import DamagedError, EdgehostError, RemoteUnreachableError, TooLargeError
 from remotes.durable_file import read_bounded
 from remotes.repository import Repository
 from remotes.repository_files import needed_files, stale_files
@@ -25,7 +25,7 @@ class Mirrored:
 
     published: int
     unchanged: int
-    removed: int
+    removed: int  # that were there
     bytes_sent: int
 
 
@@ -59,10 +59,19 @@ async def mirror_repository(
     for path in paths:
         if not path.startswith("chunk/"):
             await copy.one(path)
-    stale = await asyncio.to_thread(stale_files, repository)
-    for path in stale:
-        await transport.remove(path)
-    return Mirrored(copy.published, copy.unchanged, len(stale), copy.bytes_sent)
+    removed = 0
+    for path in await asyncio.to_thread(stale_files, repository):
+        if await _is_served(transport, path):
+            await transport.remove(path)
+            removed += 1
+    return Mirrored(copy.published, copy.unchanged, removed, copy.bytes_sent)
+
+
+async def _is_served(transport: Transport, path: str) -> bool:
+    try:
+        return await transport.fetch(path, most_bytes=METADATA_MOST_BYTES) is not None
+    except TooLargeError:
+        return True
 
 
 class _Copy:

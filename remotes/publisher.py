@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import semver
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Snapshot, TargetFile, Targets, Timestamp
@@ -35,6 +36,7 @@ class Published:
     release: OfferedRelease | None  # None: no component was involved
     fresh: frozenset[str]  # paths that a mirror of the state before lacks
     before: bytes  # the timestamp of the state before; b"" for none
+    notes: tuple[str, ...] = ()  # what the publisher may not have meant
 
 
 def publish_release(
@@ -74,6 +76,7 @@ def publish_release(
                 hint="A version is one set of bytes for ever: raise the version in component.toml.",
             )
         chunks = _write_chunks(folder, content)
+        notes = _notes(targets, spec, signed_before=known is not None)
         sequences = targets.unrecognized_fields.setdefault(_SEQUENCES, {})
         sequences[spec.name] = sequence = int(sequences.get(spec.name, 0)) + 1
         custom = custom_field(spec, sequence=sequence, chunks=tuple(chunks))
@@ -83,7 +86,7 @@ def publish_release(
             path, length=len(content), hashes={"sha256": digest}, custom=custom, remote=folder.name
         )
         fresh = frozenset(f"chunk/{chunk}" for chunk in chunks)
-        return _signed(repository, targets, signers, expiry, now, release=release, fresh=fresh)
+        return _signed(repository, targets, signers, expiry, now, release=release, fresh=fresh, notes=notes)
 
 
 def withdraw_release(
@@ -201,6 +204,7 @@ def _signed(
     *,
     release: OfferedRelease | None = None,
     fresh: frozenset[str] = frozenset(),
+    notes: tuple[str, ...] = (),
 ) -> Published:
     before = _timestamp_bytes(repository)
     repository.sign_state(targets, signers, expiry=expiry, now=now)
@@ -211,7 +215,7 @@ def _signed(
         f"metadata/{version}.snapshot.json",
         TIMESTAMP,
     }
-    return Published(release, fresh | metadata, before)
+    return Published(release, fresh | metadata, before, notes)
 
 
 def _timestamp_bytes(repository: Repository) -> bytes:
@@ -234,6 +238,18 @@ def _keep_newest(targets: Targets, component: str, keep: int) -> None:
     mine = sorted((o for o in offers if o.component == component), key=lambda offer: offer.sequence)
     for offer in mine[: -max(1, keep)]:
         del targets.targets[offer.target_path]
+
+
+def _notes(targets: Targets, spec: ComponentSpec, *, signed_before: bool) -> tuple[str, ...]:
+    offers = (_offer(path, target) for path, target in targets.targets.items())
+    versions = [semver.Version.parse(offer.version) for offer in offers if offer.component == spec.name]
+    newest = max(versions, default=None)
+    notes = []
+    if signed_before:
+        notes.append(f"{spec.name} {spec.version} was on offer with the same bytes; it is signed again.")
+    if newest is not None and newest > semver.Version.parse(spec.version):
+        notes.append(f"{spec.name} {newest} is newer than {spec.version}; hosts that have it stay.")
+    return tuple(notes)
 
 
 def _must_sign_again(repository: Repository, expiry: Expiry, now: float) -> bool:

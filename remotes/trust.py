@@ -39,6 +39,7 @@ Fetch = Callable[[str, int], bytes | None]
 SIGNED_AT: Final = "x-edgehost-signed-at"
 _ROOT_MOST_BYTES: Final = 131_072
 _ROOT_HINT: Final = "Check this machine's clock; if it is right, the holders of the root keys must run 'edgehost remote rotate'."
+_NO_METADATA_HINT: Final = "What is served there is no signed metadata: check the remote's address and who may write there, then mirror the repository again."
 _CONFIG: Final = UpdaterConfig(
     max_root_rotations=256,
     max_delegations=64,
@@ -258,7 +259,10 @@ def _refusal(
         what += f", judged at {updater.trusted.reference_time:%Y-%m-%d %H:%M} UTC"
     announced = _announced_version(updater, fetcher.path)
     mixed = announced is not None and signed_version(fetcher.content) not in {announced, None}
-    return untrusted(looks_like(error, mixed=mixed), remote, f"{fetcher.path}: {what}.", hint=hint)
+    attack = looks_like(error, mixed=mixed)
+    if attack is Attack.MALFORMED and signed_version(fetcher.content) is None:
+        hint = _NO_METADATA_HINT
+    return untrusted(attack, remote, f"{fetcher.path}: {what}.", hint=hint)
 
 
 def _announced_version(updater: _Updater, path: str) -> int | None:

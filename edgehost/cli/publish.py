@@ -63,16 +63,19 @@ def run(args: argparse.Namespace, out: Output) -> int:
     fresh = frozenset[str]().union(*(each.fresh for each in published))
     mirrored = asyncio.run(mirror_to_all(folder, targets, out, fresh=fresh, before=published[0].before))
     releases = [each.release for each in published if each.release is not None]
+    notes = [note for each in published for note in each.notes]
     out.result(
         {
             "published": [_document(release) for release in releases],
             "mirrored": {target: asdict(counts) for target, counts in mirrored.items()},
+            "notes": notes,
         },
         *(
             f"Signed {release.component} {release.version}: {size(release.size_bytes)}, "
             f"sequence {release.sequence}, sha256 {release.digest}."
             for release in releases
         ),
+        *(f"Note: {note}" for note in notes),
         *mirrored_lines(mirrored),
     )
     return OK

@@ -128,5 +128,6 @@ def _soon(health: RemoteHealth, backoff: Backoff, poll_s: float) -> float:
 def _note(health: RemoteHealth, state: str, error: EdgehostError) -> None:
     """Log a change of state once, not at every try: an offline host must not fill its log."""
     if (health.state, health.reason) != (state, error.message):
-        log.warning("Remote '%s' is %s: %s", health.name, state, error)
+        lead = f"Remote '{health.name}' "
+        log.warning("%s%s", "" if error.message.startswith(lead) else f"{lead}is {state}: ", error)
     health.state, health.reason, health.failures = state, error.message, health.failures + 1

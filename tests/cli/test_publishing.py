@@ -84,6 +84,16 @@ def test_a_release_is_signed_and_mirrored_to_a_folder(fleet: Edgehost) -> None:
     assert [release["version"] for release in shown["releases"]] == ["1.0.0", "1.1.0"]
 
 
+def test_what_a_publisher_may_not_have_meant_is_noted(fleet: Edgehost) -> None:
+    def notes(file: Path) -> list[str]:
+        found: list[str] = fleet("publish", "fleet", str(file), "--key", "keys/online.key")["notes"]
+        return found
+
+    assert notes(TELEMETRY_NEXT) == []
+    assert notes(TELEMETRY) == ["telemetry 1.1.0 is newer than 1.0.0; hosts that have it stay."]
+    assert notes(TELEMETRY_NEXT) == ["telemetry 1.1.0 was on offer with the same bytes; it is signed again."]
+
+
 def test_a_second_mirroring_sends_nothing(fleet: Edgehost) -> None:
     fleet("publish", "fleet", str(TELEMETRY), "--key", "keys/online.key")
     assert fleet("remote", "mirror", "fleet", "--to", "stick")["mirrored"]["stick"]["unchanged"] == 0

@@ -381,6 +381,15 @@ def test_an_expired_root_sends_its_reader_to_the_holders(tmp_path: Path) -> None
     assert check(shop, tmp_path / "trusted").root_version == 2
 
 
+def test_garbage_where_metadata_should_be_is_called_that(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "repository")
+    shop.publish("1.0.0")
+    (shop.folder / TIMESTAMP).write_bytes(b"garbage")
+    with pytest.raises(UntrustedReleaseError, match="malformed") as error:
+        check(shop, tmp_path / "trusted")
+    assert "no signed metadata" in error.value.hint
+
+
 async def test_a_mirror_that_lost_files_is_made_whole(tmp_path: Path) -> None:
     shop = Workshop(tmp_path / "repository")
     shop.publish("1.0.0")
@@ -400,6 +409,9 @@ async def test_mirrors_lose_what_no_reader_needs_any_more(tmp_path: Path) -> Non
         for number in range(5):
             change = shop.publish(f"1.{number}.0", keep=1)
             await mirror_repository(shop.repository, transport, fresh=change.fresh, before=change.before)
+        assert (
+            await mirror_repository(shop.repository, transport)
+        ).removed == 0  # all that was stale is gone
     assert len(list((tmp_path / "mirror/chunk").iterdir())) == 4
     assert len(list((tmp_path / "mirror/metadata").iterdir())) == 1 + 2 + 2 + 1
 

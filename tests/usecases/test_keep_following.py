@@ -86,6 +86,15 @@ async def test_news_is_taken_up_at_once_and_a_refused_remote_waits_for_it() -> N
     task.cancel()
 
 
+async def test_the_log_names_a_refused_remote_once(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Kept()
+    scene.remote.error = UntrustedReleaseError("Remote 'test' is refused (rollback): version 2.")
+    task = asyncio.create_task(scene.run())
+    await scene.until("refused")
+    assert caplog.messages == ["Remote 'test' is refused (rollback): version 2."]
+    task.cancel()
+
+
 async def test_a_release_that_cannot_be_started_now_is_tried_again_by_itself() -> None:
     scene = Kept()
     scene.remote.offer("orders", "1.0.0", 1)
