@@ -1,4 +1,6 @@
-"""The guide of docs/component-model.md, followed word by word: its sources are compiled, built and run as they stand."""
+"""The guides of README.md and docs/component-model.md, followed word by word: their sources are compiled, built and run
+as they stand.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,19 @@ from edgehost.domain.errors import NotFoundError
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.port_fleet import LIBRARY, compiled_file
 
-GUIDE = Path(__file__).parents[2] / "docs/component-model.md"
-FILE = re.compile(r"^`([a-z./]+)`:\n\n```[a-z]+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+README = Path(__file__).parents[2] / "README.md"
+GUIDE = README.parent / "docs/component-model.md"
+FILE = re.compile(r"`([a-z]+[a-z./]+)`:\n\n```[a-z]+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG = re.compile(r"^\[services\.papers\].*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
-def written(folder: Path) -> None:
+def written(folder: Path, guide: Path, *components: str) -> None:
     """The guide's files, as an author would write them, with their modules."""
-    for path, content in FILE.findall(GUIDE.read_text()):
+    for path, content in FILE.findall(guide.read_text()):
         file = folder / path
         file.parent.mkdir(exist_ok=True)
         file.write_text(content)
-    for name in ("gate", "desk", "visit"):
+    for name in components:
         (folder / name / "edgehost.h").write_bytes((LIBRARY / "edgehost.h").read_bytes())
         (folder / name / f"{name}.wasm").write_bytes(compiled_file(folder / name / f"{name}.c"))
 
@@ -48,7 +51,7 @@ async def ended(host: RunningHost, visit: str) -> dict[str, Any]:
 async def test_the_guide_gives_a_model_with_two_ports_a_relation_and_a_workflow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written(tmp_path)
+    written(tmp_path, GUIDE, "gate", "desk", "visit")
     fleet = Fleet(tmp_path)
     for name in ("gate", "desk", "visit"):
         assert await asyncio.to_thread(main, ["build", str(tmp_path / name)]) == 0, capsys.readouterr().err
@@ -74,3 +77,19 @@ async def test_the_guide_gives_a_model_with_two_ports_a_relation_and_a_workflow(
         await host.request("POST", "/api/host/workflow-undo/visit/ada")
         assert (await ended(host, "ada"))["state"] == "undone"
         assert (await host.request("GET", "/api/models/visit/ada"))["data"]["state"] == "left"
+
+
+async def test_the_door_of_the_readme_takes_every_name_that_its_schema_allows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, README, "doors")
+    assert await asyncio.to_thread(main, ["build", str(tmp_path / "doors")]) == 0, capsys.readouterr().err
+    fleet = Fleet(tmp_path)
+    await fleet.publish((tmp_path / "doors/doors-1.0.0.wasm").read_bytes())
+    async with fleet.host() as host:
+        await host.live("doors", "1.0.0")
+        for name in ("front", "\x01" * 100, "\U0001f6aa" * 100):
+            made = await host.request("POST", "/api/models/doors", {"name": name})
+            assert made["data"] == {"name": name, "open": False, "label": "v1"}
+            said = await host.request("POST", f"/api/models/doors/{made['id']}/commands/describe", {})
+            assert said["result"] == "closed"
