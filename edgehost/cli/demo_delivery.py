@@ -69,6 +69,7 @@ class DeliveryFigures:
             "step_ms": round(statistics.median(self.step_each_ms), 2) if self.step_each_ms else 0.0,
             "resumed_ms": [round(value, 1) for value in self.resumed_each_ms],
             "seconds": round(self.seconds, 1),
+            "all_promises_held": self.all_held(),
         }
 
     def all_held(self) -> bool:

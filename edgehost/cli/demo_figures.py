@@ -20,7 +20,7 @@ class DemoFigures:
     swap_each_ms: list[float] = field(default_factory=list)
     calls_total: int = 0
     calls_failed: int = 0
-    calls_in_probation: int = 0  # while the bad release was live
+    calls_in_probation: int = 0  # by the demo, from before the bad release to after its rollback
     calls_failed_in_probation: int = 0
     rolled_back: bool = False
     rolled_back_ms: float = 0.0  # from live to the earlier release answering again
@@ -55,6 +55,7 @@ class DemoFigures:
             "sandbox_private_mb": round(self.sandbox_private_mb, 2),
             "broker": self.broker,
             "seconds": round(self.seconds, 1),
+            "all_promises_held": self.all_held(),
         }
 
     def all_held(self) -> bool:
@@ -73,12 +74,15 @@ class DemoFigures:
         figures = self.document()
         count = len(self.published_to_live_each_ms)
         median_of = f"median of {count} releases of {self.release_bytes // 1024} KiB over {self.broker}"
-        bad = f"{self.calls_failed_in_probation} of {self.calls_in_probation} calls failed before it was rolled back"
+        bad = f"rolled back {figures['rolled_back_ms']} ms after it went live"
+        felt = (
+            f"of the demo's {self.calls_in_probation} calls around it {self.calls_failed_in_probation} failed"
+        )
         rows = (
             ("published to live", f"{figures['published_to_live_ms']} ms ({median_of})"),
             ("swap", f"{figures['swap_ms']} ms, from the first new instance to the end of the last old one"),
             ("calls", f"{self.calls_total} during the swaps, {self.calls_failed} failed"),
-            ("bad release", f"{bad}, {figures['rolled_back_ms']} ms after it went live"),
+            ("bad release", f"{bad}; {felt}"),
             ("records", f"{self.records_before_kill} before kill -9, {self.records_after_kill} after"),
             ("offline restart", f"{figures['offline_restart_ms']} ms from exec to the first answer"),
             ("memory", f"host {figures['host_pss_mb']} MB, each sandbox {figures['sandbox_private_mb']} MB"),

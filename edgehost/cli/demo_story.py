@@ -161,7 +161,8 @@ class _Story:
         figures.rolled_back = stages[last_good] == "live"
         figures.quarantined = stages["1.2.0"] == "quarantined"
         reason = next(release["reason"] for release in _rows(releases) if release["version"] == "1.2.0")
-        self.say(f"1.2.0 misbehaved: {reason} {last_good} is back after {figures.rolled_back_ms:.0f} ms.")
+        self.say(f"1.2.0 misbehaved. The host, of the calls that reached 1.2.0: {reason}")
+        self.say(f"{last_good} is back after {figures.rolled_back_ms:.0f} ms.")
 
     async def tampered_release(self) -> None:
         """Somebody on the broker changes a release on its way; the host refuses it and goes on."""
