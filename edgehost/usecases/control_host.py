@@ -96,6 +96,7 @@ class ControlHost:
                 "The host goes on trying; see its log.",
             )
             for component, reason in self.manager.restarts.down.items()
+            if self.manager.deployer.running.get(component) is None  # else a newer release has come live
         )
         for health, _ in self.remotes.values():
             findings.append(_remote_finding(health))
