@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Tell the story; the exit code says whether every promise held."""
+    ended: list[DemoFigures | DeliveryFigures] = []
     with ExitStack() as stack:
         if args.folder:
             folder = Path(args.folder).expanduser().absolute()
@@ -59,17 +60,24 @@ def run(args: argparse.Namespace, out: Output) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgehost-demo-")))
         if any(folder.iterdir()):
             raise NotFoundError(f"{folder} is not empty.", hint="Name an empty or a new folder.")
-        figures = asyncio.run(_told(folder, args, out))
+        try:
+            figures = asyncio.run(_told(folder, args, out, ended))
+        except KeyboardInterrupt:
+            if not ended:
+                raise
+            figures = ended[0]  # the story had ended; with --keep this is how one leaves
     out.result(figures.document(), *figures.lines())
     return OK if figures.all_held() else FAILED
 
 
-async def _told(folder: Path, args: argparse.Namespace, out: Output) -> DemoFigures | DeliveryFigures:
+async def _told(
+    folder: Path, args: argparse.Namespace, out: Output, ended: list[DemoFigures | DeliveryFigures]
+) -> DemoFigures | DeliveryFigures:
     # Each brings the whole host's libraries, only for this command.
     if args.story == "delivery":
         from edgehost.cli.demo_delivery import tell_delivery  # noqa: PLC0415 - see above
 
-        return await tell_delivery(folder, out, keep=args.keep)
+        return await tell_delivery(folder, out, keep=args.keep, ended=ended.append)
     from edgehost.cli.demo_story import tell_story  # noqa: PLC0415 - see above
 
     return await tell_story(
@@ -78,4 +86,5 @@ async def _told(folder: Path, args: argparse.Namespace, out: Output) -> DemoFigu
         broker_kind=args.broker,
         releases=max(args.releases, _LEAST_RELEASES),
         keep=args.keep,
+        ended=ended.append,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,9 @@ class DeliveryFigures:
         return ("", *(f"{name:<19}{value}" for name, value in rows))
 
 
-async def tell_delivery(folder: Path, out: Output, *, keep: bool) -> DeliveryFigures:
+async def tell_delivery(
+    folder: Path, out: Output, *, keep: bool, ended: Callable[[DeliveryFigures], None]
+) -> DeliveryFigures:
     """A delivery that arrives, one that fails on its way, and hosts that are killed on the way."""
     began = time.perf_counter()
     async with _Story.begun(folder, out) as story:
@@ -110,6 +112,7 @@ async def tell_delivery(folder: Path, out: Output, *, keep: bool) -> DeliveryFig
         await story.killed_on_its_way()
         await story.killed_while_taking_back()
         story.figures.seconds = time.perf_counter() - began
+        ended(story.figures)
         if keep:
             status = await story.host.get("/api/host/status")
             out.note(f"\nIt goes on running at {', '.join(status['urls'])}; end it with Ctrl-C.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,13 @@ root = "root.json"
 
 
 async def tell_story(
-    folder: Path, out: Output, *, broker_kind: Kind | None, releases: int, keep: bool
+    folder: Path,
+    out: Output,
+    *,
+    broker_kind: Kind | None,
+    releases: int,
+    keep: bool,
+    ended: Callable[[DemoFigures], None],
 ) -> DemoFigures:
     """From nothing to a fleet of one, through a swap, a rollback, an attack and a crash."""
     began = time.perf_counter()
@@ -57,6 +63,7 @@ async def tell_story(
         await story.tampered_release()
         await story.crash_and_offline_restart()
         story.figures.seconds = time.perf_counter() - began
+        ended(story.figures)
         if keep:
             await broker.start()
             status = await story.host.get("/api/host/status")

@@ -97,4 +97,6 @@ def _cell(key: str, value: object) -> str:
         return span(value)
     if key == "digest":
         return str(value)[:12]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value in (None, "") else str(value)
