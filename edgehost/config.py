@@ -6,8 +6,10 @@ writes beside it. Reader and template both walk the dataclasses, so that they ca
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+import stat
 import tomllib
 import types
 from collections.abc import Mapping
@@ -31,8 +33,9 @@ from edgehost.config_settings import (
 )
 from edgehost.config_sources import BUILT_IN, SourceSettings, read_sources
 from edgehost.config_traffic import TrafficSettings, read_traffic
+from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
-from edgehost.domain.names import NAME
+from edgehost.domain.names import NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.version_range import VersionRange
 
@@ -46,10 +49,14 @@ _MOST_FILE_BYTES: Final = 1 * MIB
 _MOST_SOCKET_PATH_BYTES: Final = 107
 _Table = TypeVar("_Table")
 _EVERY_COMPONENT: Final = "*"
-_SOURCE: Final = re.compile(rf"|{NAME.pattern}")
-_FOLLOW: Final = re.compile(rf"\*|{NAME.pattern}")
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
-_ADDRESS_OR_NONE: Final = re.compile(rf"|{_ADDRESS.pattern}")
+#: From here on a word is a host function that was mistyped; models, components and hosts can be denied too.
+_MISSPELT: Final = 0.85
+_SOURCE: Final = worded(rf"|{NAME.pattern}", "the name of a source")
+_FOLLOW: Final = worded(rf"\*|{NAME.pattern}", "'*' or a component's name")
+_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
+_ADDRESS_OR_NONE: Final = worded(rf"|{_ADDRESS.pattern}", "an address of this machine, or empty")
+_ROOT: Final = worded(r"(/[A-Za-z0-9._~-]+)+", "a path such as /api")
+_GRANT: Final = worded(r"[\x21-\x7e]{1,253}", "the name of a grant: printable ASCII, no space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class HostSettings:
 class ApiSettings:
     """[api]: where the generated API is served."""
 
-    root: Annotated[str, Text("path in front of every route", re.compile(r"(/[A-Za-z0-9._~-]+)+"))] = "/api"
+    root: Annotated[str, Text("path in front of every route", _ROOT)] = "/api"
     listen: Annotated[
         str, Text("address; any but loopback needs token_file; empty: the Unix socket only", _ADDRESS_OR_NONE)
     ] = "127.0.0.1"
@@ -158,7 +165,7 @@ class ComponentSettings:
         tuple[str, ...],
         Texts(
             "grants that its specification asks for and that it does not get here",
-            re.compile(r"[\x21-\x7e]{1,253}"),
+            _GRANT,
         ),
     ] = ()
     source: Annotated[
@@ -279,7 +286,11 @@ def load_config(path: Path) -> Config:
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a symlink is the operator's way to name the file
     try:
-        with path.open("rb") as file:
+        # A pipe would be waited for until somebody writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InvalidConfigError(f"{path} is no regular file.", hint="Name a file.")
             content = file.read(_MOST_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(
@@ -392,6 +403,13 @@ def _require_consistent(config: Config) -> None:
                 f"components.{name}.source is '{component.source}', which is no source of this host.",
                 hint=f"Known: {', '.join(known)}. Describe others under [sources.NAME].",
             )
+        for denied in component.deny:
+            close = difflib.get_close_matches(denied, HOST_FUNCTIONS, n=1, cutoff=_MISSPELT)
+            if close and denied not in {*HOST_FUNCTIONS, *config.components}:
+                raise InvalidConfigError(
+                    f"components.{name}.deny holds {denied[:80]!r}, which is no host function.",
+                    hint=f"Did you mean '{close[0]}'? A component of this name needs a table of its own here.",
+                )
     # [auth-1] nothing but loopback is open without a credential
     if config.api.listen and not is_loopback(config.api.listen) and config.api.token_file is None:
         raise InvalidConfigError(

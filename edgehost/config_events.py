@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from edgehost.config_settings import FilePath, Text, Texts, Whole, read_settings
-from edgehost.domain.names import EVENT_PATTERN, EXPORT, NAME
+from edgehost.domain.names import EVENT_PATTERN, EXPORT, NAME, worded, words_for
 from edgehost.domain.spec_reader import SpecReader
 
 #: The sink that every host has; any other ``to`` is a service.
 FILE: Final = "file"
 #: A pipeline is a few components in a row; each is one more call for every input.
 MOST_STEPS: Final = 16
-_STEP: Final = re.compile(rf"{NAME.pattern}\.{EXPORT.pattern}")
+_STEP: Final = worded(rf"{NAME.pattern}\.{EXPORT.pattern}", "COMPONENT.EXPORT")
+_PATTERN_OR_NONE: Final = worded(rf"|{EVENT_PATTERN.pattern}", words_for(EVENT_PATTERN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class PipelineSettings:
         str,
         Text(
             "pattern of events that start it, each as the first input; empty: only when called",
-            re.compile(rf"|{EVENT_PATTERN.pattern}"),
+            _PATTERN_OR_NONE,
         ),
     ] = ""
     name: str = field(default="", kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,18 +21,23 @@ from edgehost.config_settings import (
 )
 from edgehost.domain.binding import require_binding
 from edgehost.domain.errors import RefusedError
-from edgehost.domain.names import EVENT, NAME
+from edgehost.domain.names import EVENT, NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.suggestion import did_you_mean
 
 #: Packages that bring kinds of services name their openers here.
 ENTRY_POINTS: Final = "edgehost.services"
 
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
-_HOST: Final = re.compile(r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
-_USER: Final = re.compile(rf"\*|{NAME.pattern}")
-_TOPIC: Final = re.compile(r"[^\0\r\n]{1,200}")
-_PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
+_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
+_HOST: Final = worded(
+    r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?",
+    "a host such as api.example.org, *.example.org or localhost:8080",
+)
+_USER: Final = worded(rf"\*|{NAME.pattern}", "'*' or a component's name")
+_TOPIC: Final = worded(r"[^\0\r\n]{1,200}", "a topic: up to 200 characters on one line")
+_PRINTABLE: Final = worded(r"[\x20-\x7e]*", "printable ASCII")
+_LINE: Final = worded(rf"{NAME.pattern}=[0-9]{{1,4}}", "NAME=LINE, such as led=17")
+_WS_URL: Final = worded(r"wss?://[\x21-\x7e]{1,1000}", "a ws:// or wss:// URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class SerialOptions:
 class WebSocketOptions:
     """kind = "websocket": one connection that is kept up."""
 
-    url: Annotated[str, Text("ws:// or wss://", re.compile(r"wss?://[\x21-\x7e]{1,1000}"))]
+    url: Annotated[str, Text("ws:// or wss://", _WS_URL)]
     token_file: Annotated[
         Path | None, FilePath("file with a bearer token for the handshake; empty: none", optional=True)
     ] = None
@@ -125,11 +129,9 @@ class GpioOptions:
     chip: Annotated[Path, FilePath("the chip")] = Path("/dev/gpiochip0")
     inputs: Annotated[
         tuple[str, ...],
-        Texts('"NAME=LINE"; each change is an event', re.compile(rf"{NAME.pattern}=[0-9]{{1,4}}")),
+        Texts('"NAME=LINE"; each change is an event', _LINE),
     ] = ()
-    outputs: Annotated[
-        tuple[str, ...], Texts('"NAME=LINE"', re.compile(rf"{NAME.pattern}=[0-9]{{1,4}}"))
-    ] = ()
+    outputs: Annotated[tuple[str, ...], Texts('"NAME=LINE"', _LINE)] = ()
 
 
 #: The value of ``kind`` and the keys that come with it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from edgehost.config_settings import Choice, FilePath, Number, Text, read_settings
-from edgehost.domain.names import NAME
+from edgehost.domain.names import NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 
 #: Every host has these.
 BUILT_IN: Final = ("tinydb", "memory")
-_DATABASE: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_DATABASE: Final = worded(
+    r"[A-Za-z0-9_-]{1,63}", "the name of a database: up to 63 letters, digits, '_' and '-'"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehost.config import Config, FolderCarrier, MqttCarrier, load_config, read_config
+from edgehost.config import (
+    ApiSettings,
+    ComponentSettings,
+    Config,
+    FolderCarrier,
+    HostSettings,
+    MqttCarrier,
+    RemoteSettings,
+    load_config,
+    read_config,
+)
+from edgehost.config_services import KINDS
+from edgehost.config_settings import settings_of
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, TooLargeError
+from edgehost.domain.names import words_for
 
 FOLDER = Path("/etc/edgehost")
 
@@ -220,3 +234,36 @@ _TABLES = st.sampled_from(["host", "api", "limits", "probation", "keep", "remote
 def test_any_document_is_read_or_refused_by_key(document: dict[str, Any]) -> None:
     with contextlib.suppress(InvalidConfigError):
         assert read_config(document, folder=FOLDER).host.data.is_absolute()
+
+
+def test_a_pipe_or_device_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "edgehost.toml")
+    for path in (tmp_path / "edgehost.toml", Path("/dev/zero")):
+        with pytest.raises(InvalidConfigError, match="no regular file"):
+            load_config(path)
+
+
+def test_a_misspelt_host_function_is_not_denied_in_vain(tmp_path: Path) -> None:
+    def denying(*what: str, **others: object) -> None:
+        read_config({"components": {"a": {"deny": list(what)}, **others}}, folder=tmp_path)
+
+    with pytest.raises(InvalidConfigError, match=r"components\.a\.deny holds 'reading'.*'readings'"):
+        denying("reading")
+    denying("readings", "telemetry", "api.example.org")
+    denying("reading", reading={})  # a model of this host
+
+
+def test_a_name_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match=r"host\.name is 'A b', which is not a DNS label") as refused:
+        read_config({"host": {"name": "A b"}}, folder=tmp_path)
+    assert "[a-z]" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [HostSettings, ApiSettings, RemoteSettings, ComponentSettings, MqttCarrier, *KINDS.values()],
+)
+def test_every_pattern_has_words(settings: type) -> None:
+    for _, setting in settings_of(settings):
+        pattern = getattr(setting, "pattern", None)
+        assert pattern is None or words_for(pattern) != "in the form that is needed"

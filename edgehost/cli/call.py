@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_bounded, read_input
+from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_input, read_regular
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import DEFAULT_TIMEOUT_S
 from edgehost.cli.output import Output, one_line
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _run_file(path: Path, payload: bytes, args: argparse.Namespace, out: Output) -> int:
-    wasm = read_bounded(path, MOST_COMPONENT_BYTES)
+    wasm = read_regular(path, MOST_COMPONENT_BYTES)
     from edgehost.cli.call_file import call_file  # noqa: PLC0415 - the sandbox, only for a file
     from edgehost.cli.trial_plan import TrialWishes, plan_trial  # noqa: PLC0415 - likewise
 

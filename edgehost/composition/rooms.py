@@ -21,6 +21,7 @@ from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
 from edgehost.config import KIB, Config
 from edgehost.domain.causation import CauseLimits
+from edgehost.domain.errors import InvalidConfigError
 from edgehost.domain.event_rate import EventRate
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.record import RevisionClock
@@ -88,7 +89,13 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
     """
     data = config.host.data
     vault = await asyncio.to_thread(open_vault, config)
-    await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+    try:
+        await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InvalidConfigError(
+            f"host.data is {data}, which cannot be made: {problem.strerror}.",
+            hint="Name a folder that the host's user may write to.",
+        ) from None
     clock, bus, running, models = (
         SystemClock(),
         LocalEventBus(

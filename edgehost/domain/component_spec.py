@@ -8,7 +8,6 @@ refuses what the builder would have refused.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,7 +16,7 @@ import semver
 
 from edgehost.domain.model_consistency import require_consistent_model
 from edgehost.domain.model_spec import ModelSpec, read_model
-from edgehost.domain.names import EXPORT, NAME
+from edgehost.domain.names import EXPORT, NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 
 #: Functions that a guest may be granted, and what each lets it do (imports from ``extism:host/user``).
@@ -34,6 +33,10 @@ HOST_FUNCTIONS: Final[dict[str, str]] = {
     "related": "follow a relation of its own model, or create across it",
     "service": "call the service that this adapter is bound to",
 }
+_HTTP_HOST: Final = worded(
+    r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?",
+    "a host such as api.example.org, *.example.org or localhost:8080",
+)
 
 
 class Kind(enum.StrEnum):
@@ -250,7 +253,7 @@ def _read_grants(table: SpecReader) -> Grants:
         functions=table.choices("functions", HOST_FUNCTIONS),
         models=table.texts("models", pattern=NAME),
         components=table.texts("components", pattern=NAME),
-        http_hosts=table.texts("http_hosts", pattern=re.compile(r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?")),
+        http_hosts=table.texts("http_hosts", pattern=_HTTP_HOST),
     )
     table.refuse_unknown()
     return grants

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from edgehost.domain.names import EVENT_PATTERN, EXPORT, FIELD_PATH, MEMBER, NAME
+from edgehost.domain.names import EVENT_PATTERN, EXPORT, FIELD_PATH, MEMBER, NAME, worded, words_for
 from edgehost.domain.port_spec import METHODS, PortSpec, read_ports
 from edgehost.domain.property_spec import PropertySpec, read_properties
 from edgehost.domain.relation_spec import RelationSpec, read_relations
@@ -16,7 +15,9 @@ from edgehost.domain.spec_reader import SpecReader
 
 #: In front of the name of a role, where access rules name who may.
 ROLE: Final = "role:"
-_WHO: Final = re.compile(rf"\*|{NAME.pattern}|{ROLE}{NAME.pattern}")
+_WHO: Final = worded(
+    rf"\*|{NAME.pattern}|{ROLE}{NAME.pattern}", f"'*', a component's name, or {ROLE}NAME for a role"
+)
 
 #: What an access rule can be about.
 PERMISSIONS: Final = ("read", "create", "update", "delete", "command", "port", "relation")
@@ -159,7 +160,7 @@ def _read_dependencies(table: SpecReader) -> dict[str, str]:
     dependencies = table.text_map("dependencies", pattern=NAME)
     for name in dependencies:
         if not NAME.fullmatch(name):
-            table.refuse(f"dependencies.{name[:80]}", f"is no name: it must match {NAME.pattern}.")
+            table.refuse(f"dependencies.{name[:80]}", f"is no name: it must be {words_for(NAME)}.")
     return dependencies
 
 

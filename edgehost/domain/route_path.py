@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.names import worded
 
 #: Steps in one path; a look-up may go two ways at each.
 MAX_STEPS: Final = 8
@@ -17,9 +18,10 @@ ANY_STEP: Final = "{}"
 _LITERAL: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}"
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
 #: A step of one's own, then up to seven of any kind.
-ROUTE_PATH: Final = re.compile(
+ROUTE_PATH: Final = worded(
     rf"/?(?!({'|'.join(re.escape(word) for word in sorted(RESERVED))})(/|$)){_LITERAL}"
-    rf"(/({_LITERAL}|\{{[A-Za-z_][A-Za-z0-9_]{{0,31}}\}})){{0,{MAX_STEPS - 1}}}"
+    rf"(/({_LITERAL}|\{{[A-Za-z_][A-Za-z0-9_]{{0,31}}\}})){{0,{MAX_STEPS - 1}}}",
+    f"a path of up to {MAX_STEPS} steps such as nearby/{{city}}, whose first step is none of the host's own",
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from edgehost.domain.component_spec import ComponentSpec, read_tables
 from edgehost.domain.errors import InvalidSpecificationError, RefusedError
+from edgehost.domain.names import words_for
 from edgehost.domain.spec_reader import MOST_ITEMS, SpecReader
 from edgehost.domain.suggestion import did_you_mean
 
@@ -138,7 +139,7 @@ class _Collecting(SpecReader):
     def tables(self, *, pattern: re.Pattern[str]) -> Iterator[SpecReader]:
         for key in self._document:
             if not pattern.fullmatch(str(key)):
-                self._note(self.refused(str(key)[:80], f"is no name: it must match {pattern.pattern}."))
+                self._note(self.refused(str(key)[:80], f"is no name: it must be {words_for(pattern)}."))
             elif isinstance(self._document[key], Mapping):
                 yield self.table(key)
             else:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from edgehost.domain.errors import InvalidSpecificationError, RefusedError
+from edgehost.domain.names import words_for
 from edgehost.domain.suggestion import did_you_mean
 
 _Read = TypeVar("_Read")
@@ -62,7 +63,7 @@ class SpecReader:
         if len(value) > longest:
             raise self.refused(key, f"is longer than {longest} characters.")
         if pattern is not None and value != default and not pattern.fullmatch(value):
-            raise self.refused(key, f"is {value[:80]!r}, which does not match {pattern.pattern}.")
+            raise self.refused(key, f"is {value[:80]!r}, which is not {words_for(pattern)}.")
         return value
 
     def texts(
@@ -78,7 +79,7 @@ class SpecReader:
             if not isinstance(item, str):
                 raise self.refused(key, f"must hold strings only, not {_kind_of(item)}.")
             if pattern is not None and not pattern.fullmatch(item):
-                raise self.refused(key, f"holds {item[:80]!r}, which does not match {pattern.pattern}.")
+                raise self.refused(key, f"holds {item[:80]!r}, which is not {words_for(pattern)}.")
         return tuple(value)
 
     def choice(self, key: str, known: Iterable[str], *, default: str | None = None) -> str:
@@ -147,7 +148,7 @@ class SpecReader:
         """Every entry of this table as a table of its own, for tables whose keys are names."""
         for key in self._document:
             if not pattern.fullmatch(str(key)):
-                raise self.refused(str(key)[:80], f"is no name: it must match {pattern.pattern}.")
+                raise self.refused(str(key)[:80], f"is no name: it must be {words_for(pattern)}.")
             yield self.table(key)
 
     def text_map(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -108,6 +109,12 @@ def test_numbers_for_a_function_that_takes_none_are_a_mistake_of_the_command_lin
 ) -> None:
     assert main(["call", echo, "echo", *words]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_pipe_is_no_component(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.wasm")
+    assert main(["call", str(tmp_path / "pipe.wasm"), "run"]) == 1
+    assert "is no regular file" in capsys.readouterr().err
 
 
 def test_a_terminal_gets_a_newline_at_the_end(

@@ -176,7 +176,9 @@ def test_ctrl_c_ends_the_command_quietly(tmp_path: Path) -> None:
     fifo = tmp_path / "input"
     os.mkfifo(fifo)
     with (
-        subprocess.Popen([*EDGEHOST, "call", str(fifo), "run"], stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            [*EDGEHOST, "call", "any.wasm", "run", "--input", f"@{fifo}"], stderr=subprocess.PIPE, text=True
+        ) as process,
         fifo.open("wb"),
     ):  # opens once the command has opened the other end
         process.send_signal(signal.SIGINT)
