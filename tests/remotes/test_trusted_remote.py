@@ -19,7 +19,7 @@ from edgehost.domain.errors import (
     TooLargeError,
     UntrustedReleaseError,
 )
-from edgehost.ports.remote import Remote
+from edgehost.ports.remote import LinkedRemote, Remote
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_transport import open_mqtt_transport
 from remotes.remote import RemoteOptions, open_trusted_remote
@@ -55,6 +55,8 @@ class CountingTransport:
 async def test_it_is_what_the_host_calls_a_remote(tmp_path: Path) -> None:
     async with open_site("folder", tmp_path) as site:
         remote: Remote = site.remote
+        assert isinstance(remote, LinkedRemote)
+        assert remote.connected
         assert remote.name == "demo"
         assert [(o.component, o.version) for o in await remote.refresh()] == [
             ("pump", "2.0.0"),
