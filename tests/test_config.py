@@ -11,19 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehost.config import (
+from edgehost.config import Config, load_config, read_config
+from edgehost.config_services import KINDS
+from edgehost.config_settings import settings_of
+from edgehost.config_tables import (
     ApiSettings,
     ComponentSettings,
-    Config,
     FolderCarrier,
     HostSettings,
     MqttCarrier,
     RemoteSettings,
-    load_config,
-    read_config,
 )
-from edgehost.config_services import KINDS
-from edgehost.config_settings import settings_of
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, TooLargeError
 from edgehost.domain.names import words_for
 

@@ -8,7 +8,11 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-from edgehost.config import (
+from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
+from edgehost.config_services import KINDS, ServiceSettings
+from edgehost.config_settings import settings_of
+from edgehost.config_sources import SourceSettings
+from edgehost.config_tables import (
     ApiSettings,
     ComponentSettings,
     FolderCarrier,
@@ -20,10 +24,6 @@ from edgehost.config import (
     RemoteSettings,
     SecuritySettings,
 )
-from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
-from edgehost.config_services import KINDS, ServiceSettings
-from edgehost.config_settings import settings_of
-from edgehost.config_sources import SourceSettings
 from edgehost.config_traffic import TrafficSettings
 
 _WIDTH: Final = 100

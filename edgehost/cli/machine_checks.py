@@ -15,7 +15,8 @@ from typing import Final
 
 from edgehost.cli.finding import Finding, good, note, wrong
 from edgehost.cli.output import size
-from edgehost.config import Config, MqttCarrier
+from edgehost.config import Config
+from edgehost.config_tables import MqttCarrier
 from remotes.clock_floor import EARLIEST
 
 #: Made by systemd-timesyncd and by chrony's and ntpd's units on Debian once the clock was set from the network.

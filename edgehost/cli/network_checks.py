@@ -11,7 +11,8 @@ from typing import Final
 
 from edgehost.cli.finding import Finding, State, good, note, wrong
 from edgehost.cli.host_client import HostClient
-from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.config import Config
+from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
 #: A broker that takes longer than this to answer is too far away for anything that follows.

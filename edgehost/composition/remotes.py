@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
-from edgehost.config import Config, FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.config import Config
+from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange

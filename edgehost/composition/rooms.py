@@ -19,7 +19,8 @@ from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.composition.data import make_relations, open_record_places
 from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
-from edgehost.config import KIB, Config
+from edgehost.config import Config
+from edgehost.config_tables import KIB
 from edgehost.domain.causation import CauseLimits
 from edgehost.domain.errors import InvalidConfigError
 from edgehost.domain.event_rate import EventRate

@@ -10,8 +10,9 @@ from edgehost.api.access import AccessPolicy, read_token_file
 from edgehost.api.app import ApiOptions, HostApp, make_app
 from edgehost.api.server import ServedAt
 from edgehost.composition.rooms import Rooms
-from edgehost.config import KIB, Config
+from edgehost.config import Config
 from edgehost.config_services import MqttOptions
+from edgehost.config_tables import KIB
 from edgehost.usecases.control_host import ControlHost, HostIdentity
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.view_host import HostViews

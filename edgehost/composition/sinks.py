@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgehost.adapters.services.event_file import EventFile
 from edgehost.composition.rooms import Rooms
-from edgehost.config import KIB
 from edgehost.config_events import SinkSettings
+from edgehost.config_tables import KIB
 from edgehost.domain.errors import InvalidConfigError
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.event_sink import EventSink

@@ -12,17 +12,9 @@ import pytest
 
 from edgehost.cli.config_template import config_template
 from edgehost.cli.main import main
-from edgehost.config import (
-    TRANSPORTS,
-    ComponentSettings,
-    Config,
-    FolderCarrier,
-    MqttCarrier,
-    RemoteSettings,
-    load_config,
-    read_config,
-)
+from edgehost.config import Config, load_config, read_config
 from edgehost.config_settings import settings_of
+from edgehost.config_tables import TRANSPORTS, ComponentSettings, FolderCarrier, MqttCarrier, RemoteSettings
 
 
 def test_the_written_file_means_the_defaults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
