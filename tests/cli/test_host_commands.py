@@ -111,6 +111,8 @@ def test_status_and_ps_name_what_runs(
     text = capsys.readouterr().out
     assert "pump-7" in text
     assert "COMPONENT" in text
+    assert "PINNED" in text
+    assert "False" not in text
     assert main(["ps"]) == 0
     assert "telemetry" in capsys.readouterr().out
 

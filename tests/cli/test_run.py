@@ -48,6 +48,14 @@ def test_a_signal_stops_it_cleanly(
     assert not (tmp_path / "data" / "edgehost.sock").exists()
 
 
+def test_a_data_folder_that_cannot_be_is_named_by_its_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "edgehost.toml").write_text('[host]\ndata = "edgehost.toml"\n[api]\nlisten = ""\n')
+    assert main(["run", "-c", str(tmp_path)]) == 1
+    assert "host.data is" in capsys.readouterr().err
+
+
 def test_it_stops_when_asked_over_its_control_route(tmp_path: Path) -> None:
     (tmp_path / "edgehost.toml").write_text('[api]\nlisten = ""\n')
     client = HostClient(tmp_path / "data" / "edgehost.sock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -25,3 +26,21 @@ def test_the_delivery_demo_keeps_its_promises() -> None:
     assert figures["undone_in_reverse"] is True
     assert 0 < figures["step_ms"] < 1000
     assert figures["seconds"] < 60
+
+
+@pytest.mark.slow
+def test_ctrl_c_after_a_story_that_ended_well_is_a_good_end() -> None:
+    command = [sys.executable, "-m", "edgehost", "demo", "delivery", "--keep"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if "Ctrl-C" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        figures = process.stdout.read()
+        told.append(process.stderr.read())
+        assert process.wait(timeout=30) == 0, told
+    assert "all promises held  yes" in figures
