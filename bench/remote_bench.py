@@ -77,7 +77,12 @@ class Counting:
     def __post_init__(self) -> None:
         self.address = self.inner.address
         self.publish, self.remove, self.changes = self.inner.publish, self.inner.remove, self.inner.changes
+        self.link_changes = self.inner.link_changes
         self.by_size: dict[int, list[int]] = {}
+
+    @property
+    def connected(self) -> bool:
+        return self.inner.connected
 
     async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
         content = await self.inner.fetch(path, most_bytes=most_bytes)

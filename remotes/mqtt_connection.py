@@ -66,7 +66,7 @@ class ConnectionKeeper:
         self,
         options: MqttOptions,
         serve: Callable[[Link, Callable[[], None]], Awaitable[None]],
-        changed: Callable[[], None],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._options = options
         self._serve = serve
