@@ -60,6 +60,9 @@ class ApiSettings:
             optional=True,
         ),
     ] = None
+    coap_port: Annotated[
+        int, Whole("the same API over CoAP, on loopback only since it has no credentials; 0: none", 0, 65_535)
+    ] = 0
     body_kib: Annotated[int, Whole("a larger request body is refused while it is read", 1, 64 * KIB)] = 1024
     aegis_prefix: Annotated[
         bool, Flag("answer the paths of AEGIS below /aegis/api too, with the replies that it documents")

@@ -14,7 +14,7 @@ from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
-from edgehost.composition.serving import make_control, make_host_app, urls_of
+from edgehost.composition.serving import make_control, make_host_app, open_coap, urls_of
 from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
@@ -69,15 +69,17 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         await manager.start_live()
         start_flows(flows, rooms, spawn)
+        app = make_host_app(rooms, control)
         served_at = await stack.enter_async_context(
             serving(
-                make_host_app(rooms, control),
+                app,
                 address=config.api.listen or "127.0.0.1",
                 tcp_port=config.api.tcp_port if config.api.listen else None,
                 unix_socket=config.unix_socket,
             )
         )
-        control.identity.urls = urls_of(config, served_at)
+        coap = await open_coap(rooms, app, stack)
+        control.identity.urls = (*urls_of(config, served_at), *coap)
         if sources := topic_sources(rooms.ports):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from importlib.metadata import version as package_version
 
@@ -56,6 +57,7 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
         body_bytes=api.body_kib * KIB,
         brokers=_brokers(rooms.config),
         aegis_prefix=api.aegis_prefix,
+        coap_base=f"coap://127.0.0.1:{api.coap_port}{api.root}/" if api.coap_port else "",
     )
     return make_app(
         rooms.keeping,
@@ -66,6 +68,22 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
         ports=rooms.ports,
         relations=rooms.relations,
     )
+
+
+async def open_coap(rooms: Rooms, app: HostApp, stack: AsyncExitStack) -> tuple[str, ...]:
+    """The application over CoAP as well, where the configuration asks for it; the addresses that it adds.
+
+    Raises:
+        UnavailableError: the port cannot be had.
+    """
+    api = rooms.config.api
+    if not api.coap_port:
+        return ()
+    from edgehost.api.coap_gateway import CoapGateway, serving_coap  # noqa: PLC0415 - aiocoap, for those who ask
+
+    gateway = CoapGateway(app, rooms.models, root=api.root, body_bytes=api.body_kib * KIB)
+    base = await stack.enter_async_context(serving_coap(gateway, api.coap_port))
+    return (base + api.root,)
 
 
 def urls_of(config: Config, served_at: ServedAt) -> tuple[str, ...]:

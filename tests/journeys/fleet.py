@@ -29,6 +29,7 @@ name = "journey"
 data = "data"
 [api]
 tcp_port = 0
+{api}
 [probation]
 seconds = {probation_s}
 [[remotes]]
@@ -62,9 +63,9 @@ class Fleet:
         (self.folder / "root.json").write_bytes(root.read_bytes())
         (self.folder / "mirror").mkdir()
 
-    def config(self, *, probation_s: float = 60, more: str = "") -> Config:
+    def config(self, *, probation_s: float = 60, api: str = "", more: str = "") -> Config:
         file = self.folder / "edgehost.toml"
-        file.write_text(CONFIG.format(probation_s=probation_s) + more)
+        file.write_text(CONFIG.format(probation_s=probation_s, api=api) + more)
         return load_config(file)
 
     async def publish(self, content: bytes) -> None:
