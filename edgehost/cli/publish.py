@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.adapters.services.system_clock import SystemClock
-from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_bounded
+from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_regular
 from edgehost.cli.command_table import OK
 from edgehost.cli.output import Output, size
 from edgehost.domain.component_file import read_component
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     folder = Path(args.folder).expanduser()
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
-    contents = [read_bounded(Path(name), MOST_COMPONENT_BYTES) for name in args.components]
+    contents = [read_regular(Path(name), MOST_COMPONENT_BYTES) for name in args.components]
     specs = [read_component(content) for content in contents]  # all are components before one is signed
     keys = signers(require_private(args.key))
     published = [
