@@ -220,8 +220,11 @@ class MqttTransport:
             topic = str(message.topic)
             content: bytes = message.payload  # what arrives is always bytes
             waiting = tuple(self._wanted.get(topic, ()))
-            for wanted in waiting:
-                wanted.take(content)
+            if (
+                message.retain
+            ):  # the answer to a subscription; a publication on its way may be older than that
+                for wanted in waiting:
+                    wanted.take(content)
             if topic.endswith(TIMESTAMP):
                 self._note_timestamp(content)
             if len(waiting) == 0 and meter.is_flooded(asyncio.get_running_loop().time()):

@@ -66,6 +66,7 @@ async def test_a_removed_file_is_gone_and_removing_it_again_is_no_error(carrier:
 
 async def test_publishing_replaces_what_was_there(carrier: str, tmp_path: Path) -> None:
     async with open_carrier(carrier, tmp_path) as (publisher, reader):
+        assert await reader.fetch(TIMESTAMP, most_bytes=100) is None  # it listens before anything is there
         await publisher.publish(TIMESTAMP, b"old")
         await publisher.publish(TIMESTAMP, b"new")
         assert await reader.fetch(TIMESTAMP, most_bytes=100) == b"new"
