@@ -51,7 +51,7 @@ class _NoComponents:
     async def call(
         self, component: str, function: str, payload: bytes, *, context: CallContext = CallContext()
     ) -> bytes:
-        raise AssertionError(f"{component} was asked for {function}")
+        raise AssertionError(f"{component} was asked for {function}: {payload!r} by {context.chain}")
 
     def blame(self, component: str) -> None:
         raise AssertionError(f"{component} was blamed")
