@@ -23,7 +23,7 @@ from remotes.clock_floor import raise_floor
 from remotes.partial_shelf import PartialShelf
 from remotes.refusal import Attack, untrusted
 from remotes.signed_target import TARGET_MOST_BYTES
-from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP, Transport
+from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP, Source
 from remotes.trust_child import TrustChild, TrustedState
 
 #: Chunks asked for at once: hides a round trip of 100 ms without holding more than 128 KiB.
@@ -49,7 +49,7 @@ class TrustedRemote:
     def __init__(
         self,
         name: str,
-        transport: Transport,
+        transport: Source,
         *,
         folder: Path,
         root_file: Path,
@@ -258,7 +258,7 @@ def _ignore(_done: int, _total: int) -> None:
 @asynccontextmanager
 async def open_trusted_remote(
     name: str,
-    transport: Transport,
+    transport: Source,
     *,
     folder: Path,
     root_file: Path,

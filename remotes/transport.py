@@ -21,8 +21,8 @@ METADATA_MOST_BYTES: Final = 1_048_576
 _PATH: Final = re.compile(r"metadata/[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.json|chunk/[0-9a-f]{64}")
 
 
-class Transport(Protocol):
-    """Fetches, publishes and removes; says when the timestamp changes."""
+class Source(Protocol):
+    """What a host needs of a place that carries a repository: to read it, and to hear that it changed."""
 
     @property
     def address(self) -> str:
@@ -43,6 +43,18 @@ class Transport(Protocol):
         """
         ...
 
+    def changes(self) -> AsyncIterator[None]:
+        """One item after the timestamp has changed, however often it did; ends when the source closes."""
+        ...
+
+    def link_changes(self) -> AsyncIterator[None]:
+        """One item after ``connected`` may have changed; ends when the source closes."""
+        ...
+
+
+class Transport(Source, Protocol):
+    """A source that a publisher can write to as well."""
+
     async def publish(self, path: str, content: bytes) -> None:
         """Put the file there for every reader, replacing what was there at once.
 
@@ -57,14 +69,6 @@ class Transport(Protocol):
         Raises:
             RemoteUnreachableError.
         """
-        ...
-
-    def changes(self) -> AsyncIterator[None]:
-        """One item after the timestamp has changed, however often it did; ends when the transport closes."""
-        ...
-
-    def link_changes(self) -> AsyncIterator[None]:
-        """One item after ``connected`` may have changed; ends when the transport closes."""
         ...
 
 

@@ -17,7 +17,7 @@ from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
-from remotes.transport import Transport
+from remotes.transport import Source
 
 _MQTT_PORT, _MQTTS_PORT = 1883, 8883
 #: A folder costs one stat per look; a stick or share is noticed within this time.
@@ -38,7 +38,7 @@ async def open_remote(config: Config, settings: RemoteSettings, stack: AsyncExit
     )
 
 
-async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> Transport:
+async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> Source:
     match settings.carrier:
         case FolderCarrier(path):
             return await stack.enter_async_context(open_folder_transport(path, poll_s=_FOLDER_LOOK_S))

@@ -24,7 +24,7 @@ from remotes.publisher import Published, publish_release
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.root_ceremony import init_repository
-from remotes.transport import Transport
+from remotes.transport import Source, Transport
 from remotes.trust import SIGNED_AT
 from tests.required_tools import require_tool
 
@@ -174,7 +174,7 @@ class Site:
 
 
 @asynccontextmanager
-async def open_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Transport, Transport]]:
+async def open_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Transport, Source]]:
     """A publisher's and a reader's transport: "folder", or the name of a broker."""
     async with AsyncExitStack() as stack:
         if carrier == "folder":
