@@ -16,6 +16,9 @@ EdgehostError
         GuestTrapError, GuestFailedError, GuestProtocolError,
         DeadlineExceededError, SandboxDiedError, CallDepthError
     DamagedError            stored bytes are not what was written
+    DeviceError             a device on a line, or the line, failed
+        LineBusyError, LineDeniedError, LineLostError, NoSyncError, ChipMismatchError,
+        VerifyFailedError, FlashFailedError
 """
 
 from __future__ import annotations
@@ -236,6 +239,54 @@ class DamagedError(EdgehostError):
     """Stored bytes are not what was written; the message says where and what was kept."""
 
     code = "damaged"
+
+
+class DeviceError(EdgehostError):
+    """A device on a line, or the line itself, failed."""
+
+    code = "device-error"
+
+
+class LineBusyError(DeviceError):
+    """Somebody else has the line open."""
+
+    code = "line-busy"
+
+
+class LineDeniedError(DeviceError):
+    """This user may not open the line."""
+
+    code = "line-denied"
+
+
+class LineLostError(DeviceError):
+    """The line was unplugged, or closed from the other end."""
+
+    code = "line-lost"
+
+
+class NoSyncError(DeviceError):
+    """Nothing on the line answers in the bootloader's tongue."""
+
+    code = "no-sync"
+
+
+class ChipMismatchError(DeviceError):
+    """Another chip answers than the board has."""
+
+    code = "chip-mismatch"
+
+
+class VerifyFailedError(DeviceError):
+    """What was read back is not what was written."""
+
+    code = "verify-failed"
+
+
+class FlashFailedError(DeviceError):
+    """The device refused a step, or broke off; the message says in what state it is."""
+
+    code = "flash-failed"
 
 
 def _codes(kind: type[EdgehostError]) -> set[str]:
