@@ -1,0 +1,37 @@
+"""What a host sees of the others in its fleet, and shows of itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from edgehost.domain.rollout_report import RolloutCommand, RolloutReport
+
+
+class FleetView(Protocol):
+    """Retained reports over whatever links the hosts; what was seen last stays while the link is down."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether reports are current; False: what is here may be old."""
+        ...
+
+    def members(self) -> Mapping[str, Mapping[str, str]]:
+        """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
+        ...
+
+    def reports(self, deployment: str) -> Sequence[RolloutReport]:
+        """The last report of each host, this one's included."""
+        ...
+
+    def command(self, deployment: str) -> RolloutCommand | None:
+        """The operator's newest order whose signature holds."""
+        ...
+
+    async def report(self, report: RolloutReport) -> None:
+        """Show this host's state to the others; kept and sent later while the link is down."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item after any of it may have changed."""
+        ...
