@@ -245,6 +245,8 @@ class DeviceError(EdgehostError):
     """A device on a line, or the line itself, failed."""
 
     code = "device-error"
+    #: Of a flash: the ``BoardState`` that the board was left in; "" when nothing was being flashed.
+    state: str = ""
 
 
 class LineBusyError(DeviceError):
