@@ -1,0 +1,1 @@
+"""Boards: lines to them, images for them, and one programmer for each protocol of their bootloaders."""
