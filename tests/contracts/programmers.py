@@ -1,0 +1,14 @@
+"""The benches that the contract of programmers runs on: name to what opens one in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from tests.boards.an3155_bench import an3155_bench
+from tests.boards.programmer_bench import Bench
+
+BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
+    "an3155": an3155_bench,
+}
