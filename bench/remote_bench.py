@@ -20,10 +20,11 @@ from edgehost.domain.component_spec import read_component_spec
 from remotes.mirror import mirror_repository
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
-from remotes.publisher import Published, publish_release
+from remotes.publisher import publish_release
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
 from remotes.repository import Repository
 from remotes.root_ceremony import init_repository
+from remotes.target_changes import Published
 from remotes.transport import Transport
 
 NOW = 1_800_000_000.0

@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_content import SignedContent
 from remotes.durable_file import read_bounded, replace, storage_errors
 from remotes.transport import CHUNK_BYTES
 
@@ -19,7 +19,7 @@ class PartialShelf:
         self._folder = folder
         self._most_bytes = most_bytes
 
-    def open(self, offer: OfferedRelease) -> tuple[str, ...]:
+    def open(self, offer: SignedContent) -> tuple[str, ...]:
         """Make room for the release and name the chunks that are here already."""
         self._make_room(offer)
         place = self._folder / offer.digest
@@ -27,7 +27,7 @@ class PartialShelf:
             place.mkdir(parents=True, exist_ok=True)
         return tuple(chunk for chunk in dict.fromkeys(offer.chunks) if self._get(offer, chunk) is not None)
 
-    def put(self, offer: OfferedRelease, chunk: str, content: bytes) -> None:
+    def put(self, offer: SignedContent, chunk: str, content: bytes) -> None:
         """Keep a chunk whose digest was checked.
 
         Raises:
@@ -36,15 +36,15 @@ class PartialShelf:
         # Not synced: a chunk that a power cut tears has another digest when it is read again.
         replace(self._folder / offer.digest / chunk, content, sync=False)
 
-    def joined(self, offer: OfferedRelease) -> bytes:
+    def joined(self, offer: SignedContent) -> bytes:
         """The chunks in order; shorter than the release when one of them is not here."""
         return b"".join(self._get(offer, chunk) or b"" for chunk in offer.chunks)
 
-    def close(self, offer: OfferedRelease) -> None:
+    def close(self, offer: SignedContent) -> None:
         """Forget the release's chunks."""
         shutil.rmtree(self._folder / offer.digest, ignore_errors=True)
 
-    def _get(self, offer: OfferedRelease, chunk: str) -> bytes | None:
+    def _get(self, offer: SignedContent, chunk: str) -> bytes | None:
         """A chunk; None when it is not here or is damaged, in which case it is dropped."""
         path = self._folder / offer.digest / chunk
         content = read_bounded(path, CHUNK_BYTES)
@@ -54,7 +54,7 @@ class PartialShelf:
             path.unlink()
         return None
 
-    def _make_room(self, offer: OfferedRelease) -> None:
+    def _make_room(self, offer: SignedContent) -> None:
         """Drop other releases' chunks, longest untouched first, until this one fits."""
         others = sorted(
             (place for place in self._folder.glob("*") if place.name != offer.digest),

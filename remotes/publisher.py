@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import semver
 from securesystemslib.signer import Signer
@@ -18,25 +17,21 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import ConflictError, NotFoundError, TooLargeError
 from edgehost.domain.offered_release import OfferedRelease
 from remotes.clock_floor import from_seconds
-from remotes.durable_file import read_bounded, write_durably
+from remotes.document_publisher import document_row, documents
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.repository_files import drop_stale_files
 from remotes.root_ceremony import root_signing
+from remotes.signed_document import is_document_path
 from remotes.signed_target import TARGET_MOST_BYTES, custom_field, read_target, target_path
-from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP
-
-#: In the targets role: the last sequence of each component, which a withdrawal does not take back.
-_SEQUENCES: Final = "x-edgehost-sequences"
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What a change of the repository made."""
-
-    release: OfferedRelease | None  # None: no component was involved
-    fresh: frozenset[str]  # paths that a mirror of the state before lacks
-    before: bytes  # the timestamp of the state before; b"" for none
-    notes: tuple[str, ...] = ()  # what the publisher may not have meant
+from remotes.target_changes import (
+    Published,
+    next_sequence,
+    next_targets,
+    sign_change,
+    timestamp_bytes,
+    write_chunks,
+)
+from remotes.transport import TIMESTAMP
 
 
 def publish_release(
@@ -67,7 +62,7 @@ def publish_release(
         repository.root()
         drop_stale_files(repository)
         digest = hashlib.sha256(content).hexdigest()
-        targets = _next_targets(repository, expiry, now)
+        targets = next_targets(repository, expiry, now)
         path = target_path(spec.name, spec.version)
         known = targets.targets.get(path)
         if known is not None and known.hashes.get("sha256") != digest:
@@ -75,18 +70,17 @@ def publish_release(
                 f"{spec.name} {spec.version} was published with other bytes.",
                 hint="A version is one set of bytes for ever: raise the version in component.toml.",
             )
-        chunks = _write_chunks(folder, content)
+        chunks = write_chunks(folder, content)
         notes = _notes(targets, spec, signed_before=known is not None)
-        sequences = targets.unrecognized_fields.setdefault(_SEQUENCES, {})
-        sequences[spec.name] = sequence = int(sequences.get(spec.name, 0)) + 1
-        custom = custom_field(spec, sequence=sequence, chunks=tuple(chunks))
+        custom = custom_field(spec, sequence=next_sequence(targets, spec.name), chunks=chunks)
         targets.targets[path] = TargetFile(len(content), {"sha256": digest}, path, {"custom": custom})
         _keep_newest(targets, spec.name, keep)
         release = read_target(
             path, length=len(content), hashes={"sha256": digest}, custom=custom, remote=folder.name
         )
-        fresh = frozenset(f"chunk/{chunk}" for chunk in chunks)
-        return _signed(repository, targets, signers, expiry, now, release=release, fresh=fresh, notes=notes)
+        return sign_change(
+            repository, targets, signers, expiry, now, release=release, chunks=chunks, notes=notes
+        )
 
 
 def withdraw_release(
@@ -107,10 +101,10 @@ def withdraw_release(
     repository = Repository(folder)
     with repository.locked():
         drop_stale_files(repository)
-        targets = _next_targets(repository, expiry, now)
+        targets = next_targets(repository, expiry, now)
         if targets.targets.pop(target_path(component, version), None) is None:
             raise NotFoundError(f"{component} {version} is not on offer.", hint="See 'edgehost remote show'.")
-        return _signed(repository, targets, signers, expiry, now)
+        return sign_change(repository, targets, signers, expiry, now)
 
 
 def refresh_metadata(
@@ -125,8 +119,8 @@ def refresh_metadata(
     repository = Repository(folder)
     with repository.locked():
         if _must_sign_again(repository, expiry, now):
-            return _signed(repository, _next_targets(repository, expiry, now), signers, expiry, now)
-        before = _timestamp_bytes(repository)
+            return sign_change(repository, next_targets(repository, expiry, now), signers, expiry, now)
+        before = timestamp_bytes(repository)
         repository.sign_timestamp(signers, expiry=expiry, now=now)
         return Published(None, frozenset({TIMESTAMP}), before)
 
@@ -148,7 +142,7 @@ def show_repository(folder: Path, *, now: float) -> dict[str, Any]:
             "missing": waiting.missing,
         }
     if not repository.root_versions() and staged is not None:
-        return {"root": None, "staged_root": staged, "roles": {}, "releases": []}
+        return {"root": None, "staged_root": staged, "roles": {}, "releases": [], "documents": []}
     root = repository.root().signed
     found: dict[str, Any] = {"root": root, "timestamp": repository.timestamp()}
     found |= {"snapshot": repository.snapshot(), "targets": repository.targets()}
@@ -168,81 +162,35 @@ def show_repository(folder: Path, *, now: float) -> dict[str, Any]:
         "staged_root": staged,
         "roles": roles,
         "releases": [_release_row(release) for release in releases(repository)],
+        "documents": [document_row(document) for document in documents(repository)],
     }
 
 
 def releases(repository: Repository) -> tuple[OfferedRelease, ...]:
     """What is on offer, oldest first in each component."""
     targets = repository.targets()
-    found = (
-        [] if targets is None else [_offer(path, target) for path, target in targets.signed.targets.items()]
-    )
+    found = [] if targets is None else _offers(targets.signed)
     return tuple(sorted(found, key=lambda offer: (offer.component, offer.sequence)))
+
+
+def _offers(targets: Targets) -> list[OfferedRelease]:
+    return [_offer(path, target) for path, target in targets.targets.items() if not is_document_path(path)]
 
 
 def _offer(path: str, target: TargetFile) -> OfferedRelease:
     return read_target(path, length=target.length, hashes=target.hashes, custom=target.custom, remote="")
 
 
-def _next_targets(repository: Repository, expiry: Expiry, now: float) -> Targets:
-    """A copy of the current targets with the next version."""
-    current = repository.targets()
-    if current is None:
-        return Targets(version=1, expires=expiry.of(Targets.type, now), targets={})
-    targets = current.signed
-    targets.version += 1
-    targets.expires = expiry.of(Targets.type, now)
-    return targets
-
-
-def _signed(
-    repository: Repository,
-    targets: Targets,
-    signers: Sequence[Signer],
-    expiry: Expiry,
-    now: float,
-    *,
-    release: OfferedRelease | None = None,
-    fresh: frozenset[str] = frozenset(),
-    notes: tuple[str, ...] = (),
-) -> Published:
-    before = _timestamp_bytes(repository)
-    repository.sign_state(targets, signers, expiry=expiry, now=now)
-    snapshot = repository.snapshot()
-    version = snapshot.signed.version if snapshot is not None else 0
-    metadata = {
-        f"metadata/{targets.version}.targets.json",
-        f"metadata/{version}.snapshot.json",
-        TIMESTAMP,
-    }
-    return Published(release, fresh | metadata, before, notes)
-
-
-def _timestamp_bytes(repository: Repository) -> bytes:
-    return read_bounded(repository.folder / TIMESTAMP, METADATA_MOST_BYTES) or b""
-
-
-def _write_chunks(folder: Path, content: bytes) -> list[str]:
-    chunks = []
-    for start in range(0, len(content), CHUNK_BYTES):
-        chunk = content[start : start + CHUNK_BYTES]
-        name = hashlib.sha256(chunk).hexdigest()
-        if read_bounded(folder / "chunk" / name, CHUNK_BYTES) != chunk:
-            write_durably(folder / "chunk" / name, chunk)
-        chunks.append(name)
-    return chunks
-
-
 def _keep_newest(targets: Targets, component: str, keep: int) -> None:
-    offers = [_offer(path, target) for path, target in targets.targets.items()]
-    mine = sorted((o for o in offers if o.component == component), key=lambda offer: offer.sequence)
+    mine = sorted((o for o in _offers(targets) if o.component == component), key=lambda offer: offer.sequence)
     for offer in mine[: -max(1, keep)]:
         del targets.targets[offer.target_path]
 
 
 def _notes(targets: Targets, spec: ComponentSpec, *, signed_before: bool) -> tuple[str, ...]:
-    offers = (_offer(path, target) for path, target in targets.targets.items())
-    versions = [semver.Version.parse(offer.version) for offer in offers if offer.component == spec.name]
+    versions = [
+        semver.Version.parse(offer.version) for offer in _offers(targets) if offer.component == spec.name
+    ]
     newest = max(versions, default=None)
     notes = []
     if signed_before:

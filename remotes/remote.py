@@ -19,6 +19,8 @@ from edgehost.domain.errors import (
     UntrustedReleaseError,
 )
 from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_content import SignedContent
+from edgehost.domain.signed_document import SignedDocument
 from remotes.clock_floor import raise_floor
 from remotes.partial_shelf import PartialShelf
 from remotes.refusal import Attack, untrusted
@@ -124,30 +126,34 @@ class TrustedRemote:
                 )
             return self._state.offers
 
+    def documents(self) -> tuple[SignedDocument, ...]:
+        """The documents that the last refresh found, oldest first in each name; none before the first."""
+        return () if self._state is None else self._state.documents
+
     async def fetch(
-        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
     ) -> bytes:
-        """The release's bytes, size and digest checked; resumes from what an earlier try left.
+        """The bytes of a release or a document, size and digest checked; resumes from what an earlier try left.
 
         Raises:
             UntrustedReleaseError: the last refresh does not offer it, or its bytes are not what was signed.
             TooLargeError: it is larger than this host takes.
             RemoteUnreachableError, StorageFullError.
         """
-        if self._state is None or offer not in self._state.offers:
+        if self._state is None or content not in (*self._state.offers, *self._state.documents):
             raise UntrustedReleaseError(
-                f"Remote '{self._name}' does not offer {offer.component} {offer.version}.",
-                hint="Refresh the remote: the release was withdrawn, or was never offered.",
+                f"Remote '{self._name}' does not offer {content.target_path}.",
+                hint="Refresh the remote: it was withdrawn, or was never offered.",
             )
         if not self._holds(self._state):
             raise untrusted(Attack.FREEZE, self._name, "its metadata has expired since the last refresh.")
-        if offer.size_bytes > self._options.component_most_bytes:
+        most_bytes = self._most_bytes(content)
+        if content.size_bytes > most_bytes:
             raise TooLargeError(
-                f"{offer.component} {offer.version} has {offer.size_bytes} bytes; "
-                f"this host takes {self._options.component_most_bytes}."
+                f"{content.target_path} has {content.size_bytes} bytes; this host takes {most_bytes}."
             )
         async with self._one_fetch:
-            return await self._assembled(offer, progress or _ignore)
+            return await self._assembled(content, progress or _ignore)
 
     async def close(self) -> None:
         """End the trust process."""
@@ -172,6 +178,11 @@ class TrustedRemote:
                     hint="Publish to it, or check its name and address.",
                 )
 
+    def _most_bytes(self, content: SignedContent) -> int:
+        """Components have the operator's limit, documents that of their kind, which the trust check holds."""
+        is_document = isinstance(content, SignedDocument)
+        return TARGET_MOST_BYTES if is_document else self._options.component_most_bytes
+
     def _holds(self, state: TrustedState) -> bool:
         return max(self._now(), state.reference) < state.expires
 
@@ -195,7 +206,7 @@ class TrustedRemote:
                 f"Remote '{self._name}' names a file that cannot be: {error}."
             ) from None
 
-    async def _assembled(self, offer: OfferedRelease, progress: Callable[[int, int], None]) -> bytes:
+    async def _assembled(self, offer: SignedContent, progress: Callable[[int, int], None]) -> bytes:
         sizes = [CHUNK_BYTES] * len(offer.chunks)
         sizes[-1] = offer.size_bytes - CHUNK_BYTES * (len(offer.chunks) - 1)
         size_of = dict(zip(offer.chunks, sizes, strict=True))
@@ -234,7 +245,7 @@ class TrustedRemote:
             )
         return content
 
-    async def _bring(self, offer: OfferedRelease, chunk: str, size: int) -> None:
+    async def _bring(self, offer: SignedContent, chunk: str, size: int) -> None:
         """Fetch one chunk and keep it, if it is what was signed."""
         path = f"chunk/{chunk}"
         try:
@@ -243,7 +254,7 @@ class TrustedRemote:
             raise untrusted(Attack.ENDLESS_DATA, self._name, error.message) from None
         if content is None:
             raise RemoteUnreachableError(
-                f"Remote '{self._name}' does not serve {path} of {offer.component} {offer.version}.",
+                f"Remote '{self._name}' does not serve {path} of {offer.target_path}.",
                 hint="Mirror the repository again.",
             )
         if hashlib.sha256(content).hexdigest() != chunk:

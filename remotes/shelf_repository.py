@@ -188,7 +188,8 @@ def _read_state(trusted: Path, marks: Marks) -> tuple[_State, list[_Release]]:
             signed = json.loads(read_bounded(trusted / name, METADATA_MOST_BYTES) or b"{}")["signed"]
             state.versions[name.removesuffix(".json")] = int(signed["version"])
             announced |= {role: int(meta["version"]) for role, meta in signed.get("meta", {}).items()}
-            releases += [_release(target) for target in signed.get("targets", {}).values()]
+            targets = signed.get("targets", {}).values()
+            releases += [_release(target) for target in targets if "chunks" in target.get("custom", {})]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # damaged: the host's next check says so and gets it again
     state.whole = "timestamp" in state.versions and all(

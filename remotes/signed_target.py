@@ -15,9 +15,9 @@ from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.spec_reader import SpecReader
 from remotes.transport import CHUNK_BYTES
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 #: 2^53 - 1: exact in every JSON reader.
-_MOST_SEQUENCE: Final = 9_007_199_254_740_991
+MOST_SEQUENCE: Final = 9_007_199_254_740_991
 #: 1000 chunks of 32 KiB; the reader of lists takes no more either.
 TARGET_MOST_BYTES: Final = 1000 * CHUNK_BYTES
 
@@ -58,13 +58,13 @@ def read_target(
         kind=reader.choice("kind", Kind),
         # Not a choice: a host that does not know the ABI says so by itself, and takes the other releases.
         abi=reader.text("abi", pattern=NAME),
-        sequence=reader.whole("sequence", least=1, most=_MOST_SEQUENCE),
+        sequence=reader.whole("sequence", least=1, most=MOST_SEQUENCE),
         device_classes=reader.texts("device_classes", pattern=NAME),
         digest=hashes.get("sha256", ""),
         size_bytes=length,
         remote=remote,
         target_path=path,
-        chunks=reader.texts("chunks", pattern=_SHA256),
+        chunks=reader.texts("chunks", pattern=SHA256),
     )
     chunk_bytes = reader.whole("chunk_bytes", least=CHUNK_BYTES, most=CHUNK_BYTES)
     _require_consistent(offer, chunk_bytes)
@@ -81,7 +81,7 @@ def _require_consistent(offer: OfferedRelease, chunk_bytes: int) -> None:
         raise refuse(f"{offer.version[:80]!r} is no semantic version.") from None
     if offer.target_path != target_path(offer.component, offer.version):
         raise refuse(f"it is signed as {offer.component} {offer.version}.")
-    if not _SHA256.fullmatch(offer.digest):
+    if not SHA256.fullmatch(offer.digest):
         raise refuse("it has no sha256.")
     if not offer.device_classes:
         raise refuse("device_classes is missing or empty.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
@@ -25,9 +25,11 @@ from edgehost.domain.errors import (
     UntrustedReleaseError,
 )
 from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_document import SignedDocument
 from remotes.clock_floor import ClockFloor, from_seconds, is_damaged_floor, read_floor, write_floor
 from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
+from remotes.signed_document import is_document_path, read_document
 from remotes.signed_target import read_target
 from remotes.transport import METADATA_MOST_BYTES
 from remotes.tuf_refusals import looks_like, signed_version
@@ -65,6 +67,7 @@ class Verdict:
     """What an accepted repository says."""
 
     offers: tuple[OfferedRelease, ...]
+    documents: tuple[SignedDocument, ...]
     root_version: int
     timestamp: bytes
     expires: float  # seconds; when the first part of it expires
@@ -103,13 +106,15 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
             ) from error
         try:
             updater.refresh()
-            offers = tuple(_offers(updater, request.remote))
+            signed = _Signed(request.remote)
+            for name, role, delegation in updater.targets():
+                signed.take(name, role, delegation)
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError) as error:
             raise _refusal(error, updater, fetcher, request.remote) from error
         raised = floor.raised_to(updater.past_moment(), updater.timestamp_keys)
         if raised is not floor:
             write_floor(request.folder, raised)
-    return replace(updater.verdict(offers), damaged=damaged)
+    return replace(updater.verdict(signed), damaged=damaged)
 
 
 class _Fetcher(FetcherInterface):
@@ -170,9 +175,10 @@ class _Updater(Updater):
         """The newest moment that is surely past, after a check that passed."""
         return max(self._signed_at() or from_seconds(0), from_seconds(self._now))
 
-    def verdict(self, offers: tuple[OfferedRelease, ...]) -> Verdict:
+    def verdict(self, signed: _Signed) -> Verdict:
         return Verdict(
-            offers=offers,
+            offers=signed.offers(),
+            documents=signed.documents(),
             root_version=self._trusted_set.root.version,
             timestamp=self._load_local_metadata(Timestamp.type),
             expires=min(signed.expires.timestamp() for signed in self._trusted_set),
@@ -216,30 +222,53 @@ def _damaged_files(folder: Path) -> Iterator[str]:
         yield "the clock's floor"
 
 
-def _offers(updater: _Updater, remote: str) -> Iterator[OfferedRelease]:
-    """Every release, oldest first in each component. A path belongs to the first role that has it."""
-    found: dict[str, OfferedRelease] = {}
-    sequences: set[tuple[str, int]] = set()
-    for name, role, delegation in updater.targets():
+class _Signed:
+    """All that the roles sign. A path belongs to the first role that has it."""
+
+    def __init__(self, remote: str) -> None:
+        self._remote = remote
+        self._offers: dict[str, OfferedRelease] = {}
+        self._documents: dict[str, SignedDocument] = {}
+        self._sequences: set[tuple[str, int]] = set()
+
+    def take(self, name: str, role: Targets, delegation: Any) -> None:  # noqa: ANN401 - one of two classes of the library
+        """What one role signs."""
         for path, target in role.targets.items():
-            if path in found:
+            if path in self._offers or path in self._documents:
                 continue
             if delegation is not None and not delegation.is_delegated_path(path):
-                raise untrusted(Attack.WRONG_KEYS, remote, f"role '{name}' may not sign {path}.")
+                raise untrusted(Attack.WRONG_KEYS, self._remote, f"role '{name}' may not sign {path}.")
             try:
-                offer = read_target(
-                    path, length=target.length, hashes=target.hashes, custom=target.custom, remote=remote
-                )
+                self._take_target(path, target)
             except InvalidSpecificationError as error:
-                raise untrusted(Attack.MALFORMED, remote, f"role '{name}' signs {error.message}") from error
-            key = (offer.component, offer.sequence)
-            if key in sequences:
                 raise untrusted(
-                    Attack.MALFORMED, remote, f"{offer.component} has sequence {offer.sequence} twice."
-                )
-            sequences.add(key)
-            found[path] = offer
-    yield from sorted(found.values(), key=lambda offer: (offer.component, offer.sequence))
+                    Attack.MALFORMED, self._remote, f"role '{name}' signs {error.message}"
+                ) from error
+
+    def offers(self) -> tuple[OfferedRelease, ...]:
+        """Every release, oldest first in each component."""
+        return tuple(sorted(self._offers.values(), key=lambda offer: (offer.component, offer.sequence)))
+
+    def documents(self) -> tuple[SignedDocument, ...]:
+        """Every document of a known kind, oldest first in each name."""
+        return tuple(sorted(self._documents.values(), key=lambda each: (each.kind, each.name, each.sequence)))
+
+    def _take_target(self, path: str, target: TargetFile) -> None:
+        length, hashes, custom = target.length, target.hashes, target.custom
+        if not is_document_path(path):
+            offer = read_target(path, length=length, hashes=hashes, custom=custom, remote=self._remote)
+            self._require_new(offer.component, offer.sequence)
+            self._offers[path] = offer
+            return
+        document = read_document(path, length=length, hashes=hashes, custom=custom, remote=self._remote)
+        if document is not None:  # else a kind of later versions
+            self._require_new(f"{document.kind} {document.name}", document.sequence)
+            self._documents[path] = document
+
+    def _require_new(self, what: str, sequence: int) -> None:
+        if (what, sequence) in self._sequences:
+            raise untrusted(Attack.MALFORMED, self._remote, f"{what} has sequence {sequence} twice.")
+        self._sequences.add((what, sequence))
 
 
 def _refusal(

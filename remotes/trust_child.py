@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
 from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from remotes.frames import ERRORS, HEADER, BrokenFrameError, Frame, packed, parsed_header
 
 #: (path, most bytes) -> content or None; raises EdgehostErrors.
@@ -36,6 +37,7 @@ class TrustedState:
     timestamp: bytes
     expires: float
     reference: float
+    documents: tuple[SignedDocument, ...] = ()
     damaged: tuple[str, ...] = ()
 
 
@@ -184,9 +186,9 @@ async def _next_frame(process: asyncio.subprocess.Process) -> tuple[Frame, bytes
 
 def _read_state(body: bytes) -> TrustedState:
     document: dict[str, Any] = json.loads(body)
-    offers = tuple(_read_offer(offer) for offer in document["offers"])
     return TrustedState(
-        offers=offers,
+        offers=tuple(OfferedRelease(**_fields(offer)) for offer in document["offers"]),
+        documents=tuple(_read_document(each) for each in document["documents"]),
         root_version=document["root_version"],
         timestamp=bytes.fromhex(document["timestamp"]),
         expires=document["expires"],
@@ -195,12 +197,13 @@ def _read_state(body: bytes) -> TrustedState:
     )
 
 
-def _read_offer(document: dict[str, Any]) -> OfferedRelease:
+def _read_document(document: dict[str, Any]) -> SignedDocument:
+    return SignedDocument(**_fields(document) | {"kind": DocumentKind(document["kind"])})
+
+
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
     """JSON has no tuples."""
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
-    }
-    return OfferedRelease(**fields)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
 
 
 def _read_error(body: bytes) -> EdgehostError:

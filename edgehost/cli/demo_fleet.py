@@ -15,9 +15,10 @@ from remotes.keys import PrivateKey, generate_key, load_public_key, load_signer
 from remotes.mirror import mirror_repository
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
-from remotes.publisher import Published, publish_release
+from remotes.publisher import publish_release
 from remotes.repository import Repository
 from remotes.root_ceremony import init_repository
+from remotes.target_changes import Published
 from remotes.transport import Transport
 
 REMOTE: Final = "fleet"

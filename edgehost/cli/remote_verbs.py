@@ -15,9 +15,10 @@ from edgehost.cli.mirror_targets import MirrorTarget, mirror_to_all, mirrored_li
 from edgehost.cli.output import Output, size, table
 from edgehost.cli.signing_keys import key_names, public_keys, require_private, signers
 from edgehost.cli.usage import UsageError
-from remotes.publisher import Published, refresh_metadata, show_repository, withdraw_release
+from remotes.publisher import refresh_metadata, show_repository, withdraw_release
 from remotes.repository import Repository
 from remotes.root_ceremony import STAGED, RootSigning, init_repository, rotate_root, sign_root, sign_root_file
+from remotes.target_changes import Published
 
 
 def _now() -> float:
@@ -168,7 +169,21 @@ def _show_lines(document: Mapping[str, Any]) -> list[str]:
         for release in document["releases"]
     ]
     headings = ("component", "version", "seq", "size", "for", "sha256")
-    return [*lines, "", *(table(headings, releases) if releases else ["Nothing is on offer."])]
+    lines += ["", *(table(headings, releases) if releases else ["No component is on offer."])]
+    documents = [
+        (
+            each["kind"],
+            each["name"],
+            each["version"],
+            each["sequence"],
+            size(each["size_bytes"]),
+            each["digest"][:12],
+        )
+        for each in document["documents"]
+    ]
+    if documents:
+        lines += ["", *table(("kind", "name", "version", "seq", "size", "sha256"), documents)]
+    return lines
 
 
 def _show_progress(folder: Path, progress: RootSigning, names: Mapping[str, str], out: Output) -> int:

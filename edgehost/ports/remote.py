@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol, runtime_checkable
 
 from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_content import SignedContent
+from edgehost.domain.signed_document import SignedDocument
 
 
 class Remote(Protocol):
@@ -25,10 +27,14 @@ class Remote(Protocol):
         """
         ...
 
+    def documents(self) -> tuple[SignedDocument, ...]:
+        """The documents that the last refresh found, oldest first in each name; none before the first."""
+        ...
+
     async def fetch(
-        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
     ) -> bytes:
-        """The release's bytes, size and digest checked; resumes from what an earlier try left.
+        """The bytes of a release or a document, size and digest checked; resumes from what an earlier try left.
 
         ``progress`` gets (bytes so far, bytes in all).
 

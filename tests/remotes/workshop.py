@@ -20,12 +20,14 @@ from remotes.folder_transport import open_folder_transport
 from remotes.mirror import Mirrored, mirror_repository
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
-from remotes.publisher import Published, publish_release
+from remotes.publisher import publish_release
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.root_ceremony import init_repository
+from remotes.target_changes import Published
 from remotes.transport import Source, Transport
 from remotes.trust import SIGNED_AT
+from tests.remotes.web_carriers import WEB_CARRIERS, open_web_carrier
 from tests.required_tools import require_tool
 
 #: Well after the program was written, so that the clock's floor is no party to most tests.
@@ -175,8 +177,11 @@ class Site:
 
 @asynccontextmanager
 async def open_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Transport, Source]]:
-    """A publisher's and a reader's transport: "folder", or the name of a broker."""
+    """A publisher's and a reader's transport: "folder", the name of a broker, or a carrier for the web."""
     async with AsyncExitStack() as stack:
+        if carrier in WEB_CARRIERS:
+            yield await stack.enter_async_context(open_web_carrier(carrier, folder))
+            return
         if carrier == "folder":
             place = folder / "mirror"
             place.mkdir()

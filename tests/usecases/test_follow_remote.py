@@ -10,6 +10,8 @@ from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnre
 from edgehost.domain.events import Event, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
+from edgehost.domain.signed_content import SignedContent
+from edgehost.domain.signed_document import SignedDocument
 from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
@@ -53,11 +55,14 @@ class ListedRemote:
             raise self.error
         return tuple(self.offers)
 
+    def documents(self) -> tuple[SignedDocument, ...]:
+        return ()
+
     async def fetch(
-        self, offer: OfferedRelease, *, progress: Callable[[int, int], None] | None = None
+        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
     ) -> bytes:
-        self.fetched.append(offer.version)
-        return self.files[offer.digest]
+        self.fetched.append(content.version)
+        return self.files[content.digest]
 
     async def changes(self) -> AsyncIterator[None]:
         return
