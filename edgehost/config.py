@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
+from edgehost.config_fleet import FleetSettings, read_fleet
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     read_settings,
@@ -40,7 +41,7 @@ from edgehost.config_tables import (
 from edgehost.config_traffic import read_traffic
 from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
-from edgehost.domain.names import NAME
+from edgehost.domain.names import NAME, words_for
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.version_range import VersionRange
 
@@ -66,6 +67,7 @@ class Config:
     keep: KeepSettings
     security: SecuritySettings = field(default_factory=SecuritySettings)
     events: EventSettings = field(default_factory=EventSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
     sinks: tuple[SinkSettings, ...] = ()
     pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     remotes: tuple[RemoteSettings, ...] = ()
@@ -99,6 +101,16 @@ def load_config(path: Path) -> Config:
         InvalidConfigError: the message gives the line, or the key with its dotted path.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a symlink is the operator's way to name the file
+    return parse_config(read_config_file(path), path)
+
+
+def read_config_file(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        NotFoundError: there is no such file.
+        TooLargeError, InvalidConfigError: it is no configuration by its size, or no regular file.
+    """
     try:
         # A pipe would be waited for until somebody writes.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -114,6 +126,18 @@ def load_config(path: Path) -> Config:
         raise InvalidConfigError(f"{path} cannot be read: {problem.strerror}.") from None
     if len(content) > _MOST_FILE_BYTES:
         raise TooLargeError(f"{path} has more than {_MOST_FILE_BYTES} bytes.", hint="Is it the right file?")
+    return content
+
+
+def parse_config(content: bytes, path: Path) -> Config:
+    """The configuration in a text; relative paths start at the folder of ``path``, which messages name.
+
+    Raises:
+        TooLargeError: it is no configuration by its size.
+        InvalidConfigError: the message gives the line, or the key with its dotted path.
+    """
+    if len(content) > _MOST_FILE_BYTES:
+        raise TooLargeError(f"A configuration has at most {_MOST_FILE_BYTES} bytes.")
     try:
         document = tomllib.loads(content.decode())
         return replace(read_config(document, folder=path.parent), path=path)
@@ -127,13 +151,14 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
     """The configuration in a document; relative paths start at ``folder``."""
     top = SpecReader(document, error=InvalidConfigError)
     config = Config(
-        host=_read_table(HostSettings, top.table("host"), folder),
+        host=_read_host(top.table("host"), folder),
         api=_read_table(ApiSettings, top.table("api"), folder),
         limits=_read_table(LimitSettings, top.table("limits"), folder),
         probation=_read_table(ProbationSettings, top.table("probation"), folder),
         keep=_read_table(KeepSettings, top.table("keep"), folder),
         security=_read_table(SecuritySettings, top.table("security"), folder),
         events=_read_table(EventSettings, top.table("events"), folder),
+        fleet=read_fleet(top.table("fleet"), folder),
         remotes=tuple(_read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {
@@ -158,6 +183,16 @@ def _read_table(settings: type[_Table], table: SpecReader, folder: Path) -> _Tab
     values = read_settings(settings, table, folder)
     table.refuse_unknown()
     return values
+
+
+def _read_host(table: SpecReader, folder: Path) -> HostSettings:
+    labels = types.MappingProxyType(table.text_map("labels", longest=128))
+    for name in labels:
+        if not NAME.fullmatch(name):
+            raise table.refused(f"labels.{name[:80]}", f"is no name: it must be {words_for(NAME)}.")
+    settings = read_settings(HostSettings, table, folder, labels=labels)
+    table.refuse_unknown()
+    return settings
 
 
 def _read_remote(table: SpecReader, folder: Path) -> RemoteSettings:

@@ -36,6 +36,20 @@ class HostSettings:
     log_level: Annotated[
         str, Choice("what goes to standard error", ("debug", "info", "warning", "error"))
     ] = "info"
+    #: [host.labels]: words about this host, such as site = "north"; deployments and fleets choose by them.
+    labels: Mapping[str, str] = field(default_factory=lambda: types.MappingProxyType({}))
+    config_trial_s: Annotated[
+        float,
+        Number(
+            "a new configuration is on trial for so long; a host that is not well on it goes back to the last good one",
+            0,
+            3600,
+        ),
+    ] = 60.0
+    trust_clock: Annotated[
+        bool,
+        Flag("false: this machine's clock is never right; expiry is judged by signed times alone"),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,11 @@ class MqttCarrier:
     ca_file: Annotated[
         Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
     ] = None
+    cert_file: Annotated[
+        Path | None,
+        FilePath("with tls: this host's certificate, PEM; read anew at each connection", optional=True),
+    ] = None
+    key_file: Annotated[Path | None, FilePath("the key of cert_file, PEM", optional=True)] = None
     username: Annotated[str, Text("empty: none")] = ""
     password_file: Annotated[
         Path | None,
@@ -163,6 +182,12 @@ class LimitSettings:
     shelf_bytes: Annotated[
         int, Whole("all component files together; a release that does not fit is refused", MIB, 1024**4)
     ] = 256 * MIB
+    free_bytes: Annotated[
+        int,
+        Whole(
+            "kept free on the data folder's disk for records: below it no component is fetched", 0, 1024**4
+        ),
+    ] = 32 * MIB
     instances_total: Annotated[
         int, Whole("sandboxes at one time; each has about 2 MB of its own besides its memory", 1, 4096)
     ] = 64

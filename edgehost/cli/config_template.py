@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
+from edgehost.config_fleet import FleetSettings, OperatorSettings
 from edgehost.config_services import KINDS, ServiceSettings
 from edgehost.config_settings import settings_of
 from edgehost.config_sources import SourceSettings
@@ -37,6 +38,12 @@ _HEAD: Final = """\
 """
 _REMOTES: Final = """\
 # Where releases come from. One [[remotes]] table each; take the number signs away to use one.
+"""
+_LABELS: Final = """\
+# Words about this host; deployments and fleets choose hosts by them.
+"""
+_OPERATORS: Final = """\
+# Who may command this host when commands = "signed". One [[fleet.operators]] table each.
 """
 _SOURCES: Final = """\
 # Where records can be kept beside the host's own journal; components choose one by source.
@@ -68,6 +75,7 @@ _EXAMPLES: Final = {
     "folder": Path("files"),
     "device_path": Path("/dev/ttyUSB0"),
     "url": "wss://example.org/feed",
+    "key": "operator.pub",
 }
 
 
@@ -85,6 +93,16 @@ def config_template() -> str:
     parts = [_HEAD]
     parts += [f"{_title(settings)}[{name}]\n{_keys(settings)}" for name, settings in tables.items()]
     parts += [
+        _LABELS,
+        _commented('[host.labels]\nsite = "north"\n'),
+        f"{_title(FleetSettings)}[fleet]\n{_keys(FleetSettings)}",
+        _OPERATORS,
+        "".join(
+            (
+                _commented("[[fleet.operators]]\n"),
+                _commented(_keys(OperatorSettings).replace("may = []", 'may = ["deploy", "rollback"]')),
+            )
+        ),
         _REMOTES,
         "".join(
             (

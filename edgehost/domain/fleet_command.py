@@ -23,6 +23,7 @@ class Operation(enum.StrEnum):
     LOGS = "logs"
     DIAG = "diag"
     FLASH = "flash"
+    BUNDLE = "bundle"  # a signed bundle of releases, sent to the host as a message
 
 
 class CommandState(enum.StrEnum):

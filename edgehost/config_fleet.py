@@ -1,0 +1,130 @@
+"""[fleet]: what a host shows of itself at a broker, and from whom it takes commands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Final
+
+from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole, read_settings
+from edgehost.domain.errors import InvalidConfigError, RefusedError
+from edgehost.domain.fleet_command import Operation
+from edgehost.domain.fleet_topics import require_fleet
+from edgehost.domain.names import EVENT_PATTERN, NAME, worded
+from edgehost.domain.spec_reader import SpecReader
+
+EVERYTHING: Final = "*"
+#: Beside the operations: what is said to rollouts.
+ROLLOUT: Final = "rollout"
+_NAME_OR_NONE: Final = worded(rf"|{NAME.pattern}", "the name of a fleet, or empty")
+_ADDRESS: Final = worded(r"|[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
+_MAY: Final = worded(
+    rf"\*|{'|'.join(Operation)}|{ROLLOUT}", f"'*' or one of {', '.join(Operation)} and {ROLLOUT}"
+)
+_COMPONENT: Final = worded(rf"\*|{NAME.pattern}", "'*' or a component's name")
+_HEX_KEY_DIGITS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """[[fleet.operators]]: a key, and what its holder may do."""
+
+    key: Annotated[str, Text("the '.pub' file of 'edgehost keygen', or the key's 32 bytes in hex")]
+    may: Annotated[tuple[str, ...], Texts("operations; '*': all", _MAY)] = ()
+    components: Annotated[
+        tuple[str, ...], Texts("components that they may be about; '*': all, and the host itself", _COMPONENT)
+    ] = (EVERYTHING,)
+    name: Annotated[str, Text("in messages, beside the key's id")] = ""
+    public: bytes = field(default=b"", kw_only=True)  # 32 bytes, when the key is given in hex
+    file: Path | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """[fleet]: a broker where this host shows how it is and takes commands."""
+
+    name: Annotated[str, Text("the fleet's name, a step of every topic; empty: no fleet", _NAME_OR_NONE)] = ""
+    host: Annotated[str, Text("the broker", _ADDRESS)] = ""
+    tcp_port: Annotated[int, Whole("0: 1883, or 8883 with tls", 0, 65_535)] = 0
+    tls: Annotated[bool, Flag("encrypt, and check who the broker is")] = False
+    ca_file: Annotated[
+        Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
+    ] = None
+    cert_file: Annotated[
+        Path | None, FilePath("this host's own certificate for the broker; empty: none", optional=True)
+    ] = None
+    key_file: Annotated[Path | None, FilePath("the key of cert_file; empty: none", optional=True)] = None
+    username: Annotated[str, Text("empty: none")] = ""
+    password_file: Annotated[
+        Path | None,
+        FilePath("file whose first line is the password, so that this file holds no secret", optional=True),
+    ] = None
+    mqtt_version: Annotated[str, Choice("auto tries 5 and falls back to 3.1.1", ("auto", "5", "3.1.1"))] = (
+        "auto"
+    )
+    commands: Annotated[
+        str,
+        Choice(
+            "signed: only what an operator below has signed; trusted-broker: whatever the broker brings; off: none",
+            ("off", "signed", "trusted-broker"),
+        ),
+    ] = "off"
+    measure_s: Annotated[
+        float,
+        Number("figures are published, and the host says that it is still there, this often", 1, 86_400),
+    ] = 60.0
+    events: Annotated[
+        tuple[str, ...], Texts("patterns of events that are published; none: none", EVENT_PATTERN)
+    ] = ("edgehost.release.*", "edgehost.remote.*", "edgehost.fleet.*", "edgehost.breaker.*")
+    events_per_s: Annotated[float, Number("of these at most; the others are counted", 0.1, 1000)] = 5.0
+    bundle_kib: Annotated[
+        int, Whole("a signed bundle may come as a message of this size; 0: none may", 0, 64 * 1024)
+    ] = 2048
+    operators: tuple[OperatorSettings, ...] = field(default=(), kw_only=True)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the host belongs to a fleet."""
+        return bool(self.name)
+
+
+def read_fleet(table: SpecReader, folder: Path) -> FleetSettings:
+    """The table.
+
+    Raises:
+        InvalidConfigError: it contradicts itself.
+    """
+    operators = tuple(_read_operator(each, folder) for each in table.table_list("operators"))
+    fleet = read_settings(FleetSettings, table, folder, operators=operators)
+    table.refuse_unknown()
+    if bool(fleet.name) != bool(fleet.host):
+        raise table.refused("host", "goes with fleet.name, and only with that.", hint="Set both, or neither.")
+    if fleet.name:
+        try:
+            require_fleet(fleet.name)
+        except RefusedError as problem:
+            raise InvalidConfigError(f"fleet.name: {problem.message}", hint=problem.hint) from None
+    if fleet.commands == "signed" and not operators:
+        raise table.refused(
+            "commands",
+            "is 'signed', and there are no [[fleet.operators]].",
+            hint="Name at least one key, or set it to 'off'.",
+        )
+    if (fleet.cert_file is None) != (fleet.key_file is None):
+        raise table.refused("cert_file", "goes with fleet.key_file.", hint="Set both, or neither.")
+    return fleet
+
+
+def _read_operator(table: SpecReader, folder: Path) -> OperatorSettings:
+    settings = read_settings(OperatorSettings, table, folder)
+    table.refuse_unknown()
+    public, file = b"", None
+    if len(settings.key) == _HEX_KEY_DIGITS and all(
+        digit in "0123456789abcdefABCDEF" for digit in settings.key
+    ):
+        public = bytes.fromhex(settings.key)
+    else:
+        file = folder / Path(settings.key).expanduser()
+    if not settings.may:
+        raise table.refused("may", "is empty.", hint='Name operations, such as ["deploy", "rollback"].')
+    return replace(settings, public=public, file=file)
