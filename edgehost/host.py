@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from edgehost.api.server import ServedAt, serving
+from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.deployment import make_manager
 from edgehost.composition.flows import open_flows, start_flows
+from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch_life
 from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
@@ -35,14 +37,14 @@ class Host:
     stopping: asyncio.Event
 
 
-async def run_host(config: Config) -> None:
+async def run_host(config: Config, life: AgentLife | None = None) -> None:
     """Run until cancelled or asked to stop over the control routes; calls in flight are finished."""
-    async with started_host(config) as host:
+    async with started_host(config, life) as host:
         await host.stopping.wait()
 
 
 @asynccontextmanager
-async def started_host(config: Config) -> AsyncIterator[Host]:
+async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIterator[Host]:
     """A host that serves; leaving the block stops it in order: API, timers and remotes, instances, stores.
 
     Raises:
@@ -67,8 +69,12 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         manager, traffic = make_manager(rooms, spawn, services_changed)
         control = make_control(rooms, manager, traffic)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
-        await manager.start_live()
-        start_flows(flows, rooms, spawn)
+        safe = life is not None and life.safe != ""
+        if life is not None:
+            tie_life(life, rooms, control)
+        if not safe:
+            await manager.start_live()
+            start_flows(flows, rooms, spawn)
         app = make_host_app(rooms, control)
         served_at = await stack.enter_async_context(
             serving(
@@ -80,13 +86,21 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
         )
         coap = await open_coap(rooms, app, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
-        if sources := topic_sources(rooms.ports):
+        if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
         for settings, remote, health, news in remotes:
             follower = make_follower(rooms, manager, settings, remote)
             manager.followers.append(follower)
             control.remotes[settings.name] = (health, news)
+            if safe and life is not None:
+                spawn(
+                    follow_in_safe_mode(
+                        life, follower, remote, health, news, poll_s=settings.poll_s, clock=rooms.clock
+                    ),
+                    f"edgehost.remote.{settings.name}",
+                )
+                continue
             spawn(
                 keep_following(
                     follower,
@@ -99,5 +113,7 @@ async def started_host(config: Config) -> AsyncIterator[Host]:
                 ),
                 f"edgehost.remote.{settings.name}",
             )
+        if life is not None:
+            spawn(watch_life(life, rooms, control, spawn), "edgehost.life")
         log.info("%s serves at %s.", config.host.name, ", ".join(control.identity.urls))
         yield Host(config, served_at, control, rooms.stopping)

@@ -12,12 +12,15 @@ class Command(NamedTuple):
     summary: str
 
 
-#: ``edgehost NAME`` is ``edgehost/cli/NAME.py``, imported when it is asked for.
+#: ``edgehost NAME`` is ``edgehost/cli/NAME.py`` ('_' for '-'), imported when it is asked for.
 COMMANDS: Final[dict[str, Command]] = {
     "init": Command("host", "write a commented edgehost.toml"),
     "run": Command("host", "run the host"),
     "demo": Command("host", "show the whole life of a component in under a minute"),
     "doctor": Command("host", "check this machine, the configuration and the running host"),
+    "config": Command("host", "the generations of its configuration: list, apply, compare, go back"),
+    "safe-mode": Command("host", "components off, control on; and out of it again"),
+    "crashes": Command("host", "how its last unhappy ends came about"),
     "build": Command("author", "check a component and make it one file"),
     "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),
     "keygen": Command("author", "make a signing key"),

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from edgehost.cli.host_client import HostClient
-from edgehost.config import CONFIG_FILE_NAME, Config, load_config
+from edgehost.config import CONFIG_FILE_NAME, Config, load_config, parse_config, read_config_file
+from edgehost.domain.errors import InvalidConfigError
 
 
 def config_path(args: argparse.Namespace) -> Path:
@@ -28,3 +29,23 @@ def host_client(args: argparse.Namespace) -> HostClient:
     """The client for the host that runs with that configuration."""
     config = host_config(args)
     return HostClient(config.unix_socket, root=config.api.root)
+
+
+def own_host(args: argparse.Namespace) -> HostClient:
+    """The client for the host, also when its configuration file has been broken since: then it runs on an earlier one.
+
+    Raises:
+        NotFoundError: there is no configuration file.
+    """
+    try:
+        return host_client(args)
+    except InvalidConfigError:
+        from edgehost.composition.agent_life import data_folder, generations_in  # noqa: PLC0415 - rarely needed
+
+        path = config_path(args).absolute()
+        generations = generations_in(path, data_folder(read_config_file(path), path))
+        chosen = generations.known.chosen
+        if chosen is None:
+            raise
+        config = parse_config(generations.text(chosen.number), path)
+        return HostClient(config.unix_socket, root=config.api.root)

@@ -51,7 +51,7 @@ def run_command(name: str, words: Sequence[str]) -> int:
     """Run ``edgehost NAME WORDS``."""
     out = Output(as_json="--json" in words)
     try:
-        loaded: Any = importlib.import_module(f"edgehost.cli.{name}")
+        loaded: Any = importlib.import_module(f"edgehost.cli.{name.replace('-', '_')}")
         module: CommandModule = loaded
         parser = _parser(name, module)
         return module.run(parser.parse_args(_common_first(words)), out)

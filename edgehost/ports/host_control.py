@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from edgehost.ports.agent_control import AgentControl
+
 
 class HostControl(Protocol):
     """Answers are ready for JSON. Errors are EdgehostErrors and reach the operator as they are."""
@@ -89,6 +91,14 @@ class HostControl(Protocol):
         """What is served and how it is, of one model where it is named.
 
         ``details``: models, ports, events, relations, bindings, sandboxes, commands, sources or traffic.
+        """
+        ...
+
+    def agent(self) -> AgentControl:
+        """The agent's own life: configurations, mode, crashes.
+
+        Raises:
+            NotFoundError: this host has none, since it runs inside another program.
         """
         ...
 

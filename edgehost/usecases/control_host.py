@@ -11,6 +11,7 @@ from edgehost.domain.errors import NotFoundError
 from edgehost.domain.events import GuestLogged
 from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
+from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.clock import Clock
 from edgehost.usecases.direct_traffic import Ground
 from edgehost.usecases.keep_following import RemoteHealth
@@ -22,6 +23,7 @@ from edgehost.usecases.run_workflow import Workflows
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.show_record import domain_of
 from edgehost.usecases.traffic_order import read_traffic_order
+from edgehost.usecases.view_agent import life_findings
 from edgehost.usecases.view_host import HostViews
 from edgehost.usecases.view_ports import bindings_view
 from edgehost.usecases.view_workflows import history_view, order_undo, workflow_view
@@ -57,6 +59,15 @@ class ControlHost:
     pipelines: Pipelines | None = None
     views: HostViews | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
+    life: AgentControl | None = None
+    more_status: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)  # by name
+    more_findings: list[Callable[[], Iterable[Mapping[str, Any]]]] = field(default_factory=list)
+
+    def agent(self) -> AgentControl:
+        """The agent's own life: configurations, mode, crashes."""
+        if self.life is None:
+            raise NotFoundError("This host was not started by 'edgehost run': it has no life of its own.")
+        return self.life
 
     async def status(self) -> Mapping[str, Any]:
         """Who this host is, since when it runs, what is live, how its remotes are."""
@@ -67,6 +78,8 @@ class ControlHost:
             "remotes": [asdict(health) for health, _ in self.remotes.values()],
             "confinement": dict(self.confinement()),
             "storage": dict(self.storage()),
+            **({} if self.life is None else {"agent": dict(self.life.status())}),
+            **{name: dict(view()) for name, view in self.more_status.items()},
         }
 
     def _component(self, running: RunningRelease) -> dict[str, Any]:
@@ -119,6 +132,10 @@ class ControlHost:
                     "records", "failed", f"{damages} damaged lines were set aside.", "See the host's log."
                 )
             )
+        if self.life is not None:
+            findings.extend(dict(finding) for finding in life_findings(self.life))
+        for more in self.more_findings:
+            findings.extend(dict(finding) for finding in more())
         return findings
 
     async def logs(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:

@@ -122,6 +122,15 @@ class FollowRemote:
         self._bus.publish(RemoteChecked(at=self._clock.now(), remote=self._remote.name, targets=len(offers)))
         return offers
 
+    async def unseen(self) -> tuple[str, ...]:
+        """Digests of releases that this host would take and has never had; nothing is fetched.
+
+        Raises:
+            UntrustedReleaseError, RemoteUnreachableError.
+        """
+        wanted = self.chosen(await self.offers())
+        return tuple(offer.digest for offer in wanted if self._ledger.by_digest(offer.digest) is None)
+
     def chosen(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         """The one offer of each followed component that should run here and does not yet."""
         return self._best(offer for offer in offers if self._trial(offer) is None)

@@ -1,0 +1,60 @@
+"""How the host's last unhappy ends came about: errors, fatal signals, kills for memory, power cuts.
+
+Works with and without a running host.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from edgehost.cli.command_table import OK
+from edgehost.cli.host_config import config_path
+from edgehost.cli.moments import moment
+from edgehost.cli.output import Output, table
+from edgehost.domain.errors import NotFoundError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("number", type=int, nargs="?", help="the whole report with this number")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print the reports."""
+    reports = crash_documents(args)
+    if args.number is not None:
+        found = next((each for each in reports if each["number"] == args.number), None)
+        if found is None:
+            raise NotFoundError(
+                f"There is no crash report {args.number}.", hint="'edgehost crashes' lists them."
+            )
+        out.result(found, *(f"{name:<12} {value}" for name, value in found.items() if name != "detail"))
+        if found["detail"] and not out.as_json:
+            out.result({}, "", *found["detail"].splitlines())
+        return OK
+    rows = [
+        (
+            each["number"],
+            moment(each["at"]),
+            each["kind"],
+            "yes" if each["was_well"] else "no",
+            each["generation"],
+            each["reason"][:200],
+        )
+        for each in reports
+    ]
+    headings = ("number", "noticed", "kind", "was well", "configuration", "reason")
+    out.result({"crashes": reports}, *(table(headings, rows) if rows else ["The host never crashed."]))
+    return OK
+
+
+def crash_documents(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The reports in the host's data folder, oldest first."""
+    from edgehost.adapters.storage.life_files import CrashFolder  # noqa: PLC0415 - not for --help
+    from edgehost.composition.agent_life import data_folder  # noqa: PLC0415 - as above
+    from edgehost.config import read_config_file  # noqa: PLC0415 - as above
+
+    path = config_path(args).absolute()
+    folder = data_folder(read_config_file(path), path) / "crashes"
+    return [each.document() for each in CrashFolder(folder).all()]

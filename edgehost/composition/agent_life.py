@@ -1,0 +1,407 @@
+"""The agent's own life: on which configuration it starts, whether in safe mode, and how its ends are remembered.
+
+Opened before the event loop, so its calls block for a few milliseconds; what runs beside the host goes to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
+from edgehost.adapters.storage.folder_lock import FolderLock
+from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder, GenerationFolder
+from edgehost.composition.crash_notes import death_report, exception_report
+from edgehost.config import Config, parse_config, read_config_file
+from edgehost.domain.boot_record import BootRecord, Ending
+from edgehost.domain.config_generation import Generation, Standing
+from edgehost.domain.crash_report import CrashReport
+from edgehost.domain.errors import ConflictError, InvalidConfigError, RefusedError, UnavailableError
+from edgehost.usecases.configuration_generations import Chosen, ConfigurationGenerations
+
+log = logging.getLogger("edgehost.life")
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_DATA_LINE: Final = re.compile(rb"""^\s*data\s*=\s*["']([^"'\n]{1,4000})["']""", re.MULTILINE)
+#: Who applies a configuration over these may lose the way to the host by it: the host must be in touch to keep it.
+_FROM_AFAR: Final = ("mqtt", "deployment")
+
+
+@dataclass(slots=True)
+class AgentLife:
+    """One run of the host. ``open_life`` makes it."""
+
+    chosen: Chosen[Config]
+    generations: ConfigurationGenerations[Config]
+    boots: BootRecordFile
+    crashes: CrashFolder
+    record: BootRecord
+    previous: Ending = Ending.CLEAN
+    restarting: bool = False
+    in_touch: Callable[[], bool] = lambda: True  # whether some remote or broker was reached in this run
+    stop: Callable[[], None] = lambda: None  # asks the running host to end
+    notice: Callable[[Generation], None] = lambda _generation: None  # told of each move of a generation
+    host_lines: Sequence[str] = ()  # the last lines of the host's own log
+    _one_change: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def config(self) -> Config:
+        """What this run is configured by."""
+        return self.chosen.config
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of ``config``."""
+        return self.generations.known.require(self.chosen.generation.number)
+
+    @property
+    def safe(self) -> str:
+        """Why this run is in safe mode; empty when it is not."""
+        return self.record.safe
+
+    def status(self) -> Mapping[str, Any]:
+        """For ``status``: the generation, the mode, how the run before ended."""
+        known = self.generations.known
+        good = known.last_good
+        return {
+            "generation": self.generation.number,
+            "standing": str(self.generation.standing),
+            "origin": self.generation.origin,
+            "last_good": good.number if good else None,
+            "file_refused": self.chosen.refused,
+            "safe_mode": self.safe,
+            "previous_end": str(self.previous),
+            "crash_reports": len(self.crashes.all()),
+        }
+
+    def all_generations(self) -> Sequence[Generation]:
+        """Oldest first."""
+        return self.generations.known.all
+
+    async def text(self, number: int) -> bytes:
+        """The text of a generation.
+
+        Raises:
+            NotFoundError: there is none, or it is lost.
+        """
+        return await asyncio.to_thread(self.generations.text, number)
+
+    async def crash_reports(self) -> Sequence[CrashReport]:
+        """What is kept, oldest first."""
+        return await asyncio.to_thread(self.crashes.all)
+
+    async def apply(self, text: bytes, origin: str, *, restart: bool = True) -> Generation:
+        """Keep a configuration as the newest generation and, unless it is the current one, restart on it.
+
+        ``restart=False`` leaves the restart to the caller (``restart``), who has something to say before.
+
+        Raises:
+            RefusedError: it cannot be read, or moves what the command line finds the host by; nothing was kept.
+            StorageFullError, UnavailableError: nothing was changed.
+        """
+        async with self._one_change:
+            self._require_reachable(parse_config(text, self._path))
+            generation = await asyncio.to_thread(self.generations.propose, text, origin)
+        if generation.number != self.chosen.generation.number:
+            self.notice(generation)
+            if restart:
+                self.restart()
+        return generation
+
+    async def apply_file(self) -> Generation:
+        """Apply what the configuration file holds now.
+
+        Raises:
+            NotFoundError, RefusedError, StorageFullError, UnavailableError: nothing was changed.
+        """
+        text = await asyncio.to_thread(read_config_file, self._path)
+        async with self._one_change:
+            generation = await asyncio.to_thread(lambda: self.generations.propose(text, "file", seen=True))
+        if generation.number != self.chosen.generation.number:
+            self.notice(generation)
+            self.restart()
+        return generation
+
+    async def revert(self, reason: str = "An operator went back.", *, restart: bool = True) -> Generation:
+        """Go back to the good generation before this one, and restart on it.
+
+        Raises:
+            ConflictError: there is none.
+        """
+        async with self._one_change:
+            generation = await asyncio.to_thread(self.generations.revert, reason)
+        self.notice(self.generation)
+        if restart:
+            self.restart()
+        return generation
+
+    async def confirm(self) -> Generation:
+        """Take the running generation for good before its trial is over."""
+        async with self._one_change:
+            generation = await asyncio.to_thread(self.generations.confirm, self.chosen.generation.number)
+        self.notice(generation)
+        return generation
+
+    def restart(self) -> None:
+        """End in order, calls in flight included, and start again in place, with the same process id."""
+        self.restarting = True
+        self.stop()
+
+    async def enter_safe_mode(self, why: str = "An operator asked for it.") -> None:
+        """Restart with components off."""
+        await self._keep(self.record.entered_safe_mode(why))
+        self.restart()
+
+    async def leave_safe_mode(self, *, left_for: str = "", by_itself: bool = False) -> None:
+        """Restart with components on.
+
+        Raises:
+            ConflictError: the host is not in safe mode.
+        """
+        if not self.safe:
+            raise ConflictError("The host is not in safe mode.")
+        await self._keep(self.record.left_safe_mode(left_for=left_for, by_itself=by_itself))
+        self.restart()
+
+    async def prove(self, down: Sequence[str] = ()) -> None:
+        """The host has been well for the time of a trial; ``down`` are live components that do not run."""
+        on_trial = self.generation.standing is Standing.TRIAL
+        news = sorted({*down} - {*self.record.down.split(",")})
+        if on_trial and not self.safe:
+            problem = ""
+            if news and self.generations.known.last_good is not None:
+                problem = f"Components that ran before do not run on it: {', '.join(news)}."
+            elif self.generation.origin.startswith(_FROM_AFAR) and not self.in_touch():
+                problem = "No remote or broker could be reached on it."
+            if problem and await self._failed_trial(problem):
+                return
+            await self.confirm()
+        await self._keep(self.record.proven(down))
+
+    def gives_up_on(self, problem: BaseException) -> bool:
+        """Whether an end with this error is the trial's end, and the host is to start again on the last good one."""
+        if self.generation.standing is not Standing.TRIAL:
+            return False
+        back = self.generations.fail(self.generation.number, str(problem) or type(problem).__name__)
+        if back is None:
+            return False
+        log.error(
+            "Generation %d of the configuration is given up (%s); back to %d.",
+            self.generation.number,
+            problem,
+            back.number,
+        )
+        return True
+
+    def note_crash(self, problem: BaseException) -> None:
+        """Keep a report of an error that should not have been."""
+        now = SystemClock().now()
+        self.crashes.add(
+            exception_report(
+                problem, now, version("edgehost"), self.generation.number, was_well=self.record.well
+            )
+        )
+        self.record = replace(self.record, reported=True)
+        self.boots.keep(self.record)
+
+    def note_end(self) -> None:
+        """The host ends as it should."""
+        self.record = self.record.ended()
+        self.boots.keep(self.record)
+
+    @property
+    def _path(self) -> Path:
+        if self.config.path is None:
+            raise InvalidConfigError("This host has no configuration file.")
+        return self.config.path
+
+    async def _failed_trial(self, problem: str) -> bool:
+        number = self.generation.number
+        back = await asyncio.to_thread(self.generations.fail, number, problem)
+        if back is None:
+            return False
+        self.notice(self.generation)
+        log.error(
+            "Generation %d of the configuration is given up: %s Back to %d.", number, problem, back.number
+        )
+        self.restart()
+        return True
+
+    async def _keep(self, record: BootRecord) -> None:
+        self.record = record
+        await asyncio.to_thread(self.boots.keep, record)
+
+    def _require_reachable(self, wanted: Config) -> None:
+        for key, now, then in (
+            ("host.data", self.config.host.data, wanted.host.data),
+            ("api.unix_socket", self.config.unix_socket, wanted.unix_socket),
+            ("api.root", self.config.api.root, wanted.api.root),
+        ):
+            if now != then:
+                raise InvalidConfigError(
+                    f"{key} would change from {now} to {then}; it cannot be changed from here.",
+                    hint="The command line finds the host by it: change it in the configuration file.",
+                )
+
+
+@contextmanager
+def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
+    """Choose the configuration, count the start, and own the data folder's own-life files until the block ends.
+
+    Raises:
+        NotFoundError, RefusedError: there is no configuration to start on.
+        UnavailableError: another host uses the data folder.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - as in load_config
+    text = read_config_file(path)
+    data = data_folder(text, path)
+    with _owned(data):
+        life = _opened(path, text, data, safe=safe)
+        with _fault_handler(life.crashes):
+            yield life
+
+
+@contextmanager
+def open_generations(path: Path) -> Iterator[ConfigurationGenerations[Config]]:
+    """The generations of a host that does not run, for whoever changes them meanwhile.
+
+    Raises:
+        NotFoundError: there is no configuration file.
+        UnavailableError: the host runs.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - as above
+    data = data_folder(read_config_file(path), path)
+    with _owned(data):
+        yield generations_in(path, data)
+
+
+def generations_in(path: Path, data: Path) -> ConfigurationGenerations[Config]:
+    """The generations as they are on the disk."""
+
+    def read(content: bytes) -> Config:
+        config = parse_config(content, path)
+        if config.host.data != data:
+            raise InvalidConfigError(
+                f"host.data is {config.host.data}; this host's data is in {data}.",
+                hint="Change it in the configuration file.",
+            )
+        return config
+
+    return ConfigurationGenerations(GenerationFolder(data / "config"), read=read, now=SystemClock().now)
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    folder = data / "config"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = FolderLock(folder)
+    except OSError as problem:
+        if problem.errno in FULL_ERRNOS:
+            raise storage_error(problem, folder) from None
+        raise InvalidConfigError(
+            f"host.data is {data}, which cannot be used: {problem.strerror}.",
+            hint="Name a folder that the host's user may write to.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
+    now = SystemClock().now
+    crashes = CrashFolder(data / "crashes")
+    boots = BootRecordFile(data / "config" / "boot.json")
+    before = boots.load()
+    boot_id = machine_boot()
+    ending = before.ending(boot_id)
+
+    generations = generations_in(path, data)
+    fatal = crashes.taken_fatal()
+    if ending is not Ending.CLEAN:
+        if not before.reported:
+            report = death_report(before, ending, fatal, now(), version("edgehost"))
+            crashes.add(report)
+            log.warning("The run before ended uncleanly (%s): %s", report.kind, report.reason)
+        try:
+            generations.ended_uncleanly(before.generation)
+        except UnavailableError as problem:
+            log.warning("That the host died on generation %d is not kept: %s", before.generation, problem)
+    chosen = generations.chosen(text)
+    if chosen.refused:
+        log.error(
+            "The configuration file is not taken; generation %d runs: %s",
+            chosen.generation.number,
+            chosen.refused,
+        )
+    record = before.begun(
+        pid=os.getpid(),
+        machine_boot=boot_id,
+        generation=chosen.generation.number,
+        new_generation=chosen.generation.number != before.generation and before.generation > 0,
+    )
+    if safe:
+        record = record.entered_safe_mode("It was started with --safe.")
+    boots.keep(record)
+    if record.safe:
+        log.error("Safe mode, components are off: %s 'edgehost safe-mode off' ends it.", record.safe)
+    return AgentLife(chosen, generations, boots, crashes, record, ending)
+
+
+def data_folder(text: bytes, path: Path) -> Path:
+    """Where the data is by this text, also when the rest of it cannot be read."""
+    try:
+        return parse_config(text, path).host.data
+    except RefusedError:
+        pass
+    named: object = None
+    with suppress(ValueError, RecursionError, AttributeError):
+        named = tomllib.loads(text.decode()).get("host", {}).get("data")
+    if named is None and (line := _DATA_LINE.search(text)):
+        named = line[1].decode("utf-8", "replace")
+    relative = named if isinstance(named, str) and named and "\0" not in named else "data"
+    return Path(os.path.abspath(path.parent / Path(relative).expanduser()))  # noqa: PTH100 - as in FilePath
+
+
+def machine_boot() -> str:
+    """The kernel's id of this boot of the machine; empty where it has none."""
+    try:
+        return _BOOT_ID.read_text().strip()[:64]
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _fault_handler(crashes: CrashFolder) -> Iterator[None]:
+    """Fatal signals leave their stacks in a file, which the next start reads."""
+    if faulthandler.is_enabled():  # whoever runs us has its own
+        yield
+        return
+    try:
+        crashes.folder.mkdir(mode=0o700, exist_ok=True)
+        file = crashes.fatal.open("wb")
+    except OSError as problem:
+        log.warning("Fatal signals leave no report: %s", problem)
+        yield
+        return
+    with file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+            with suppress(OSError):
+                crashes.fatal.unlink()

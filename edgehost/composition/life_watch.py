@@ -1,0 +1,90 @@
+"""The tasks that watch over the agent's own life while the host runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.rooms import Rooms
+from edgehost.domain.config_generation import Generation
+from edgehost.domain.host_events import ConfigurationMoved, SafeModeEntered
+from edgehost.ports.clock import Clock
+from edgehost.ports.remote import Remote
+from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.follow_remote import FollowRemote
+from edgehost.usecases.keep_following import RemoteHealth
+from edgehost.usecases.watch_safe_mode import Leave, leave_after, leave_for_news
+from remotes.owned_tasks import Spawn, owned_tasks
+
+_HEARD = frozenset({"ok", "refused"})  # a remote that is not trusted was at least reached
+
+
+def tie_life(life: AgentLife, rooms: Rooms, control: ControlHost) -> None:
+    """Let the running host be asked about its life, and the life end the host."""
+
+    def notice(generation: Generation) -> None:
+        rooms.bus.publish(
+            ConfigurationMoved(
+                at=rooms.clock.now(),
+                generation=generation.number,
+                standing=str(generation.standing),
+                origin=generation.origin,
+                reason=generation.reason,
+            )
+        )
+
+    def in_touch() -> bool:
+        return not control.remotes or any(health.state in _HEARD for health, _ in control.remotes.values())
+
+    life.stop, life.notice, life.in_touch = rooms.stopping.set, notice, in_touch
+    control.life = life
+
+
+async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn: Spawn) -> None:
+    """Tell the mode, then wait for the end of the trial, by a clock that does not jump."""
+    if life.safe:
+        rooms.bus.publish(SafeModeEntered(at=rooms.clock.now(), reason=life.safe))
+        spawn(
+            leave_after(life.record.retry_s, _leave(life)), "edgehost.safe-mode"
+        )  # it ends by itself one day
+    await asyncio.sleep(life.config.host.config_trial_s)
+    down = control.manager.restarts.down
+    running = control.manager.deployer.running
+    await life.prove([component for component in down if running.get(component) is None])
+
+
+async def follow_in_safe_mode(
+    life: AgentLife,
+    follower: FollowRemote,
+    remote: Remote,
+    health: RemoteHealth,
+    news: asyncio.Event,
+    *,
+    poll_s: float,
+    clock: Clock,
+) -> None:
+    """Look at a remote, but deploy nothing: what is new leads out of safe mode."""
+
+    async def hear() -> None:
+        async for _ in remote.changes():
+            news.set()
+
+    async with owned_tasks() as spawn:
+        spawn(hear(), f"edgehost.remote.{remote.name}.changes")
+        await leave_for_news(
+            follower,
+            health,
+            news,
+            poll_s=poll_s,
+            clock=clock,
+            left_for=life.record.left_for,
+            leave=_leave(life),
+        )
+
+
+def _leave(life: AgentLife) -> Leave:
+    async def leave(left_for: str, by_itself: bool) -> None:  # noqa: FBT001 - see Leave
+        if not life.restarting:
+            await life.leave_safe_mode(left_for=left_for, by_itself=by_itself)
+
+    return leave
