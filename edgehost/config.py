@@ -197,11 +197,12 @@ def _read_host(table: SpecReader, folder: Path) -> HostSettings:
 
 def _read_remote(table: SpecReader, folder: Path) -> RemoteSettings:
     transport = table.choice("transport", TRANSPORTS)
+    own = {each.name for each, _ in settings_of(TRANSPORTS[transport])}
     for name, other in TRANSPORTS.items():
         if name == transport:
             continue
         for each, _ in settings_of(other):
-            if table.has(each.name):
+            if table.has(each.name) and each.name not in own:
                 raise table.refused(
                     each.name,
                     f"belongs to transport '{name}'; this remote's is '{transport}'.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
+from edgehost.config_carriers import HttpCarrier
 from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole
 from edgehost.config_traffic import TrafficSettings
 from edgehost.domain.names import NAME, worded
@@ -116,10 +117,12 @@ class FolderCarrier:
     path: Annotated[Path, FilePath("the folder that 'edgehost publish' wrote")]
 
 
+Carrier = MqttCarrier | FolderCarrier | HttpCarrier
 #: The value of ``transport`` and the keys that come with it.
-TRANSPORTS: Final[Mapping[str, type[MqttCarrier | FolderCarrier]]] = {
+TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
     "mqtt": MqttCarrier,
     "folder": FolderCarrier,
+    "http": HttpCarrier,
 }
 
 
@@ -136,7 +139,7 @@ class RemoteSettings:
     follow: Annotated[
         tuple[str, ...], Texts("components deployed by themselves as they are published; '*': all", _FOLLOW)
     ] = (_EVERY_COMPONENT,)
-    carrier: MqttCarrier | FolderCarrier = field(kw_only=True)
+    carrier: Carrier = field(kw_only=True)
 
     def follows(self, component: str) -> bool:
         """Whether a new release of this component is deployed by itself."""

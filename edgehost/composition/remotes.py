@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
 from edgehost.config import Config
+from edgehost.config_carriers import HttpCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
@@ -52,6 +53,10 @@ async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> So
                 password_file=broker.password_file,
             )
             return await stack.enter_async_context(open_mqtt_transport(settings.name, options))
+        case HttpCarrier() as web:
+            from edgehost.composition.web_remotes import open_http  # noqa: PLC0415 - h11 only where it is used
+
+            return await open_http(web, stack)
 
 
 def make_follower(
