@@ -17,6 +17,7 @@ from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, open_coap, urls_of
+from edgehost.composition.upkeep import keep_up
 from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
@@ -58,7 +59,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         remotes = [
             (
                 settings,
-                await open_remote(config, settings, stack),
+                await open_remote(config, settings, stack, require_room=rooms.disk.require),
                 RemoteHealth(settings.name),
                 asyncio.Event(),
             )
@@ -72,6 +73,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         safe = life is not None and life.safe != ""
         if life is not None:
             tie_life(life, rooms, control)
+        keep_up(rooms, control, spawn)
         if not safe:
             await manager.start_live()
             start_flows(flows, rooms, spawn)

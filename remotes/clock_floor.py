@@ -5,12 +5,16 @@ accepted metadata. The local clock counts only after a check has passed under it
 expiry of the accepted timestamp: a clock that ran ahead once is outlived by the next timestamp. The floor
 belongs to the timestamp keys. Replacing them in the root clears it, as TUF clears version numbers then: stolen
 keys cannot date it into the far future for good.
+
+So a clock that stands at 2035 for an hour leaves no trace: no metadata of today holds in 2035, each check is refused
+with both times in its message, and once the clock is set the next check passes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +79,12 @@ def write_floor(folder: Path, floor: ClockFloor) -> None:
     """Persist the floor."""
     document = {"seconds": floor.seconds, "keys": list(floor.keys)}
     write_durably(folder / _FILE, json.dumps(document).encode())
+
+
+def signed_time(folder: Path) -> Callable[[], float]:
+    """A clock for machines whose own is never right: the floor, and what has passed since it was read."""
+    begun, floor = time.monotonic(), read_floor(folder).seconds
+    return lambda: floor + time.monotonic() - begun
 
 
 def raise_floor(folder: Path, now: float) -> None:

@@ -9,9 +9,10 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from edgehost.domain.errors import StorageFullError
+from remotes.write_count import WRITTEN
 
 _PREFIX: Final = ".new-"
 
@@ -34,13 +35,25 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def replace(path: Path, content: bytes, *, mode: int = 0o644, sync: bool) -> None:
     """Replace the file at once; ``sync=False`` is for content that carries its own digest."""
+    with fresh_file(path, mode=mode, sync=sync) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def fresh_file(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of ``path`` at the end of the block, whole and on the disk.
+
+    Raises:
+        StorageFullError: disk or quota; the old file is still there.
+    """
     with storage_errors():
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), mode)
-                file.write(content)
+                yield file
                 file.flush()
+                WRITTEN.add(os.fstat(file.fileno()).st_size)
                 if sync:
                     os.fsync(file.fileno())
             Path(name).replace(path)

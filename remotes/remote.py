@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.domain.errors import (
-    EdgehostError,
     RemoteUnreachableError,
     TooLargeError,
     UntrustedReleaseError,
@@ -21,15 +18,16 @@ from edgehost.domain.errors import (
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
+from edgehost.domain.transfer import Transfer
 from remotes.clock_floor import raise_floor
+from remotes.content_fetch import STANDARD_WINDOW, Base, ContentFetch
+from remotes.pace import Pace
 from remotes.partial_shelf import PartialShelf
 from remotes.refusal import Attack, untrusted
 from remotes.signed_target import TARGET_MOST_BYTES
-from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP, Source
+from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP, Source
 from remotes.trust_child import TrustChild, TrustedState
 
-#: Chunks asked for at once: hides a round trip of 100 ms without holding more than 128 KiB.
-_WINDOW: Final = 4
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -43,6 +41,9 @@ class RemoteOptions:
     check_timeout_s: float = 60.0
     component_most_bytes: int = TARGET_MOST_BYTES
     partial_most_bytes: int = 2 * TARGET_MOST_BYTES
+    bytes_per_s: float = 0.0  # of content; 0: as fast as it comes
+    window: int = STANDARD_WINDOW  # chunks asked for at once
+    require_room: Callable[[int, int], None] = lambda _bytes, _inodes: None  # raises StorageFullError
 
 
 class TrustedRemote:
@@ -65,7 +66,13 @@ class TrustedRemote:
         self._now = now
         self._options = options
         self._child = TrustChild(idle_s=options.trust_idle_s, check_timeout_s=options.check_timeout_s)
-        self._partial = PartialShelf(folder / "partial", most_bytes=options.partial_most_bytes)
+        self._content = ContentFetch(
+            name,
+            self._fetch_file,
+            PartialShelf(folder / "partial", most_bytes=options.partial_most_bytes),
+            pace=Pace(options.bytes_per_s),
+            window=options.window,
+        )
         self._state: TrustedState | None = None
         self._one_check = asyncio.Lock()
         self._one_fetch = asyncio.Lock()
@@ -131,9 +138,17 @@ class TrustedRemote:
         return () if self._state is None else self._state.documents
 
     async def fetch(
-        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
+        self,
+        content: SignedContent,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        base: Base | None = None,
+        transfer: Transfer | None = None,
     ) -> bytes:
         """The bytes of a release or a document, size and digest checked; resumes from what an earlier try left.
+
+        ``base`` gives the bytes of a release that is here, so that only the difference need be fetched;
+        ``transfer`` notes what was received.
 
         Raises:
             UntrustedReleaseError: the last refresh does not offer it, or its bytes are not what was signed.
@@ -153,7 +168,11 @@ class TrustedRemote:
                 f"{content.target_path} has {content.size_bytes} bytes; this host takes {most_bytes}."
             )
         async with self._one_fetch:
-            return await self._assembled(content, progress or _ignore)
+            # The chunks, and what is made of them while they are still there.
+            self._options.require_room(2 * content.size_bytes, len(content.chunks) + 4)
+            return await self._content.fetch(
+                content, progress=progress or _ignore, base=base, transfer=transfer or Transfer()
+            )
 
     async def close(self) -> None:
         """End the trust process."""
@@ -205,61 +224,6 @@ class TrustedRemote:
             raise RemoteUnreachableError(
                 f"Remote '{self._name}' names a file that cannot be: {error}."
             ) from None
-
-    async def _assembled(self, offer: SignedContent, progress: Callable[[int, int], None]) -> bytes:
-        sizes = [CHUNK_BYTES] * len(offer.chunks)
-        sizes[-1] = offer.size_bytes - CHUNK_BYTES * (len(offer.chunks) - 1)
-        size_of = dict(zip(offer.chunks, sizes, strict=True))
-        weight = Counter[str]()  # a chunk may come twice in a release, and is fetched once
-        for chunk, size in zip(offer.chunks, sizes, strict=True):
-            weight[chunk] += size
-        here = await asyncio.to_thread(self._partial.open, offer)
-        arrived = sum(weight[chunk] for chunk in here)
-        progress(arrived, offer.size_bytes)
-        missing = iter([chunk for chunk in weight if chunk not in here])
-
-        failures: list[EdgehostError] = []
-
-        async def work() -> None:
-            nonlocal arrived
-            for chunk in missing:
-                try:
-                    await self._bring(offer, chunk, size_of[chunk])
-                except EdgehostError as error:
-                    failures.append(error)
-                if failures:
-                    return  # the others keep what is on its way to them, and begin nothing new
-                arrived += weight[chunk]
-                progress(arrived, offer.size_bytes)
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(_WINDOW, len(weight))):
-                tasks.create_task(work(), name=f"edgehost.remote.{self._name}.fetch")
-        if failures:
-            raise failures[0]
-        content = await asyncio.to_thread(self._partial.joined, offer)
-        await asyncio.to_thread(self._partial.close, offer)
-        if len(content) != offer.size_bytes or hashlib.sha256(content).hexdigest() != offer.digest:
-            raise untrusted(
-                Attack.TAMPERING, self._name, f"the chunks of {offer.target_path} do not make up the release."
-            )
-        return content
-
-    async def _bring(self, offer: SignedContent, chunk: str, size: int) -> None:
-        """Fetch one chunk and keep it, if it is what was signed."""
-        path = f"chunk/{chunk}"
-        try:
-            content = await self._fetch_file(path, size)
-        except TooLargeError as error:
-            raise untrusted(Attack.ENDLESS_DATA, self._name, error.message) from None
-        if content is None:
-            raise RemoteUnreachableError(
-                f"Remote '{self._name}' does not serve {path} of {offer.target_path}.",
-                hint="Mirror the repository again.",
-            )
-        if hashlib.sha256(content).hexdigest() != chunk:
-            raise untrusted(Attack.TAMPERING, self._name, f"{path} of {offer.target_path} has other bytes.")
-        await asyncio.to_thread(self._partial.put, offer, chunk, content)
 
 
 def _ignore(_done: int, _total: int) -> None:

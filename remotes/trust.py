@@ -33,6 +33,7 @@ from remotes.signed_document import is_document_path, read_document
 from remotes.signed_target import read_target
 from remotes.transport import METADATA_MOST_BYTES
 from remotes.tuf_refusals import looks_like, signed_version
+from remotes.write_count import WRITTEN
 
 #: (path, most bytes) -> content or None. Raises TooLargeError or RemoteUnreachableError.
 Fetch = Callable[[str, int], bytes | None]
@@ -73,6 +74,7 @@ class Verdict:
     expires: float  # seconds; when the first part of it expires
     reference: float  # seconds; the time by which it was judged
     damaged: tuple[str, ...] = ()  # trusted files that were unreadable, and were got again from the root on
+    written_bytes: int = 0  # to the disk, for what is trusted
 
 
 def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
@@ -91,6 +93,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
             hint="Copy the publisher's root.json there, by a way that you trust.",
         )
     fetcher = _Fetcher(fetch)
+    written_before = WRITTEN.count
     with storage_errors():
         request.folder.mkdir(parents=True, exist_ok=True)
         for folder in (request.folder, request.folder / "root_history"):
@@ -114,7 +117,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
         raised = floor.raised_to(updater.past_moment(), updater.timestamp_keys)
         if raised is not floor:
             write_floor(request.folder, raised)
-    return replace(updater.verdict(signed), damaged=damaged)
+    return replace(updater.verdict(signed), damaged=damaged, written_bytes=WRITTEN.count - written_before)
 
 
 class _Fetcher(FetcherInterface):

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
-from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.offered_release import DeltaOffer, OfferedRelease
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from remotes.frames import ERRORS, HEADER, BrokenFrameError, Frame, packed, parsed_header
+from remotes.write_count import WRITTEN
 
 #: (path, most bytes) -> content or None; raises EdgehostErrors.
 Fetch = Callable[[str, int], Awaitable[bytes | None]]
@@ -39,6 +40,7 @@ class TrustedState:
     reference: float
     documents: tuple[SignedDocument, ...] = ()
     damaged: tuple[str, ...] = ()
+    written_bytes: int = 0
 
 
 class TrustChild:
@@ -123,7 +125,9 @@ class TrustChild:
                     case Frame.FETCH:
                         await self._serve_fetch(process, answer, fetch)
                     case Frame.VERDICT:
-                        return _read_state(answer)
+                        state = _read_state(answer)
+                        WRITTEN.add(state.written_bytes)
+                        return state
                     case Frame.ERROR:
                         raise _read_error(answer)
                     case _:
@@ -187,14 +191,20 @@ async def _next_frame(process: asyncio.subprocess.Process) -> tuple[Frame, bytes
 def _read_state(body: bytes) -> TrustedState:
     document: dict[str, Any] = json.loads(body)
     return TrustedState(
-        offers=tuple(OfferedRelease(**_fields(offer)) for offer in document["offers"]),
+        offers=tuple(_read_offer(offer) for offer in document["offers"]),
         documents=tuple(_read_document(each) for each in document["documents"]),
         root_version=document["root_version"],
         timestamp=bytes.fromhex(document["timestamp"]),
         expires=document["expires"],
         reference=document["reference"],
         damaged=tuple(document["damaged"]),
+        written_bytes=document["written_bytes"],
     )
+
+
+def _read_offer(document: dict[str, Any]) -> OfferedRelease:
+    deltas = tuple(DeltaOffer(**_fields(delta)) for delta in document["deltas"])
+    return OfferedRelease(**_fields(document) | {"deltas": deltas})
 
 
 def _read_document(document: dict[str, Any]) -> SignedDocument:

@@ -27,11 +27,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
             moment(release["changed_at"]),
             release["sequence"],
             size(release["size_bytes"]),
+            "-" if release.get("written_bytes") is None else size(release["written_bytes"]),
             release["digest"][:12],
             release["reason"],
         )
         for release in document["releases"]
     ]
-    headings = ("component", "version", "stage", "since", "seq", "size", "sha256", "reason")
+    headings = ("component", "version", "stage", "since", "seq", "size", "written", "sha256", "reason")
     out.result(document, *(table(headings, rows) if rows else ["No release has arrived yet."]))
     return OK

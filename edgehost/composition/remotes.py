@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from edgehost.adapters.services.system_clock import SystemClock
@@ -14,6 +15,7 @@ from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.manage_components import ComponentManager
+from remotes.clock_floor import signed_time
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
@@ -25,16 +27,26 @@ _MQTT_PORT, _MQTTS_PORT = 1883, 8883
 _FOLDER_LOOK_S = 1.0
 
 
-async def open_remote(config: Config, settings: RemoteSettings, stack: AsyncExitStack) -> TrustedRemote:
-    """A configured remote over its transport; the stack closes both."""
+async def open_remote(
+    config: Config,
+    settings: RemoteSettings,
+    stack: AsyncExitStack,
+    *,
+    require_room: Callable[[int, int], None] = lambda _bytes, _inodes: None,
+) -> TrustedRemote:
+    """A configured remote over its transport; the stack closes both. ``require_room`` refuses what would fill the disk."""
+    folder = config.host.data / "remotes" / settings.name
     return await stack.enter_async_context(
         open_trusted_remote(
             settings.name,
             await _open_transport(settings, stack),
-            folder=config.host.data / "remotes" / settings.name,
+            folder=folder,
             root_file=settings.root,
-            now=SystemClock().now,  # the machine's own: the remote keeps a floor of its own
-            options=RemoteOptions(component_most_bytes=config.limits.component_bytes),
+            # The machine's own: the remote keeps a floor of its own.
+            now=SystemClock().now if config.host.trust_clock else signed_time(folder / "trusted"),
+            options=RemoteOptions(
+                component_most_bytes=config.limits.component_bytes, require_room=require_room
+            ),
         )
     )
 
@@ -49,6 +61,8 @@ async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> So
                 tcp_port=broker.tcp_port or (_MQTTS_PORT if broker.tls else _MQTT_PORT),
                 tls=broker.tls,
                 ca_file=broker.ca_file,
+                cert_file=broker.cert_file,
+                key_file=broker.key_file,
                 username=broker.username,
                 password_file=broker.password_file,
             )

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 from edgehost.adapters.crypto.scrypt_hashes import ScryptHashes
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
+from edgehost.adapters.services.disk_gauge import disk_room
 from edgehost.adapters.services.event_ring import EventRing
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
+from edgehost.adapters.storage.metered_disk import MeteredDisk
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.composition.data import make_relations, open_record_places
 from edgehost.composition.ports import open_ports
@@ -40,6 +42,7 @@ from edgehost.usecases.related_function import related_function
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.running_components import RunningComponents
 from edgehost.usecases.sealed_records import SealedRecords
+from edgehost.usecases.watch_disk import DiskWatch
 from remotes.clock_floor import EARLIEST
 
 log = logging.getLogger("edgehost.host")
@@ -70,6 +73,8 @@ class Rooms:
     ports: PortRooms
     functions: HostFunctions
     stopping: asyncio.Event
+    disk: DiskWatch
+    shelf_disk: MeteredDisk
     guest_lines: deque[GuestLogged] = field(default_factory=lambda: deque(maxlen=_GUEST_LINES))
 
     def note_guest_log(self, component: str, level: str, message: str) -> None:
@@ -108,8 +113,9 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         LiveModels(has_keys=vault is not None),
     )
     records = await stack.enter_async_context(open_records(data / "records"))
+    shelf_disk = MeteredDisk()
     shelf = await stack.enter_async_context(
-        open_shelf(data / "releases", quota_bytes=config.limits.shelf_bytes)
+        open_shelf(data / "releases", disk=shelf_disk, quota_bytes=config.limits.shelf_bytes)
     )
     ledger = ReleaseLedger(shelf, bus, clock)
     await ledger.load()
@@ -157,6 +163,8 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
             rate=EventRate(config.events.notify_per_s),
         ),
         stopping=asyncio.Event(),
+        disk=DiskWatch(lambda: disk_room(data), reserve_bytes=config.limits.free_bytes, bus=bus, clock=clock),
+        shelf_disk=shelf_disk,
     )
 
 

@@ -60,6 +60,7 @@ class ControlHost:
     views: HostViews | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
     life: AgentControl | None = None
+    written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
     more_status: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)  # by name
     more_findings: list[Callable[[], Iterable[Mapping[str, Any]]]] = field(default_factory=list)
 
@@ -155,7 +156,7 @@ class ControlHost:
             raise NotFoundError(
                 f"No release of '{component}' is known here.", hint=did_you_mean(component, known)
             )
-        return [asdict(release) for release in found]
+        return [asdict(each) | {"written_bytes": self.written_of(each.digest)} for each in found]
 
     async def instances(self) -> Sequence[Mapping[str, Any]]:
         """Every sandbox."""
