@@ -10,10 +10,11 @@ import pytest
 
 from edgehost.domain.errors import TooLargeError
 from remotes.transport import CHUNK_BYTES, TIMESTAMP
+from tests.remotes.coap_carriers import COAP_CARRIERS
 from tests.remotes.web_carriers import WEB_CARRIERS
 from tests.remotes.workshop import open_carrier
 
-CARRIERS = ("folder", "mosquitto", "amqtt", *WEB_CARRIERS)
+CARRIERS = ("folder", "mosquitto", "amqtt", *WEB_CARRIERS, *COAP_CARRIERS)
 CHUNK = "chunk/" + "ab" * 32
 OTHER = "chunk/" + "cd" * 32
 

@@ -27,6 +27,7 @@ from remotes.root_ceremony import init_repository
 from remotes.target_changes import Published
 from remotes.transport import Source, Transport
 from remotes.trust import SIGNED_AT
+from tests.remotes.coap_carriers import COAP_CARRIERS, open_coap_carrier
 from tests.remotes.web_carriers import WEB_CARRIERS, open_web_carrier
 from tests.required_tools import require_tool
 
@@ -177,10 +178,13 @@ class Site:
 
 @asynccontextmanager
 async def open_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Transport, Source]]:
-    """A publisher's and a reader's transport: "folder", the name of a broker, or a carrier for the web."""
+    """A publisher's and a reader's transport: "folder", the name of a broker, or a carrier for the web or CoAP."""
     async with AsyncExitStack() as stack:
         if carrier in WEB_CARRIERS:
             yield await stack.enter_async_context(open_web_carrier(carrier, folder))
+            return
+        if carrier in COAP_CARRIERS:
+            yield await stack.enter_async_context(open_coap_carrier(carrier, folder))
             return
         if carrier == "folder":
             place = folder / "mirror"
