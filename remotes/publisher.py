@@ -17,6 +17,7 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import ConflictError, NotFoundError, TooLargeError
 from edgehost.domain.offered_release import OfferedRelease
 from remotes.clock_floor import from_seconds
+from remotes.delta_publisher import write_deltas
 from remotes.document_publisher import document_row, documents
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.repository_files import drop_stale_files
@@ -72,14 +73,24 @@ def publish_release(
             )
         chunks = write_chunks(folder, content)
         notes = _notes(targets, spec, signed_before=known is not None)
-        custom = custom_field(spec, sequence=next_sequence(targets, spec.name), chunks=chunks)
+        _keep_newest(targets, spec.name, keep, beside=path)
+        deltas = write_deltas(
+            folder, content, [each for each in _offers(targets) if each.component == spec.name]
+        )
+        custom = custom_field(spec, sequence=next_sequence(targets, spec.name), chunks=chunks, deltas=deltas)
         targets.targets[path] = TargetFile(len(content), {"sha256": digest}, path, {"custom": custom})
-        _keep_newest(targets, spec.name, keep)
         release = read_target(
             path, length=len(content), hashes={"sha256": digest}, custom=custom, remote=folder.name
         )
         return sign_change(
-            repository, targets, signers, expiry, now, release=release, chunks=chunks, notes=notes
+            repository,
+            targets,
+            signers,
+            expiry,
+            now,
+            release=release,
+            chunks=(*chunks, *(chunk for delta in deltas for chunk in delta.chunks)),
+            notes=notes,
         )
 
 
@@ -181,9 +192,13 @@ def _offer(path: str, target: TargetFile) -> OfferedRelease:
     return read_target(path, length=target.length, hashes=target.hashes, custom=target.custom, remote="")
 
 
-def _keep_newest(targets: Targets, component: str, keep: int) -> None:
-    mine = sorted((o for o in _offers(targets) if o.component == component), key=lambda offer: offer.sequence)
-    for offer in mine[: -max(1, keep)]:
+def _keep_newest(targets: Targets, component: str, keep: int, *, beside: str) -> None:
+    """Drop the oldest, so that with the one that comes at the path ``beside`` there are ``keep``."""
+    mine = sorted(
+        (o for o in _offers(targets) if o.component == component and o.target_path != beside),
+        key=lambda offer: offer.sequence,
+    )
+    for offer in mine[: max(0, len(mine) - max(1, keep) + 1)]:
         del targets.targets[offer.target_path]
 
 

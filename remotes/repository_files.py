@@ -53,5 +53,7 @@ def drop_stale_files(repository: Repository) -> None:
 
 def _chunks(targets: Metadata[Targets]) -> Iterable[str]:
     for target in targets.signed.targets.values():
-        for chunk in (target.custom or {}).get("chunks", ()):
-            yield f"chunk/{chunk}"
+        custom = target.custom or {}
+        for holder in (custom, *custom.get("deltas", ())):
+            for chunk in holder.get("chunks", ()):
+                yield f"chunk/{chunk}"

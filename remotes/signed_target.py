@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import semver
@@ -11,7 +12,7 @@ import semver
 from edgehost.domain.component_spec import ComponentSpec, Kind
 from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.names import NAME
-from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.offered_release import DeltaOffer, OfferedRelease
 from edgehost.domain.spec_reader import SpecReader
 from remotes.transport import CHUNK_BYTES
 
@@ -27,9 +28,21 @@ def target_path(component: str, version: str) -> str:
     return f"{component}/{version}.wasm"
 
 
-def custom_field(spec: ComponentSpec, *, sequence: int, chunks: tuple[str, ...]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A delta as the publisher has made it: the digest of its base, and itself cut into chunks."""
+
+    base: str
+    digest: str
+    size_bytes: int
+    chunks: tuple[str, ...]
+
+
+def custom_field(
+    spec: ComponentSpec, *, sequence: int, chunks: tuple[str, ...], deltas: Sequence[Delta] = ()
+) -> dict[str, Any]:
     """What is signed of a release beside its size and digest."""
-    return {
+    custom = {
         "component": spec.name,
         "version": spec.version,
         "kind": str(spec.kind),
@@ -39,6 +52,12 @@ def custom_field(spec: ComponentSpec, *, sequence: int, chunks: tuple[str, ...])
         "chunk_bytes": CHUNK_BYTES,
         "chunks": list(chunks),
     }
+    if deltas:  # hosts from before there were any read on
+        custom["deltas"] = [
+            {"base": d.base, "digest": d.digest, "size_bytes": d.size_bytes, "chunks": list(d.chunks)}
+            for d in deltas
+        ]
+    return custom
 
 
 def read_target(
@@ -65,10 +84,30 @@ def read_target(
         remote=remote,
         target_path=path,
         chunks=reader.texts("chunks", pattern=SHA256),
+        deltas=tuple(
+            _read_delta(table, path, reader.text("version"), remote) for table in reader.table_list("deltas")
+        ),
     )
     chunk_bytes = reader.whole("chunk_bytes", least=CHUNK_BYTES, most=CHUNK_BYTES)
     _require_consistent(offer, chunk_bytes)
     return offer
+
+
+def _read_delta(table: SpecReader, path: str, version: str, remote: str) -> DeltaOffer:
+    delta = DeltaOffer(
+        base=table.text("base", pattern=SHA256),
+        digest=table.text("digest", pattern=SHA256),
+        size_bytes=table.whole("size_bytes", least=1, most=TARGET_MOST_BYTES),
+        target_path=path,
+        version=version,
+        remote=remote,
+        chunks=table.texts("chunks", pattern=SHA256),
+    )
+    if len(delta.chunks) != -(-delta.size_bytes // CHUNK_BYTES):
+        raise table.refused(
+            "chunks", f"has {len(delta.chunks)} items, which {delta.size_bytes} bytes do not make."
+        )
+    return delta
 
 
 def _require_consistent(offer: OfferedRelease, chunk_bytes: int) -> None:

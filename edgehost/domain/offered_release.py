@@ -8,6 +8,19 @@ from edgehost.domain.errors import IncompatibleReleaseError
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaOffer:
+    """A release as its difference from another one; see remotes.delta."""
+
+    base: str  # digest of the release that it starts from
+    digest: str  # sha256 of the delta, lower-case hex
+    size_bytes: int
+    target_path: str  # of the release that it makes
+    version: str
+    remote: str
+    chunks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OfferedRelease:
     """From the TUF target and its signed ``custom`` field."""
 
@@ -22,6 +35,7 @@ class OfferedRelease:
     remote: str
     target_path: str
     chunks: tuple[str, ...] = ()  # sha256 of each chunk, in order
+    deltas: tuple[DeltaOffer, ...] = ()
 
 
 def require_compatible(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
+from edgehost.domain.transfer import Transfer
 
 
 class Remote(Protocol):
@@ -32,11 +33,18 @@ class Remote(Protocol):
         ...
 
     async def fetch(
-        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
+        self,
+        content: SignedContent,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        base: Callable[[str], Awaitable[bytes]] | None = None,
+        transfer: Transfer | None = None,
     ) -> bytes:
         """The bytes of a release or a document, size and digest checked; resumes from what an earlier try left.
 
-        ``progress`` gets (bytes so far, bytes in all).
+        ``progress`` gets (bytes so far, bytes in all). ``base`` gives the bytes of a release that is here, by digest,
+        so that only the difference need be fetched where one is signed; it raises NotFoundError or DamagedError.
+        ``transfer`` notes what was received.
 
         Raises:
             UntrustedReleaseError, RemoteUnreachableError, StorageFullError.

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.domain.traffic import Share
+from edgehost.domain.transfer import Transfer
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.roll_back_release import roll_back
@@ -59,7 +60,12 @@ class ListedRemote:
         return ()
 
     async def fetch(
-        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
+        self,
+        content: SignedContent,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        base: Callable[[str], Awaitable[bytes]] | None = None,
+        transfer: Transfer | None = None,
     ) -> bytes:
         self.fetched.append(content.version)
         return self.files[content.digest]
