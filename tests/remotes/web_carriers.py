@@ -1,4 +1,4 @@
-"""Carriers whose publisher writes a folder and whose readers find it on a web server."""
+"""Carriers whose publisher writes a folder that readers find elsewhere: on a web server, or in a bundle on a stick."""
 
 from __future__ import annotations
 
@@ -6,15 +6,41 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from remotes.folder_transport import open_folder_transport
+from remotes.bundle_file import written_bundle
+from remotes.folder_transport import FolderTransport, open_folder_transport
 from remotes.http_options import HttpOptions
 from remotes.http_transport import open_http_transport
+from remotes.stick_transport import open_stick_transport
 from remotes.transport import Source, Transport
 from tests.remotes.web_server import open_nginx
 
-WEB_CARRIERS = ("http",)
+WEB_CARRIERS = ("http", "stick")
 #: Loopback answers at once or not at all.
 QUICK = HttpOptions(connect_timeout_s=5, answer_timeout_s=5, progress_timeout_s=5)
+
+
+class BundlingFolder(FolderTransport):
+    """A folder of which a bundle is made after each change."""
+
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        super().__init__(folder)
+        self._place, self._bundle = folder, bundle
+
+    async def publish(self, path: str, content: bytes) -> None:
+        await super().publish(path, content)
+        bundle_folder(self._place, self._bundle)
+
+    async def remove(self, path: str) -> None:
+        await super().remove(path)
+        bundle_folder(self._place, self._bundle)
+
+
+def bundle_folder(folder: Path, bundle: Path) -> None:
+    """Whatever is in the folder, right or wrong."""
+    with written_bundle(bundle) as writer:
+        for file in sorted((*folder.glob("metadata/*"), *folder.glob("chunk/*"))):
+            if not file.name.startswith("."):  # another file on its way
+                writer.add(str(file.relative_to(folder)), file.read_bytes())
 
 
 @asynccontextmanager
@@ -23,6 +49,15 @@ async def open_web_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Tr
     place = folder / "mirror"
     place.mkdir()
     async with AsyncExitStack() as stack:
+        if carrier == "stick":
+            stick = folder / "media" / "stick"
+            stick.mkdir(parents=True)
+            bundling = BundlingFolder(place, stick / "demo.edgehost-bundle")
+            yield (
+                bundling,
+                await stack.enter_async_context(open_stick_transport([folder / "media"], look_s=0.02)),
+            )
+            return
         server = await stack.enter_async_context(open_nginx(place))
         publisher = await stack.enter_async_context(open_folder_transport(place, poll_s=0.02))
         reader = await stack.enter_async_context(open_http_transport(server.url, QUICK, look_s=0.02))
