@@ -1,0 +1,128 @@
+"""Programmer for AVR bootloaders that speak STK500 version 1: Optiboot, ATmegaBOOT (Atmel AVR061)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_pages, no_sync, pulse_reset
+from edgehost.adapters.boards.flash_run import FlashRun
+from edgehost.adapters.boards.line_reader import LineReader
+from edgehost.domain.flashing import FlashJob, FlashOutcome, Phase
+from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
+from edgehost.ports.programmer import Report
+
+_IN_SYNC: Final = b"\x14"
+_OK: Final = b"\x10"
+_END: Final = b"\x20"
+_GET_SYNC: Final = b"\x30"
+_ENTER: Final = b"\x50"
+_LEAVE: Final = b"\x51"
+_LOAD_ADDRESS: Final = b"\x55"
+_WRITE_PAGE: Final = b"\x64"
+_READ_PAGE: Final = b"\x74"
+_READ_SIGNATURE: Final = b"\x75"
+
+_SYNC_S: Final = 0.25
+_SYNC_TRIES: Final = 12
+_TRIES_PER_RESET: Final = 4  # a bootloader listens for about a second
+_SETTLE_S: Final = 0.03  # a second answer to a question that was asked twice
+_ANSWER_S: Final = 2.0
+_WORDS: Final = 0x1_0000  # an address has 16 bits
+
+
+class Stk500v1Programmer:
+    """Resets by DTR where the line has it; a page is written, and read back when all are."""
+
+    protocol: Final = "stk500v1"
+
+    def __init__(
+        self, lines: DeviceLines, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    ) -> None:
+        self._lines, self._pause = lines, pause
+
+    async def flash(self, job: FlashJob, report: Report) -> FlashOutcome:
+        """Write the image, read it back, start it."""
+        run = FlashRun(job, report)
+        with run.stating():
+            settings = LineSettings(baud=job.baud or job.board.flash.baud)
+            async with self._lines.open(job.line, settings) as line:
+                run.tell(Phase.CONNECT)
+                boot = _Bootloader(line)
+                await self._connect(job, line, boot)
+                return await flash_pages(run, boot)
+
+    async def _connect(self, job: FlashJob, line: DeviceLine, boot: _Bootloader) -> None:
+        pulsed = False
+        for attempt in range(_SYNC_TRIES):
+            if attempt % _TRIES_PER_RESET == 0:
+                pulsed = await pulse_reset(line, self._pause)
+            if await boot.is_in_sync():
+                await boot.enter()
+                return
+        raise no_sync(
+            job, pulsed=pulsed, extra="Old bootloaders of the same board want 57600 baud: try --baud 57600."
+        )
+
+
+class _Bootloader:
+    """AvrBootloader in the words of STK500v1."""
+
+    #: ``rjmp .-2``: until the last page is in, the chip turns on the spot instead of running half a program.
+    guard = b"\xff\xcf"
+
+    def __init__(self, line: DeviceLine) -> None:
+        self._line, self._reader = line, LineReader(line)
+
+    async def is_in_sync(self) -> bool:
+        """Whether somebody answers the question for it."""
+        await self._reader.drop()
+        await self._line.write(_GET_SYNC + _END)
+        try:
+            answer = await self._reader.exactly(2, _SYNC_S)
+        except TimeoutError:
+            return False
+        if answer != _IN_SYNC + _OK:
+            return False
+        while await self._line.read(64, _SETTLE_S):
+            pass
+        return True
+
+    async def enter(self) -> None:
+        await self._asked(_ENTER, 0)
+
+    async def signature(self) -> str:
+        return (await self._asked(_READ_SIGNATURE, 3)).hex()
+
+    async def write_page(self, address: int, data: bytes) -> None:
+        await self._go_to(address)
+        await self._asked(_WRITE_PAGE + len(data).to_bytes(2, "big") + b"F" + data, 0)
+
+    async def read_page(self, address: int, size: int) -> bytes:
+        await self._go_to(address)
+        return await self._asked(_READ_PAGE + size.to_bytes(2, "big") + b"F", size)
+
+    async def recover(self) -> bool:
+        for _ in range(_TRIES_PER_RESET):
+            if await self.is_in_sync():
+                return True
+        return False
+
+    async def leave(self) -> None:
+        await self._asked(_LEAVE, 0)
+
+    async def _go_to(self, address: int) -> None:
+        if address // 2 >= _WORDS:
+            raise ValueError(f"0x{address:x} is beyond what this protocol can address")
+        await self._asked(_LOAD_ADDRESS + (address // 2).to_bytes(2, "little"), 0)
+
+    async def _asked(self, command: bytes, size: int) -> bytes:
+        await self._line.write(command + _END)
+        try:
+            answer = await self._reader.exactly(size + 2, _ANSWER_S)
+        except TimeoutError:
+            raise LostAnswerError from None
+        if not (answer.startswith(_IN_SYNC) and answer.endswith(_OK)):
+            raise LostAnswerError
+        return answer[1:-1]
