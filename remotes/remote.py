@@ -19,8 +19,9 @@ from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.domain.transfer import Transfer
-from remotes.clock_floor import raise_floor
+from remotes.clock_floor import from_seconds, raise_floor
 from remotes.content_fetch import STANDARD_WINDOW, Base, ContentFetch
+from remotes.mirrored_source import MirroredSource
 from remotes.pace import Pace
 from remotes.partial_shelf import PartialShelf
 from remotes.refusal import Attack, untrusted
@@ -110,28 +111,44 @@ class TrustedRemote:
             StorageFullError: what was checked cannot be kept.
         """
         async with self._one_check:
-            state = self._state
-            if state is not None and await self._is_unchanged(state):
-                # No check, no trust process; but a host that follows a quiet remote for a year must not
-                # have a clock floor of a year ago when its clock is lost.
-                await asyncio.to_thread(raise_floor, self._folder / "trusted", self._now())
-                return state.offers
-            await self._require_repository(state)
-            self._state = await self._child.check(
-                remote=self._name,
-                folder=self._folder / "trusted",
-                root_file=self._root_file,
-                now=self._now(),
-                fetch=self._fetch_file,
+            return await self._checked_anywhere()
+
+    async def _checked_anywhere(self) -> tuple[OfferedRelease, ...]:
+        """Checked in each place that serves the repository, until one's metadata holds."""
+        if not isinstance(self._transport, MirroredSource):
+            return await self._checked()
+        failure: UntrustedReleaseError | None = None
+        for _ in self._transport.places:
+            try:
+                return await self._checked()
+            except UntrustedReleaseError as error:
+                failure = failure or error
+                self._transport.lead_on()
+        raise failure or RemoteUnreachableError(f"Remote '{self._name}' has no place.")
+
+    async def _checked(self) -> tuple[OfferedRelease, ...]:
+        state = self._state
+        if state is not None and await self._is_unchanged(state):
+            # No check, no trust process; but a host that follows a quiet remote for a year must not
+            # have a clock floor of a year ago when its clock is lost.
+            await asyncio.to_thread(raise_floor, self._folder / "trusted", self._now())
+            return state.offers
+        await self._require_repository(state)
+        self._state = await self._child.check(
+            remote=self._name,
+            folder=self._folder / "trusted",
+            root_file=self._root_file,
+            now=self._now(),
+            fetch=self._fetch_file,
+        )
+        if self._state.damaged:
+            _LOG.warning(
+                "Remote '%s': trusted state was damaged (%s); begun again from %s.",
+                self._name,
+                ", ".join(self._state.damaged),
+                self._root_file,
             )
-            if self._state.damaged:
-                _LOG.warning(
-                    "Remote '%s': trusted state was damaged (%s); begun again from %s.",
-                    self._name,
-                    ", ".join(self._state.damaged),
-                    self._root_file,
-                )
-            return self._state.offers
+        return self._state.offers
 
     def documents(self) -> tuple[SignedDocument, ...]:
         """The documents that the last refresh found, oldest first in each name; none before the first."""
@@ -161,7 +178,13 @@ class TrustedRemote:
                 hint="Refresh the remote: it was withdrawn, or was never offered.",
             )
         if not self._holds(self._state):
-            raise untrusted(Attack.FREEZE, self._name, "its metadata has expired since the last refresh.")
+            now, holds_until = from_seconds(self._now()), from_seconds(self._state.expires)
+            raise untrusted(
+                Attack.FREEZE,
+                self._name,
+                f"its metadata held until {holds_until:%Y-%m-%d %H:%M} UTC, "
+                f"and this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
+            )
         most_bytes = self._most_bytes(content)
         if content.size_bytes > most_bytes:
             raise TooLargeError(
