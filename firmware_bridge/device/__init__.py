@@ -1,0 +1,1 @@
+"""The reference firmware in C, and what prepares its images."""

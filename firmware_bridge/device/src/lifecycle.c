@@ -1,0 +1,147 @@
+#include "lifecycle.h"
+
+#include <string.h>
+
+#include "journal.h"
+#include "log.h"
+#include "runner.h"
+#include "slots.h"
+
+static manifest running;
+
+const manifest *lifecycle_running(void) { return runner_loaded() ? &running : NULL; }
+
+/* Everything that stands between a slot and its running: signature, digest, engine, probe. */
+static verdict start_slot(uint8_t slot, const uint8_t *digest) {
+  verdict result = slots_manifest(slot, &running);
+  if (result.code == 0u && memcmp(running.sha256, digest, DIGEST_KEPT) != 0) {
+    result = REFUSED(COAP_CONFLICT, "slot: it holds another release by now");
+  }
+  if (result.code == 0u) {
+    result = slots_require_whole(slot, &running);
+  }
+  if (result.code == 0u) {
+    result = runner_load(slots_image(slot), running.size, running.memory);
+  }
+  return result;
+}
+
+/* The release to go back to is gone once the transfer of another one into its slot has begun. */
+static bool can_go_back(void) {
+  const journal_release *previous = &journal_read()->previous;
+  manifest stored;
+  return previous->slot != NO_SLOT && !journal_is_bad(previous->digest) &&
+         slots_manifest(previous->slot, &stored).code == 0u &&
+         memcmp(stored.sha256, previous->digest, DIGEST_KEPT) == 0;
+}
+
+/* What runs next when the active release cannot. */
+static void fall_back(const char *why) {
+  const journal_state *state = journal_read();
+  journal_release previous = state->previous;
+  log_word(why);
+  (void)journal_bad(state->active.digest);
+  if (can_go_back()) {
+    log_word("rollback: the last good release takes over");
+    (void)journal_commit(previous.slot, previous.digest, previous.sequence);
+  } else {
+    log_word("rollback: there is no release to go back to");
+    (void)journal_no_release();
+  }
+}
+
+void lifecycle_start(void) {
+  const journal_state *state = journal_read();
+  if (state->trials >= MOST_STARTS) {
+    log_word("trial: a release ended the firmware while it was tried; it is not tried again");
+    (void)journal_bad(state->trial_digest);
+  }
+  while (state->active.slot != NO_SLOT) {
+    if (state->starts >= MOST_STARTS || journal_is_bad(state->active.digest)) {
+      fall_back("start: the release did not come through its start several times");
+      continue;
+    }
+    /* Written before the engine touches the module: a crash from here on counts. */
+    (void)journal_starts(state->starts + 1u);
+    verdict result = start_slot(state->active.slot, state->active.digest);
+    if (result.code == 0u) {
+      (void)journal_starts(0);
+      return;
+    }
+    fall_back(result.why);
+  }
+}
+
+/* The active release runs again after an attempt with another one. */
+static void resume_active(void) {
+  const journal_state *state = journal_read();
+  if (state->active.slot != NO_SLOT && start_slot(state->active.slot, state->active.digest).code != 0u) {
+    log_word("commit: the release that ran before does not start again");
+  }
+}
+
+verdict lifecycle_commit(void) {
+  uint32_t have = 0, whole = 0;
+  uint8_t slot = slots_incoming(&have, &whole);
+  manifest offered;
+  const journal_state *state = journal_read();
+  if (slot == NO_SLOT) {
+    return REFUSED(COAP_PRECONDITION, "manifest: put the manifest first");
+  }
+  if (have != whole) {
+    return REFUSED(COAP_INCOMPLETE, "offset: the image is not complete");
+  }
+  verdict result = slots_manifest(slot, &offered);
+  if (result.code == 0u) {
+    result = slots_require_whole(slot, &offered);
+  }
+  if (result.code != 0u) {
+    slots_forget(slot);
+    return result;
+  }
+  uint8_t digest[DIGEST_KEPT];
+  (void)memcpy(digest, offered.sha256, sizeof digest);
+  if (journal_is_bad(digest)) {
+    slots_forget(slot);
+    return REFUSED(COAP_FORBIDDEN, "quarantine: this release has failed here before");
+  }
+  bool tried = state->trials != 0u && memcmp(state->trial_digest, digest, sizeof digest) == 0;
+  if (!journal_trials(digest, tried ? state->trials + 1u : 1u)) {
+    return REFUSED(COAP_SERVER_ERROR, "flash: the journal cannot be written");
+  }
+  result = start_slot(slot, digest);
+  if (result.code != 0u) {
+    log_word(result.why);
+    (void)journal_bad(digest);
+    slots_forget(slot);
+    resume_active();
+    return result;
+  }
+  if (!journal_commit(slot, digest, offered.sequence)) {
+    resume_active();
+    return REFUSED(COAP_SERVER_ERROR, "flash: the journal cannot be written");
+  }
+  slots_close();
+  return ACCEPTED;
+}
+
+bool lifecycle_can_roll_back(void) { return can_go_back(); }
+
+verdict lifecycle_roll_back(void) {
+  const journal_state *state = journal_read();
+  journal_release previous = state->previous;
+  if (!can_go_back()) {
+    return REFUSED(COAP_CONFLICT, "previous: there is no release to go back to");
+  }
+  verdict result = start_slot(previous.slot, previous.digest);
+  if (result.code != 0u) {
+    resume_active();
+    return result;
+  }
+  if (!journal_commit(previous.slot, previous.digest, previous.sequence)) {
+    resume_active();
+    return REFUSED(COAP_SERVER_ERROR, "flash: the journal cannot be written");
+  }
+  slots_close();
+  return ACCEPTED;
+}
