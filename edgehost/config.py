@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from edgehost.config_coap import CoapCarrier, ShelfSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
@@ -66,6 +67,7 @@ class Config:
     probation: ProbationSettings
     keep: KeepSettings
     security: SecuritySettings = field(default_factory=SecuritySettings)
+    shelf: ShelfSettings = field(default_factory=ShelfSettings)
     events: EventSettings = field(default_factory=EventSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
     sinks: tuple[SinkSettings, ...] = ()
@@ -157,6 +159,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         probation=_read_table(ProbationSettings, top.table("probation"), folder),
         keep=_read_table(KeepSettings, top.table("keep"), folder),
         security=_read_table(SecuritySettings, top.table("security"), folder),
+        shelf=_read_table(ShelfSettings, top.table("shelf"), folder),
         events=_read_table(EventSettings, top.table("events"), folder),
         fleet=read_fleet(top.table("fleet"), folder),
         remotes=tuple(_read_remote(table, folder) for table in top.table_list("remotes")),
@@ -246,6 +249,7 @@ def _require_consistent(config: Config) -> None:
                 f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
             )
         seen.add(remote.name)
+    _require_consistent_coap(config)
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
         if component.source and component.source not in known:
@@ -277,6 +281,13 @@ def _require_consistent(config: Config) -> None:
             "that the kernel takes.",
             hint="Set api.unix_socket to a shorter path.",
         )
+
+
+def _require_consistent_coap(config: Config) -> None:
+    for remote in config.remotes:
+        if isinstance(remote.carrier, CoapCarrier):
+            remote.carrier.options().require_consistent()
+    config.shelf.require_consistent()
 
 
 def is_loopback(address: str) -> bool:

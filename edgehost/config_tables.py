@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from edgehost.config_carriers import HttpCarrier
+from edgehost.config_coap import CoapCarrier
 from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole
 from edgehost.config_traffic import TrafficSettings
 from edgehost.domain.names import NAME, worded
@@ -117,12 +118,13 @@ class FolderCarrier:
     path: Annotated[Path, FilePath("the folder that 'edgehost publish' wrote")]
 
 
-Carrier = MqttCarrier | FolderCarrier | HttpCarrier
+Carrier = MqttCarrier | FolderCarrier | HttpCarrier | CoapCarrier
 #: The value of ``transport`` and the keys that come with it.
 TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
     "mqtt": MqttCarrier,
     "folder": FolderCarrier,
     "http": HttpCarrier,
+    "coap": CoapCarrier,
 }
 
 

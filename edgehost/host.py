@@ -16,7 +16,7 @@ from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch
 from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rooms import close_pools, open_rooms
-from edgehost.composition.serving import make_control, make_host_app, open_coap, urls_of
+from edgehost.composition.serving import make_control, make_host_app, open_coap, open_shelf, urls_of
 from edgehost.composition.upkeep import keep_up
 from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
@@ -87,6 +87,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
             )
         )
         coap = await open_coap(rooms, app, stack)
+        await open_shelf(rooms, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
         if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")

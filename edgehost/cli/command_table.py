@@ -24,7 +24,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "build": Command("author", "check a component and make it one file"),
     "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),
     "keygen": Command("author", "make a signing key"),
-    "remote": Command("author", "make, sign, rotate, show or mirror a repository of releases"),
+    "remote": Command("author", "make, sign, rotate, show, mirror or serve a repository of releases"),
     "publish": Command("author", "sign a component and put it into a remote"),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
@@ -41,6 +41,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "workflow": Command("use", "how ports lead to each other, what was done for a record, taking it back"),
     "watch": Command("use", "follow events"),
     "logs": Command("use", "what components logged"),
+    "boards": Command("device", "the boards that are known, and which may be plugged in"),
+    "flash": Command("device", "write firmware to a board"),
+    "firmware": Command("device", "sign a firmware image and put it into a remote; show what remotes offer"),
 }
 
 GROUPS: Final[dict[str, str]] = {
@@ -48,6 +51,7 @@ GROUPS: Final[dict[str, str]] = {
     "author": "Writing and publishing components",
     "release": "Releases on this host",
     "use": "Using what runs",
+    "device": "Microcontrollers",
 }
 
 OK: Final = 0
@@ -56,6 +60,12 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 TIMED_OUT: Final = 4
 NOT_FOUND: Final = 5
+NO_LINE: Final = 10
+LINE_BUSY: Final = 11
+NO_SYNC: Final = 12
+CHIP_MISMATCH: Final = 13
+VERIFY_FAILED: Final = 14
+FLASH_FAILED: Final = 15
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final[dict[int, str]] = {
@@ -65,6 +75,12 @@ EXIT_CODES: Final[dict[int, str]] = {
     UNREACHABLE: "the host, a remote or a resource is not available now; try again later",
     TIMED_OUT: "no answer within the deadline",
     NOT_FOUND: "there is no such component, release, record or file",
+    NO_LINE: "no line leads to the board, or several may",
+    LINE_BUSY: "the line is in use, or this user may not open it",
+    NO_SYNC: "no bootloader answers on the line",
+    CHIP_MISMATCH: "the image or the chip that answers is not the board's",
+    VERIFY_FAILED: "what was read back from the board is not what was written",
+    FLASH_FAILED: "the line was lost, or the board refused; the message says in what state it is",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 

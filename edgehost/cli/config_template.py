@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
+import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from edgehost.config_coap import ShelfSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
 from edgehost.config_fleet import FleetSettings, OperatorSettings
 from edgehost.config_services import KINDS, ServiceSettings
 from edgehost.config_settings import settings_of
 from edgehost.config_sources import SourceSettings
 from edgehost.config_tables import (
+    TRANSPORTS,
     ApiSettings,
     ComponentSettings,
-    FolderCarrier,
     HostSettings,
     KeepSettings,
     LimitSettings,
-    MqttCarrier,
     ProbationSettings,
     RemoteSettings,
     SecuritySettings,
@@ -77,6 +79,11 @@ _EXAMPLES: Final = {
     "url": "wss://example.org/feed",
     "key": "operator.pub",
 }
+#: What a key stands for in the example of one transport.
+_TRANSPORT_EXAMPLES: Final = {
+    "http": {"url": "https://example.org/remote"},
+    "coap": {"host": "gateway.local"},
+}
 
 
 def config_template() -> str:
@@ -88,6 +95,7 @@ def config_template() -> str:
         "probation": ProbationSettings,
         "keep": KeepSettings,
         "security": SecuritySettings,
+        "shelf": ShelfSettings,
         "events": EventSettings,
     }
     parts = [_HEAD]
@@ -104,21 +112,7 @@ def config_template() -> str:
             )
         ),
         _REMOTES,
-        "".join(
-            (
-                _commented("[[remotes]]\n"),
-                _commented(_keys(RemoteSettings)),
-                _commented('transport = "mqtt"\n'),
-                _commented(_keys(MqttCarrier)),
-            )
-        ),
-        "".join(
-            (
-                _commented("[[remotes]]\n"),
-                _commented('name = "stick"\nroot = "root.json"\ntransport = "folder"\n'),
-                _commented(_keys(FolderCarrier)),
-            )
-        ),
+        *(_remote(transport) for transport in TRANSPORTS),
         _SOURCES,
         "".join((_commented("[sources.far]\n"), _commented(_keys(SourceSettings)))),
         _SERVICES,
@@ -172,11 +166,22 @@ def _title(settings: type) -> str:
     return f"# {sentence[:1].upper()}{sentence[1:]}\n"
 
 
-def _keys(settings: type) -> str:
+def _remote(transport: str) -> str:
+    """A remote of this kind; the first one has the keys that all have."""
+    if transport == next(iter(TRANSPORTS)):
+        head = _keys(RemoteSettings)
+    else:
+        head = f'name = "{transport}"\nroot = "root.json"\n'
+    keys = _keys(TRANSPORTS[transport], _TRANSPORT_EXAMPLES.get(transport, {}))
+    return _commented(f'[[remotes]]\n{head}transport = "{transport}"\n{keys}')
+
+
+def _keys(settings: type, examples: Mapping[str, object] = types.MappingProxyType({})) -> str:
+    examples = {**_EXAMPLES, **examples}
     lines = []
     for each, setting in settings_of(settings):
         lines += textwrap.wrap(setting.why, _WIDTH, initial_indent="# ", subsequent_indent="# ")
-        default = _EXAMPLES[each.name] if each.default is dataclasses.MISSING else each.default
+        default = examples[each.name] if each.default is dataclasses.MISSING else each.default
         lines.append(f"{each.name} = {_toml(default)}")
     return "".join(f"{line}\n" for line in lines)
 

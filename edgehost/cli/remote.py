@@ -1,4 +1,4 @@
-"""Make and keep a repository of signed releases: its root of trust, its dates, its mirrors.
+"""Make and keep a repository of signed releases: its root of trust, its dates, its mirrors, its server.
 
   edgehost remote init fleet --root-key keys/root.key --online-key keys/online.key
   edgehost remote show fleet
@@ -66,9 +66,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _folder(mirror)
     _targets(mirror, required=True)
 
+    serve = verbs.add_parser("serve", allow_abbrev=False, help="serve the repository by CoAP")
+    _folder(serve)
+    _serving(serve)
+
+    oscore = verbs.add_parser(
+        "oscore", allow_abbrev=False, help="make a CoAP reader's security context, and the server's for it"
+    )
+    oscore.add_argument("server_folder", metavar="FOLDER", type=Path, help="the server's contexts")
+    oscore.add_argument("--client", metavar="NAME", required=True, help="who will use it, and nobody else")
+    oscore.add_argument("--to", metavar="FOLDER", type=Path, required=True, help="the reader's context")
+
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do what the verb says."""
+    if args.verb in {"serve", "oscore"}:
+        from edgehost.cli import remote_serving  # noqa: PLC0415 - aiocoap, for those who ask
+
+        return remote_serving.serve(args, out) if args.verb == "serve" else remote_serving.oscore(args, out)
     from edgehost.cli import remote_verbs  # noqa: PLC0415 - TUF and MQTT are slow to import
 
     return remote_verbs.VERBS[args.verb](args, out)
@@ -116,3 +131,31 @@ def _targets(parser: argparse.ArgumentParser, *, required: bool = False) -> None
         help="mqtt://HOST/NAME, mqtts://HOST/NAME or a folder; may be repeated",
     )
     parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
+
+
+def _serving(parser: argparse.ArgumentParser) -> None:
+    def file(flag: str, text: str) -> None:
+        parser.add_argument(flag, metavar="FILE", type=Path, help=text)
+
+    parser.add_argument("--name", metavar="NAME", help="the remote's name there; default: the folder's name")
+    parser.add_argument(
+        "--coap",
+        metavar="HOST[:PORT]",
+        default="127.0.0.1",
+        help="UDP and TCP, 5683; any but loopback needs credentials, or --open (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tls-port", metavar="PORT", type=int, default=5684, help="TLS over TCP, with --cert"
+    )
+    file("--cert", "the server's certificate, PEM")
+    file("--cert-key", "its key, PEM")
+    file("--client-ca", "who signs the certificates of those who may read")
+    parser.add_argument(
+        "--oscore",
+        metavar="FOLDER",
+        type=Path,
+        help="contexts of those who may read, see 'edgehost remote oscore'",
+    )
+    parser.add_argument(
+        "--open", action="store_true", help="anybody may read: what is served is signed, and no secret"
+    )

@@ -9,6 +9,7 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
 from edgehost.config import Config
 from edgehost.config_carriers import HttpCarrier
+from edgehost.config_coap import CoapCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
@@ -71,6 +72,10 @@ async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> So
             from edgehost.composition.web_remotes import open_http  # noqa: PLC0415 - h11 only where it is used
 
             return await open_http(web, stack)
+        case CoapCarrier() as coap:
+            from edgehost.composition.coap_remotes import open_coap_remote  # noqa: PLC0415 - aiocoap, for those who ask
+
+            return await open_coap_remote(settings.name, coap, stack)
 
 
 def make_follower(

@@ -86,6 +86,19 @@ async def open_coap(rooms: Rooms, app: HostApp, stack: AsyncExitStack) -> tuple[
     return (base + api.root,)
 
 
+async def open_shelf(rooms: Rooms, stack: AsyncExitStack) -> None:
+    """What this host has for its neighbours, where the configuration asks for it.
+
+    Raises:
+        UnavailableError: the port cannot be had.
+    """
+    serving = rooms.config.shelf.coap_serving()
+    if serving is not None:
+        from edgehost.composition.coap_remotes import serve_shelf  # noqa: PLC0415 - as above
+
+        await serve_shelf(rooms, serving, stack)
+
+
 def urls_of(config: Config, served_at: ServedAt) -> tuple[str, ...]:
     """Where the API is reached."""
     tcp = (served_at.url + config.api.root,) if served_at.url else ()

@@ -28,11 +28,12 @@ def test_the_examples_in_it_are_valid_once_the_number_signs_are_gone() -> None:
     text = re.sub(r"^#(?=[a-z\[])", "", config_template(), flags=re.MULTILINE)
     folder = Path("/etc/edgehost")
     config = read_config(tomllib.loads(text), folder=folder)
-    mqtt, stick = config.remotes
+    mqtt, stick, *others = config.remotes
     assert mqtt == RemoteSettings(
         name=mqtt.name, root=folder / "root.json", carrier=MqttCarrier(host="broker.local")
     )
     assert isinstance(stick.carrier, FolderCarrier)
+    assert [type(each.carrier) for each in others] == list(TRANSPORTS.values())[2:]
     assert config.components["telemetry"] == ComponentSettings()
 
 
