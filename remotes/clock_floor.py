@@ -28,6 +28,7 @@ _FILE: Final = "clock_floor.json"
 _MOST_BYTES: Final = 4096
 #: Flash wears out: the floor is written when it would rise by an hour.
 _STEP_S: Final = 3600
+_MOMENT: Final = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +94,21 @@ def raise_floor(folder: Path, now: float) -> None:
     raised = floor.raised_to(from_seconds(now), floor.keys)
     if raised is not floor and floor.keys:
         write_floor(folder, raised)
+
+
+def expiry_words(judged_at: datetime, vouched: datetime, *, is_root: bool = False) -> tuple[str, str]:
+    """How to go on after "it has expired", and what to do: both times, since either may be the wrong one."""
+    then = (
+        "the holders of the root keys must run 'edgehost remote rotate'."
+        if is_root
+        else "the publisher must run 'edgehost remote refresh'."
+    )
+    if judged_at <= vouched:
+        judged = f", judged at {judged_at:{_MOMENT}} UTC, which signatures vouch for"
+        return judged, f"It was signed too long ago: {then}"
+    ahead = judged_at - vouched
+    by = f"{ahead.days} days" if ahead.days else f"{ahead.seconds // 60} minutes"
+    by_clock = f"judged at {judged_at:{_MOMENT}} UTC by this machine's clock"
+    by_keys = f"the newest time that signatures vouch for is {vouched:{_MOMENT}} UTC"
+    look = f"Check this machine's clock, which is {by} ahead of that: once it is set, the next check passes."
+    return f", {by_clock}; {by_keys}", f"{look} If it is right, {then}"

@@ -26,7 +26,14 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_document import SignedDocument
-from remotes.clock_floor import ClockFloor, from_seconds, is_damaged_floor, read_floor, write_floor
+from remotes.clock_floor import (
+    ClockFloor,
+    expiry_words,
+    from_seconds,
+    is_damaged_floor,
+    read_floor,
+    write_floor,
+)
 from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
 from remotes.signed_document import is_document_path, read_document
@@ -41,7 +48,6 @@ Fetch = Callable[[str, int], bytes | None]
 #: When a timestamp was signed, in seconds; TUF itself only knows when it ends.
 SIGNED_AT: Final = "x-edgehost-signed-at"
 _ROOT_MOST_BYTES: Final = 131_072
-_ROOT_HINT: Final = "Check this machine's clock; if it is right, the holders of the root keys must run 'edgehost remote rotate'."
 _NO_METADATA_HINT: Final = "What is served there is no signed metadata: check the remote's address and who may write there, then mirror the repository again."
 _CONFIG: Final = UpdaterConfig(
     max_root_rotations=256,
@@ -178,6 +184,12 @@ class _Updater(Updater):
         """The newest moment that is surely past, after a check that passed."""
         return max(self._signed_at() or from_seconds(0), from_seconds(self._now))
 
+    def vouched_moment(self) -> datetime:
+        """The newest moment that signatures vouch for, whether what they sign still holds or not."""
+        floor = self._floor.reference(0.0, self.timestamp_keys)
+        signed_at = self._signed_at() if Timestamp.type in self._trusted_set else None
+        return max(floor, signed_at or floor)
+
     def verdict(self, signed: _Signed) -> Verdict:
         return Verdict(
             offers=signed.offers(),
@@ -286,9 +298,9 @@ def _refusal(
     what = str(error).rstrip(".")
     hint = ""
     if isinstance(error, tuf_errors.ExpiredMetadataError):
-        if Timestamp.type not in updater.trusted:
-            hint = _ROOT_HINT
-        what += f", judged at {updater.trusted.reference_time:%Y-%m-%d %H:%M} UTC"
+        is_root = Timestamp.type not in updater.trusted
+        judged, hint = expiry_words(updater.trusted.reference_time, updater.vouched_moment(), is_root=is_root)
+        what += judged
     announced = _announced_version(updater, fetcher.path)
     mixed = announced is not None and signed_version(fetcher.content) not in {announced, None}
     attack = looks_like(error, mixed=mixed)

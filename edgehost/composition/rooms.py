@@ -103,7 +103,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
             hint="Name a folder that the host's user may write to.",
         ) from None
     clock, bus, running, models = (
-        SystemClock(),
+        SystemClock(set_from=EARLIEST.timestamp()),
         LocalEventBus(
             limits=CauseLimits(config.events.depth, config.events.storm),
             backlog=config.limits.event_backlog,

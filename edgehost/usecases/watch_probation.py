@@ -31,6 +31,9 @@ class ProbationWatch:
         self._roll_back = roll_back
         self._kept = kept  # told of each release that has proved itself
         self._woken = asyncio.Event()
+        self._ends: dict[
+            str, float
+        ] = {}  # by digest, in monotonic seconds: the wall clock may jump meanwhile
 
     def wake(self, _running: RunningRelease | None = None) -> None:
         """Look again: a fault happened, or a release went live."""
@@ -49,13 +52,14 @@ class ProbationWatch:
 
     async def look(self) -> None:
         """Judge every release that is in its probation, once."""
-        now = self._clock.now()
+        self._note_ends()
+        now = self._clock.monotonic()
         for running in self._running.all():
             until = running.release.probation_until
             if not until:
                 continue
             conduct = running.conduct
-            verdict = judge(conduct, self._rule, over=now >= until)
+            verdict = judge(conduct, self._rule, over=now >= self._ends[running.release.digest])
             if verdict is Verdict.ROLL_BACK:
                 await self._roll_back(
                     running.release.component,
@@ -67,15 +71,18 @@ class ProbationWatch:
                     await self._kept(running)
 
     def seconds_to_next_end(self) -> float | None:
-        """How long until the next probation ends; None when none runs.
-
-        A wall clock that jumps back must not prolong a probation for ever, so this never exceeds the rule's time.
-        """
-        ends = [
-            running.release.probation_until
-            for running in self._running.all()
-            if running.release.probation_until
-        ]
-        if not ends:
+        """How long until the next probation ends; None when none runs."""
+        self._note_ends()
+        if not self._ends:
             return None
-        return min(max(min(ends) - self._clock.now(), 0.05), self._rule.seconds)
+        return max(min(self._ends.values()) - self._clock.monotonic(), 0.05)
+
+    def _note_ends(self) -> None:
+        """When each probation ends: what is left by the wall clock at the first look, and no more than the rule says."""
+        found = {}
+        for running in self._running.all():
+            release = running.release
+            if release.probation_until:
+                left_s = min(max(release.probation_until - self._clock.now(), 0.0), self._rule.seconds)
+                found[release.digest] = self._ends.get(release.digest, self._clock.monotonic() + left_s)
+        self._ends = found

@@ -72,3 +72,19 @@ async def test_a_wall_clock_that_jumps_back_years_does_not_make_the_watch_sleep_
     sleep_s = scene.watch.seconds_to_next_end()
     assert sleep_s is not None
     assert sleep_s <= RULE.seconds
+
+
+async def test_a_wall_clock_that_jumps_years_ahead_does_not_end_a_probation() -> None:
+    scene = Watching()
+    scene.clock.wall = 0.0
+    running = await scene.deployer.deploy(await scene.shelve("orders", "1.0.0"))
+    await scene.watch.look()
+    scene.clock.wall = 1_800_000_000.0  # the time was set from the network
+    await scene.watch.look()
+    assert running.release.probation_until
+    scene.clock.pass_by(59)
+    await scene.watch.look()
+    assert running.release.probation_until
+    scene.clock.pass_by(2)
+    await scene.watch.look()
+    assert running.release.probation_until == 0

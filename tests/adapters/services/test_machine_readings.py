@@ -63,3 +63,13 @@ def test_the_clock_never_falls_below_its_floor_and_runs_on_from_it() -> None:
     clock.raise_floor(future + 500)
     assert clock.now() >= future + 500
     assert clock.monotonic() <= clock.monotonic()
+
+
+def test_a_clock_that_is_set_is_believed_whatever_was_written_while_it_stood_years_ahead() -> None:
+    machine = time.time()  # noqa: TID251 - as above
+    unset = SystemClock(set_from=machine + 1000)
+    unset.raise_floor(machine + 1_000_000)
+    assert unset.now() >= machine + 1_000_000
+    is_set = SystemClock(set_from=machine - 1000)
+    is_set.raise_floor(machine + 1_000_000)
+    assert abs(is_set.now() - machine) < 5
