@@ -6,7 +6,9 @@ EdgehostError
         InvalidRecordError, InvalidQueryError, TooLargeError
         UntrustedReleaseError, IncompatibleReleaseError, QuarantinedReleaseError
         NotGrantedError
+        InvalidImageError
     NotFoundError           there is no such thing
+        NoLineError
     ConflictError           the state has moved on: read again, then decide
         RevisionConflictError, EndpointTakenError, IdempotencyConflictError
     UnavailableError        not now: the same call may succeed later
@@ -115,10 +117,22 @@ class NotGrantedError(RefusedError):
     code = "not-granted"
 
 
+class InvalidImageError(RefusedError):
+    """A firmware file is damaged, or does not fit the board; no device was touched."""
+
+    code = "invalid-image"
+
+
 class NotFoundError(EdgehostError):
     """There is no such model, record, release or component."""
 
     code = "not-found"
+
+
+class NoLineError(NotFoundError):
+    """No line leads to the board, or several may."""
+
+    code = "no-line"
 
 
 class ConflictError(EdgehostError):

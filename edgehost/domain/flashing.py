@@ -32,6 +32,8 @@ class FirmwareImage:
     digest: str  # sha256 of the file, lower-case hex
     family: int = 0  # of UF2 files; 0: none given
     version: str = ""  # of a signed target
+    machine: str = ""  # of ELF files: avr, arm, xtensa, riscv; "": not said
+    left_out: tuple[str, ...] = ()  # parts of the file that are not for the flash, in words
 
     @property
     def size_bytes(self) -> int:

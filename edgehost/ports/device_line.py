@@ -69,7 +69,7 @@ class DeviceLines(Protocol):
         Raises:
             LineBusyError: somebody else has it; the message says who, where that can be found out.
             LineDeniedError: this user may not open it; the hint names the group.
-            NotFoundError: there is no such line.
+            NoLineError: there is no such line.
         """
         ...
 

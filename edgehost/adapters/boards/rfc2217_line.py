@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from edgehost.adapters.boards.socket_line import address_of
-from edgehost.domain.errors import LineLostError, NotFoundError
+from edgehost.domain.errors import LineLostError, NoLineError
 from edgehost.ports.device_line import DeviceLine, LineSettings
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def open_rfc2217(path: str, settings: LineSettings) -> AsyncIterator[Devic
     try:
         line = await asyncio.to_thread(_connected, path, settings)
     except (OSError, ValueError) as problem:
-        raise NotFoundError(f"There is no line at {path}: {problem}.") from None
+        raise NoLineError(f"There is no line at {path}: {problem}.") from None
     opened = Rfc2217Line(path, line)
     try:
         yield opened

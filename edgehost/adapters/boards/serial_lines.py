@@ -18,7 +18,7 @@ from edgehost.domain.errors import (
     LineBusyError,
     LineDeniedError,
     LineLostError,
-    NotFoundError,
+    NoLineError,
     RefusedError,
 )
 from edgehost.ports.device_line import DeviceLine, FoundLine, LineSettings
@@ -98,7 +98,7 @@ def _busy(path: str, holders: Sequence[str]) -> LineBusyError:
 def _explained(path: str, problem: OSError) -> EdgehostError:
     """The error of an open that failed, in words for whoever holds the board."""
     if problem.errno in _ABSENT:
-        return NotFoundError(
+        return NoLineError(
             f"There is no line {path}.",
             hint="Plug the board in; 'edgehost boards detect' shows what is there.",
         )

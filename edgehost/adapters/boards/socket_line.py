@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from edgehost.domain.errors import LineLostError, NotFoundError, RefusedError
+from edgehost.domain.errors import LineLostError, NoLineError, RefusedError
 from edgehost.ports.device_line import DeviceLine, LineSettings
 
 _CONNECT_S: Final = 5.0
@@ -100,9 +100,9 @@ async def open_socket(path: str, settings: LineSettings) -> AsyncIterator[Device
         async with asyncio.timeout(_CONNECT_S):
             connection = await _connected(host, tcp_port)
     except TimeoutError:
-        raise NotFoundError(f"Nobody answers at {path}.") from None
+        raise NoLineError(f"Nobody answers at {path}.") from None
     except OSError as problem:
-        raise NotFoundError(
+        raise NoLineError(
             f"There is no line at {path}: {problem.strerror or problem}.", hint="Is the server running there?"
         ) from None
     try:
