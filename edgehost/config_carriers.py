@@ -45,3 +45,13 @@ class HttpCarrier:
             "the timestamp is asked for this often; unchanged, it costs a head of some 200 bytes", 1, 86_400
         ),
     ] = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class StickCarrier:
+    """What a remote in bundles needs: files that 'edgehost bundle create' made, on a stick or brought by hand."""
+
+    path: Annotated[
+        Path, FilePath("where sticks are mounted; looked at two folders deep, and may come and go")
+    ] = Path("/media")
+    look_s: Annotated[float, Number("looked for new bundles this often; costs a few stats", 0.1, 3600)] = 1.0

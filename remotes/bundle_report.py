@@ -21,6 +21,7 @@ from remotes.stick_transport import MOST_BUNDLES, Bundle
 REPORT_SUFFIX: Final = ".report.json"
 #: Releases told of in one report.
 _MOST_RELEASES: Final = 1000
+_MOST_REFUSALS: Final = 100
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -41,6 +42,7 @@ class _Entry:
     hint: str
     at: float
     releases: dict[str, dict[str, str]] = field(default_factory=dict)  # by path as signed
+    refusals: list[str] = field(default_factory=list)
     written: bool = False
 
 
@@ -51,8 +53,9 @@ Tell = Callable[[Bundle, Outcome, str, str], None]
 class BundleReports:
     """The reports of the bundles that are there."""
 
-    def __init__(self, *, remote: str, host: str, now: Callable[[], float], tell: Tell) -> None:
-        self._remote, self._host, self._now, self._tell = remote, host, now, tell
+    def __init__(self, *, remote: str, host: str, now: Callable[[], float]) -> None:
+        self._remote, self._host, self._now = remote, host, now
+        self.tell: Tell = _tell_nobody  # hears of each bundle and outcome once
         self._entries: dict[Path, _Entry] = {}
 
     def note(
@@ -70,7 +73,7 @@ class BundleReports:
         self._entries[bundle.path] = _Entry(bundle, outcome, reason, hint, self._now())
         while len(self._entries) > 2 * MOST_BUNDLES:
             del self._entries[next(iter(self._entries))]
-        self._tell(bundle, outcome, code, reason)
+        self.tell(bundle, outcome, code, reason)
 
     def offer(self, bundle: Bundle, contents: Iterable[SignedContent]) -> None:
         """What the bundle carries."""
@@ -91,6 +94,13 @@ class BundleReports:
                 row.pop("reason", None)
                 if reason:
                     row["reason"] = reason
+                entry.written = False
+
+    def note_refusal(self, reason: str) -> None:
+        """Something that a bundle carries is not for this host."""
+        for entry in self._entries.values():
+            if entry.outcome is Outcome.TAKEN and reason not in entry.refusals[-_MOST_REFUSALS:]:
+                entry.refusals = [*entry.refusals, reason][-_MOST_REFUSALS:]
                 entry.written = False
 
     def forget_absent(self, bundles: Iterable[Bundle]) -> None:
@@ -117,8 +127,13 @@ class BundleReports:
             "hint": entry.hint,
             "version": entry.bundle.claimed,
             "contents": entry.releases,
+            "refusals": entry.refusals,
         }
         return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _tell_nobody(_bundle: Bundle, _outcome: Outcome, _code: str, _reason: str) -> None:
+    """Until somebody wants to know."""
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,7 +17,9 @@ from edgehost.domain.errors import EdgehostError
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
-from remotes.bundle_report import REPORT_SUFFIX, BundleReports, Outcome, Tell
+from edgehost.domain.transfer import Transfer
+from remotes.bundle_report import REPORT_SUFFIX, BundleReports, Outcome
+from remotes.content_fetch import Base
 from remotes.durable_file import read_bounded
 from remotes.polled_source import Pause
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
@@ -68,11 +70,16 @@ class StickRemote:
         return tuple(each for each in self._remote.documents() if self._stick.carries(each.chunks))
 
     async def fetch(
-        self, content: SignedContent, *, progress: Callable[[int, int], None] | None = None
+        self,
+        content: SignedContent,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        base: Base | None = None,  # noqa: ARG002 - a stick is faster than what a delta saves
+        transfer: Transfer | None = None,
     ) -> bytes:
         """See Remote."""
         try:
-            found = await self._remote.fetch(content, progress=progress)
+            found = await self._remote.fetch(content, progress=progress, transfer=transfer)
         except EdgehostError as error:
             self.reports.note_release(content.target_path, "not taken", error.message)
             raise
@@ -166,17 +173,16 @@ async def open_stick_remote(
     root_file: Path,
     host: str,
     now: Callable[[], float],
-    tell: Tell,
     options: RemoteOptions | None = None,
     look_s: float = 1.0,
     pause: Pause | None = None,
 ) -> AsyncIterator[StickRemote]:
     """The remote ``name`` in the bundles under ``folder`` and in ``state/inbox``.
 
-    ``state`` belongs to this remote alone, as for open_trusted_remote. ``tell`` hears of each bundle once.
+    ``state`` belongs to this remote alone, as for open_trusted_remote. ``reports.tell`` of what is opened may be set.
     """
     inbox = inbox_of(state)
-    reports = BundleReports(remote=name, host=host, now=now, tell=tell)
+    reports = BundleReports(remote=name, host=host, now=now)
     async with (
         open_stick_transport((folder, inbox), look_s=look_s, pause=pause, after_look=reports.flush) as stick,
         open_trusted_remote(
