@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-from edgehost.config_carriers import HttpCarrier
+from edgehost.config_carriers import HttpCarrier, StickCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole
 from edgehost.config_traffic import TrafficSettings
@@ -118,12 +118,15 @@ class FolderCarrier:
     path: Annotated[Path, FilePath("the folder that 'edgehost publish' wrote")]
 
 
-Carrier = MqttCarrier | FolderCarrier | HttpCarrier | CoapCarrier
+#: Carriers of files; a stick is a remote of its own.
+SourceCarrier = MqttCarrier | FolderCarrier | HttpCarrier | CoapCarrier
+Carrier = SourceCarrier | StickCarrier
 #: The value of ``transport`` and the keys that come with it.
 TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
     "mqtt": MqttCarrier,
     "folder": FolderCarrier,
     "http": HttpCarrier,
+    "stick": StickCarrier,
     "coap": CoapCarrier,
 }
 

@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "keygen": Command("author", "make a signing key"),
     "remote": Command("author", "make, sign, rotate, show, mirror or serve a repository of releases"),
     "publish": Command("author", "sign a component and put it into a remote"),
+    "bundle": Command("author", "put a repository into one file for sites without network, or give one to a host"),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
     "bind": Command("release", "show and change which adapter a port leads to, and which service"),

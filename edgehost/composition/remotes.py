@@ -8,19 +8,20 @@ from contextlib import AsyncExitStack
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
 from edgehost.config import Config
-from edgehost.config_carriers import HttpCarrier
+from edgehost.config_carriers import HttpCarrier, StickCarrier
 from edgehost.config_coap import CoapCarrier
-from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings, SourceCarrier
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
+from edgehost.ports.remote import Remote
 from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.manage_components import ComponentManager
 from remotes.clock_floor import signed_time
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
 from remotes.mqtt_transport import open_mqtt_transport
-from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
+from remotes.remote import RemoteOptions, open_trusted_remote
 from remotes.transport import Source
 
 _MQTT_PORT, _MQTTS_PORT = 1883, 8883
@@ -34,26 +35,34 @@ async def open_remote(
     stack: AsyncExitStack,
     *,
     require_room: Callable[[int, int], None] = lambda _bytes, _inodes: None,
-) -> TrustedRemote:
+) -> Remote:
     """A configured remote over its transport; the stack closes both. ``require_room`` refuses what would fill the disk."""
     folder = config.host.data / "remotes" / settings.name
+    # The machine's own: the remote keeps a floor of its own.
+    now = SystemClock().now if config.host.trust_clock else signed_time(folder / "trusted")
+    options = RemoteOptions(component_most_bytes=config.limits.component_bytes, require_room=require_room)
+    if isinstance(settings.carrier, StickCarrier):
+        from edgehost.composition.stick_remotes import open_stick  # noqa: PLC0415 - where there is one
+
+        return await open_stick(
+            config, settings, settings.carrier, stack, state=folder, now=now, options=options
+        )
     return await stack.enter_async_context(
         open_trusted_remote(
             settings.name,
-            await _open_transport(settings, stack),
+            await _open_transport(settings, settings.carrier, stack),
             folder=folder,
             root_file=settings.root,
-            # The machine's own: the remote keeps a floor of its own.
-            now=SystemClock().now if config.host.trust_clock else signed_time(folder / "trusted"),
-            options=RemoteOptions(
-                component_most_bytes=config.limits.component_bytes, require_room=require_room
-            ),
+            now=now,
+            options=options,
         )
     )
 
 
-async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> Source:
-    match settings.carrier:
+async def _open_transport(
+    settings: RemoteSettings, carrier: SourceCarrier, stack: AsyncExitStack
+) -> Source:
+    match carrier:
         case FolderCarrier(path):
             return await stack.enter_async_context(open_folder_transport(path, poll_s=_FOLDER_LOOK_S))
         case MqttCarrier() as broker:
@@ -79,10 +88,14 @@ async def _open_transport(settings: RemoteSettings, stack: AsyncExitStack) -> So
 
 
 def make_follower(
-    rooms: Rooms, manager: ComponentManager, settings: RemoteSettings, remote: TrustedRemote
+    rooms: Rooms, manager: ComponentManager, settings: RemoteSettings, remote: Remote
 ) -> FollowRemote:
     """What this host takes from the remote."""
     config = rooms.config
+    if isinstance(settings.carrier, StickCarrier):
+        from edgehost.composition.stick_remotes import tie_stick  # noqa: PLC0415 - where there is one
+
+        tie_stick(rooms, remote)
 
     async def deploy(release: Release) -> None:
         await manager.deploy(release)
