@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.deployment import make_manager
+from edgehost.composition.desired_state import make_desired_state, open_configs
 from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch_life
 from edgehost.composition.ports import topic_sources
@@ -67,8 +68,10 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         ]
         spawn = await stack.enter_async_context(owned_tasks())
         services_changed = asyncio.Event()
-        manager, traffic = make_manager(rooms, spawn, services_changed)
+        configs = await open_configs(rooms)
+        manager, traffic = make_manager(rooms, spawn, services_changed, configs)
         control = make_control(rooms, manager, traffic)
+        desired = await make_desired_state(rooms, manager, control, configs)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         safe = life is not None and life.safe != ""
         if life is not None:
@@ -92,8 +95,13 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
+        fleet = None
+        if config.fleet.enabled:
+            from edgehost.composition.fleet import open_fleet  # noqa: PLC0415 - for hosts in a fleet
+
+            fleet = await open_fleet(rooms, control, life)
         for settings, remote, health, news in remotes:
-            follower = make_follower(rooms, manager, settings, remote)
+            follower = make_follower(rooms, manager, settings, remote, desired.intake)
             manager.followers.append(follower)
             control.remotes[settings.name] = (health, news)
             if safe and life is not None:
@@ -116,6 +124,10 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
                 ),
                 f"edgehost.remote.{settings.name}",
             )
+        if not safe:
+            spawn(desired.reconciler.run(), "edgehost.deployments")
+        if fleet is not None:
+            fleet.start(spawn)
         if life is not None:
             spawn(watch_life(life, rooms, control, spawn), "edgehost.life")
         log.info("%s serves at %s.", config.host.name, ", ".join(control.identity.urls))

@@ -33,6 +33,8 @@ class HostRoutes:
             "releases": (0, {"GET": self._releases}),
             "instances": (0, {"GET": self._instances}),
             "logs": (0, {"GET": self._logs}),
+            "deployments": (0, {"GET": self._deployments}),
+            "deployment-plan": (0, {"GET": self._plan, "POST": self._plan_document}),
             "deploy": (0, {"POST": self._deploy}),
             "rollback": (0, {"POST": self._rollback}),
             "unquarantine": (0, {"POST": self._unquarantine}),
@@ -88,6 +90,18 @@ class HostRoutes:
 
     async def _logs(self, request: Request, _rest: tuple[str, ...]) -> Response:
         return json_response({"lines": await self._host.logs(_component_parameter(request))})
+
+    async def _deployments(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"deployments": await self._host.deployments()})
+
+    async def _plan(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response(await self._host.plan_deployments())
+
+    async def _plan_document(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        document: Any = await read_optional_json_body(request, limit_bytes=self._body_bytes)
+        if not isinstance(document, dict):
+            raise RefusedError("The deployment must be a JSON object.")
+        return json_response(await self._host.plan_deployments(document))
 
     async def _deploy(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, required=("component",), optional=("version",))

@@ -12,6 +12,7 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import EdgehostError
 from edgehost.domain.probation import ProbationRule
 from edgehost.domain.release_life import Release
+from edgehost.usecases.component_config import ComponentConfigs
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.direct_traffic import Ground, TrafficDirector
 from edgehost.usecases.instance_pool import InstancePool
@@ -28,7 +29,7 @@ log = logging.getLogger("edgehost.components")
 
 
 def make_manager(
-    rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event
+    rooms: Rooms, spawn: Spawn, services_changed: asyncio.Event, configs: ComponentConfigs
 ) -> tuple[ComponentManager, TrafficWatch]:
     """The manager of the host's components, with its watches on probations and trials running."""
     config = rooms.config
@@ -65,13 +66,13 @@ def make_manager(
         watch.wake(running)
         traffic.wake(running)
 
-    async def start_pool(_release: Release, spec: ComponentSpec, wasm: bytes) -> InstancePool:
+    async def start_pool(release: Release, spec: ComponentSpec, wasm: bytes) -> InstancePool:
         settings = config.component(spec.name)
         terms = HostTerms(
             memory_kib=config.limits.memory_kib,
             deadline_ms=config.limits.deadline_ms,
             deny=settings.deny,
-            config=settings.config,
+            config={**settings.config, **configs.of(spec.name, release.digest)},
         )
         await rooms.places.place(spec)
         plan = plan_sandbox(spec, wasm, terms)

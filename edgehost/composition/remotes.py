@@ -15,7 +15,7 @@ from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.remote import Remote
-from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
+from edgehost.usecases.follow_remote import DesiredState, Following, FollowRemote, Trial
 from edgehost.usecases.manage_components import ComponentManager
 from remotes.clock_floor import signed_time
 from remotes.folder_transport import open_folder_transport
@@ -88,7 +88,11 @@ async def _open_transport(
 
 
 def make_follower(
-    rooms: Rooms, manager: ComponentManager, settings: RemoteSettings, remote: Remote
+    rooms: Rooms,
+    manager: ComponentManager,
+    settings: RemoteSettings,
+    remote: Remote,
+    desired: DesiredState | None = None,
 ) -> FollowRemote:
     """What this host takes from the remote."""
     config = rooms.config
@@ -122,4 +126,5 @@ def make_follower(
         clock=rooms.clock,
         deploy=deploy,
         try_out=try_out,
+        desired=desired,
     )

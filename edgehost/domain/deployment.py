@@ -11,11 +11,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from edgehost.domain.version_range import ANY_VERSION, VersionRange
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Audience:
 
     ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    labels: Mapping[str, str] = _NOTHING
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def includes(self, host: str, device_class: str, labels: Mapping[str, str]) -> bool:
         """Whether a host belongs to it."""
@@ -43,7 +40,7 @@ class ConfigChange:
     """RESET, then MERGE: ``reset`` names keys that go back to the component's own default, ``*`` all of them."""
 
     reset: tuple[str, ...] = ()
-    merge: Mapping[str, str] = _NOTHING
+    merge: Mapping[str, str] = field(default_factory=dict)
 
     def applied_to(self, before: Mapping[str, str]) -> dict[str, str]:
         """The overrides after the change."""
@@ -59,7 +56,9 @@ class WantedComponent:
     versions: VersionRange = ANY_VERSION
     present: bool = True  # False: it should not run here
     config: ConfigChange = ConfigChange()
-    bindings: Mapping[str, str] = _NOTHING  # what 'edgehost bind' takes: port or adapter to its target
+    bindings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what 'edgehost bind' takes: port or adapter to its target
     share: float = 0.0  # of the calls, for a version that is tried beside the live one; 0: it replaces it
     after: tuple[str, ...] = ()  # components of this deployment that must be live before
 

@@ -31,6 +31,18 @@ class HostControl(Protocol):
         """Every sandbox: component, version, process id, state, calls, memory."""
         ...
 
+    async def deployments(self) -> Sequence[Mapping[str, Any]]:
+        """The deployments that are held, each with its state and the standing of its components."""
+        ...
+
+    async def plan_deployments(self, document: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """What would change now, for what is held or for a document; a dry run.
+
+        Raises:
+            InvalidSpecificationError: the document is none that a host would follow.
+        """
+        ...
+
     async def deploy(self, component: str, version: str | None = None) -> Mapping[str, Any]:
         """Bring a release live, the newest one on offer when no version is given; returns it."""
         ...

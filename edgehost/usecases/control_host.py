@@ -24,6 +24,7 @@ from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.show_record import domain_of
 from edgehost.usecases.traffic_order import read_traffic_order
 from edgehost.usecases.view_agent import life_findings
+from edgehost.usecases.view_deployments import DeploymentsView
 from edgehost.usecases.view_host import HostViews
 from edgehost.usecases.view_ports import bindings_view
 from edgehost.usecases.view_workflows import history_view, order_undo, workflow_view
@@ -61,6 +62,7 @@ class ControlHost:
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
     life: AgentControl | None = None
     written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
+    deployment_views: DeploymentsView | None = None
     more_status: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)  # by name
     more_findings: list[Callable[[], Iterable[Mapping[str, Any]]]] = field(default_factory=list)
 
@@ -138,6 +140,16 @@ class ControlHost:
         for more in self.more_findings:
             findings.extend(dict(finding) for finding in more())
         return findings
+
+    async def deployments(self) -> Sequence[Mapping[str, Any]]:
+        """The deployments that are held, each with the standing of its components."""
+        return [] if self.deployment_views is None else self.deployment_views.all()
+
+    async def plan_deployments(self, document: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """What would change now, for what is held or for a document."""
+        if self.deployment_views is None:
+            raise NotFoundError("This host follows no deployments.")
+        return await self.deployment_views.plan(document)
 
     async def logs(self, component: str | None = None) -> Sequence[Mapping[str, Any]]:
         """The last lines that components logged, oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -244,6 +244,41 @@ class Deployer:
         self.routes.serve(spec, digest=release.digest)
         return running
 
+    async def rehearse(self, release: Release) -> None:
+        """Start the release without traffic, probe it, and end it again; it is on the shelf afterwards.
+
+        Raises:
+            EdgehostError: as for deploy; one that does not pass its probe is quarantined now.
+        """
+        spec, wasm = await self.opened(release)
+        await self.migrations.require_way(release, spec, self.last_version(release.component))
+        release, pool = await self.probed(release, spec, wasm)
+        await pool.close()
+        await self.ledger.move(release, Stage.SHELVED)
+
+    async def restart(self, component: str, keep: Callable[[], Awaitable[None]]) -> RunningRelease:
+        """Start the live release anew, call ``keep`` once it has passed its probe, then let what ran finish.
+
+        Raises:
+            NotFoundError: the component has no live release.
+            EdgehostError: it does not start as the host's terms are now; what ran runs on.
+        """
+        release = self.ledger.live(component)
+        if release is None:
+            raise NotFoundError(f"'{component}' has no live release.")
+        spec, pool = await self.started_again(release)
+        try:
+            await keep()
+        except BaseException:
+            await pool.close()
+            raise
+        running = RunningRelease(release, spec, pool, on_fault=self.on_fault)
+        earlier = self.running.route(component, running, self.running.split_of(component))
+        self.routes.serve(spec, digest=release.digest)
+        if earlier is not None:
+            self.drain_later(earlier, None)
+        return running
+
     async def take_over(self, candidate: RunningRelease) -> RunningRelease:
         """Make a candidate the live release; it brings its instances along.
 
@@ -374,11 +409,11 @@ class Deployer:
             if candidate.pool is not running.pool:
                 self.drain_later(candidate, candidate.release)
 
-    def take_down(self, component: str) -> None:
-        """Send no calls to the component any more; what runs of it finishes."""
+    def take_down(self, component: str, before: Release | None = None) -> None:
+        """Send no calls to the component any more; what runs of it finishes, and ``before`` is retired then."""
         split = self.running.split_of(component)
         earlier = self.running.route(component, None)
         self.routes.withdraw(component)
         for running in (earlier, *(() if split is None else split.candidates)):
             if running is not None:
-                self.drain_later(running, None if running is earlier else running.release)
+                self.drain_later(running, before if running is earlier else running.release)

@@ -138,6 +138,19 @@ class TrafficDirector:
         self._told_decision("stop", release, ground)
         return release
 
+    async def retire(self, component: str, version: str, reason: str) -> Release:
+        """End the candidate's trial without a verdict: it may be tried or deployed again.
+
+        Raises:
+            NotFoundError: there is no such candidate.
+            StorageFullError: nothing was changed.
+        """
+        ended = self.candidate(component, version)
+        release = await self.deployer.ledger.move(ended.running.release, Stage.DRAINING, reason=reason)
+        self._route(component, tuple(each for each in self._members(component) if each is not ended))
+        self.deployer.drain_later(ended.running, release)
+        return release
+
     async def start_again(self, component: str) -> None:
         """Run what ran beside the live release when the host stopped, as far as it still can."""
         main = self.deployer.running.get(component)

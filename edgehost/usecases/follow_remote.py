@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import semver
 
@@ -53,6 +54,18 @@ class Following:
         return "*" in self.components or component in self.components
 
 
+class DesiredState(Protocol):
+    """Deployments that this host has accepted; their components are not followed here."""
+
+    def holds(self, component: str) -> bool:
+        """Whether the component belongs to a deployment."""
+        ...
+
+    async def look_at(self, remote: Remote) -> int:
+        """Accept what the remote has of new deployments; returns how many could not be fetched yet."""
+        ...
+
+
 class FollowRemote:
     """One remote's share of the host's components."""
 
@@ -67,8 +80,11 @@ class FollowRemote:
         clock: Clock,
         deploy: Callable[[Release], Awaitable[None]],
         try_out: Callable[[Release, Share], Awaitable[None]] | None = None,
+        desired: DesiredState | None = None,
     ) -> None:
         self._remote = remote
+        self._desired = desired
+        self.known: tuple[OfferedRelease, ...] = ()  # what the last good check found
         self._following = following
         self._shelf = shelf
         self._ledger = ledger
@@ -88,8 +104,10 @@ class FollowRemote:
             UntrustedReleaseError, RemoteUnreachableError: the remote as a whole; what runs keeps running.
         """
         offers = await self.offers()
-        handed_on: list[Release] = []
         self.unfinished = 0
+        if self._desired is not None:
+            self.unfinished = await self._desired.look_at(self._remote)
+        handed_on: list[Release] = []
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def take_up(offer: OfferedRelease) -> None:
@@ -118,7 +136,7 @@ class FollowRemote:
         Raises:
             UntrustedReleaseError, RemoteUnreachableError.
         """
-        offers = await self._remote.refresh()
+        self.known = offers = await self._remote.refresh()
         self._bus.publish(RemoteChecked(at=self._clock.now(), remote=self._remote.name, targets=len(offers)))
         return offers
 
@@ -142,6 +160,8 @@ class FollowRemote:
     def _best(self, offers: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
         best: dict[str, OfferedRelease] = {}
         for offer in offers:
+            if self._desired is not None and self._desired.holds(offer.component):
+                continue
             awaited = self._ledger.awaited(offer.component)
             if awaited is not None and awaited.digest == offer.digest:
                 best[offer.component] = self._preferred(offer, best.get(offer.component))
@@ -193,13 +213,17 @@ class FollowRemote:
             release = release.moved_to(stage, at=now)
         return await self._ledger.add(release)
 
-    def require_fitting(self, offer: OfferedRelease, *, by_name: bool = False) -> None:
+    def require_fitting(
+        self, offer: OfferedRelease, *, by_name: bool = False, within: VersionRange | None = None
+    ) -> None:
         """Check that the offered release is for this host; an operator who names a version may have an older one.
+
+        ``within`` is the range that holds in place of the configuration's.
 
         Raises:
             IncompatibleReleaseError: device class, ABI, size or sequence does not fit.
         """
-        wanted = self._following.versions.get(offer.component)
+        wanted = within or self._following.versions.get(offer.component)
         require_compatible(
             offer,
             device_class=self._following.device_class,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,6 +157,65 @@ class ComponentManager:
                 self.changed()
         log.warning("%s %s was stopped: %s", component, version, ground.reason)
         return release
+
+    async def end_trial(self, component: str, version: str, reason: str) -> Release:
+        """End a candidate's trial without a verdict; it stays on the shelf.
+
+        Raises:
+            NotFoundError: there is no such candidate.
+        """
+        async with self._turn(component):
+            try:
+                return await self.traffic.retire(component, version, reason)
+            finally:
+                self.changed()
+
+    async def rehearse(self, release: Release) -> None:
+        """See that a shelved release starts and passes its probe, without any traffic.
+
+        Raises:
+            EdgehostError: as for deploy.
+        """
+        async with self._turn(release.component):
+            await self.deployer.rehearse(self.deployer.ledger.by_digest(release.digest) or release)
+
+    async def withdraw(self, component: str, reason: str) -> Release | None:
+        """Take the component out of service: its calls finish, its routes go, and no start of the host brings it back.
+
+        None when it had no live release.
+
+        Raises:
+            StorageFullError: nothing was changed.
+        """
+        async with self._turn(component):
+            ledger = self.deployer.ledger
+            live = ledger.live(component)
+            if live is None:
+                return None
+            runs = self._runs(live)
+            await ledger.take_down(live, reason=reason, stage=Stage.DRAINING)
+            try:
+                self.deployer.take_down(component, live)
+                if not runs:  # nothing drains
+                    await ledger.move(live, Stage.RETIRED, reason=reason)
+            finally:
+                self.changed()
+        log.info("'%s' is out of service: %s", component, reason)
+        return live
+
+    async def restart(self, component: str, keep: Callable[[], Awaitable[None]]) -> Release:
+        """Start the live release anew, losing no call; ``keep`` is called once it has passed its probe.
+
+        Raises:
+            EdgehostError: as for Deployer.restart; what ran runs on.
+        """
+        async with self._turn(component):
+            try:
+                running = await self.deployer.restart(component, keep)
+            finally:
+                self.changed()
+        log.info("%s %s was started anew.", component, running.release.version)
+        return running.release
 
     async def roll_back(self, component: str, reason: str) -> Release | None:
         """Bring the last good release back and quarantine the live one.

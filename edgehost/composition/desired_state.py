@@ -1,0 +1,105 @@
+"""The deployments of a host: what it has accepted, and what drives it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgehost.adapters.storage.deployment_files import ComponentConfigFile, DeploymentFiles
+from edgehost.composition.rooms import Rooms
+from edgehost.domain.rollout_report import RolloutState
+from edgehost.usecases.component_config import ComponentConfigs
+from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.deployment_book import DeploymentBook
+from edgehost.usecases.deployment_facts import HostFacts
+from edgehost.usecases.deployment_plans import DeploymentPlans
+from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.order_binding import order_binding
+from edgehost.usecases.port_rooms import PortRooms
+from edgehost.usecases.reconcile_component import ComponentHands
+from edgehost.usecases.reconcile_deployment import DeploymentReconciler
+from edgehost.usecases.rollout_turn import AtOnce, RolloutTurn
+from edgehost.usecases.take_deployments import DeploymentIntake, HostWords
+from edgehost.usecases.view_deployments import DeploymentsView
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """What the rooms that follow, roll out and show deployments need of it."""
+
+    intake: DeploymentIntake
+    reconciler: DeploymentReconciler
+    view: DeploymentsView
+
+
+class PortBindings:
+    """Bindings as operators change them: kept durably, and checked against what is here."""
+
+    def __init__(self, rooms: PortRooms) -> None:
+        self._rooms = rooms
+
+    def bound(self) -> Mapping[str, str]:
+        """What operators and deployments bound."""
+        return self._rooms.bindings.table.operator
+
+    async def bind(self, what: str, target: str) -> None:
+        """Bind it; an empty target takes that back."""
+        if not target and what not in self.bound():
+            return
+        await order_binding(self._rooms, what, target)
+
+
+async def open_configs(rooms: Rooms) -> ComponentConfigs:
+    """The configuration that deployments gave to components; before any of them is started."""
+    configs = ComponentConfigs(ComponentConfigFile(rooms.config.host.data / "component-config.json"))
+    await configs.load()
+    return configs
+
+
+async def make_desired_state(
+    rooms: Rooms,
+    manager: ComponentManager,
+    control: ControlHost,
+    configs: ComponentConfigs,
+    turn: RolloutTurn | None = None,
+) -> DesiredState:
+    """What this host has accepted; ``reconciler.run`` drives it there."""
+    book = DeploymentBook(DeploymentFiles(rooms.config.host.data / "deployments"))
+    await book.load()
+    settings = rooms.config.host
+    words = HostWords(settings.name, settings.device_class, settings.labels)
+    facts = HostFacts(manager, configs, PortBindings(rooms.ports))
+    reconciler = DeploymentReconciler(
+        book,
+        DeploymentPlans(book, facts),
+        ComponentHands(facts),
+        rooms.bus,
+        rooms.clock,
+        turn=turn or AtOnce(),
+    )
+    intake = DeploymentIntake(words, book, rooms.bus, rooms.clock, wake=reconciler.wake)
+    view = DeploymentsView(reconciler, words)
+    control.deployment_views = view
+    control.more_status["deployments"] = view.rows
+    control.more_findings.append(lambda: _findings(view))
+    changed = manager.changed
+
+    def changed_all() -> None:
+        changed()
+        reconciler.wake()
+
+    manager.changed = changed_all
+    return DesiredState(intake, reconciler, view)
+
+
+def _findings(view: DeploymentsView) -> Iterable[Mapping[str, Any]]:
+    for row in view.rows().values():
+        state = row["state"]
+        if state in {RolloutState.FAILED, RolloutState.HALTED} or row["reason"]:
+            yield {
+                "check": f"deployment {row['deployment']} {row['sequence']}",
+                "state": "failed" if state == RolloutState.FAILED else "warning",
+                "detail": f"It is {state}. {row['reason']}".strip(),
+                "hint": "See 'edgehost deployment ls'.",
+            }

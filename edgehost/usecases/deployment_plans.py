@@ -1,0 +1,98 @@
+"""The plans for all components of a deployment, in the order in which they may be carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgehost.domain.deployment import OnFailure, WantedComponent
+from edgehost.domain.deployment_life import Before, HeldDeployment, owners
+from edgehost.domain.deployment_order import in_order
+from edgehost.domain.deployment_plan import ComponentPlan, Standing, plan_component, plan_restore
+from edgehost.domain.rollout_report import RolloutState
+from edgehost.usecases.deployment_book import DeploymentBook
+from edgehost.usecases.deployment_facts import HostFacts
+
+_WATCHED = frozenset({RolloutState.APPLYING, RolloutState.SOAKING})
+
+
+@dataclass(slots=True)
+class DeploymentPlans:
+    """Plans from the facts of this moment."""
+
+    book: DeploymentBook
+    facts: HostFacts
+
+    async def of(self, held: HeldDeployment) -> tuple[ComponentPlan, ...]:
+        """What is left to do for each component, each after those that it comes after."""
+        wanted = {each.name: each for each in held.deployment.components}
+        order = in_order({name: each.after for name, each in wanted.items()})
+        owner = self._owners(held)
+        plans: dict[str, ComponentPlan] = {}
+        for name in order:
+            plan = await self._plan(held, wanted[name], owner[name])
+            plans[name] = plan if goes_back(held, name) else _after(plan, wanted[name], plans)
+        found = tuple(plans.values())
+        return tuple(reversed(found)) if held.taking_back else found
+
+    async def before(self, wanted: WantedComponent) -> Before:
+        """What the component is now: what taking back goes to."""
+        facts = await self.facts.of(wanted.name, wanted.versions)
+        return Before(
+            digest="" if facts.live is None else facts.live.digest,
+            version="" if facts.live is None else facts.live.version,
+            config=dict(facts.config),
+            bindings={what: facts.bindings.get(what, "") for what in wanted.bindings},
+            candidates=tuple(facts.candidates),
+        )
+
+    def _owners(self, held: HeldDeployment) -> dict[str, HeldDeployment]:
+        """Whose each component is, were this one to hold now."""
+        name = held.deployment.name
+        others = [each for each in self.book.current() if each.deployment.name != name]
+        return owners([*others, held])
+
+    async def _plan(
+        self, held: HeldDeployment, wanted: WantedComponent, owner: HeldDeployment
+    ) -> ComponentPlan:
+        name = wanted.name
+        if owner is not held:
+            other = owner.deployment
+            reason = f"{name} belongs to deployment '{other.name}' (priority {other.priority})."
+            return ComponentPlan(name, Standing.TAKEN, reason)
+        if held.state is RolloutState.FAILED:
+            return ComponentPlan(name, Standing.FAILED, held.failed.get(name, held.reason))
+        facts = await self.facts.of(name, wanted.versions)
+        if goes_back(held, name):
+            why = held.failed.get(name) or held.reason or "; ".join(held.failed.values())
+            plan = plan_restore(name, held.before.get(name, Before()), facts, f"It is taken back: {why}")
+            settled = plan.standing is Standing.REACHED or plan.standing is Standing.BLOCKED
+            return replace(plan, standing=Standing.FAILED, reason=why) if settled else plan
+        if name in held.failed:
+            return ComponentPlan(name, Standing.FAILED, held.failed[name])
+        if held.state in _WATCHED:
+            for digest, release in self.facts.given_up(name).items():
+                if digest not in held.given_up and wanted.present and wanted.versions.allows(release.version):
+                    why = f"{release.version} is {release.stage}: {release.reason}"
+                    return ComponentPlan(name, Standing.FAILED, why)
+        return plan_component(wanted, facts, f"deployment {held.deployment.name}")
+
+
+def goes_back(held: HeldDeployment, component: str) -> bool:
+    """Whether the component is on its way to what it was."""
+    if not held.begun:
+        return False
+    failed = component in held.failed and held.deployment.on_failure is not OnFailure.KEEP
+    return held.taking_back or failed
+
+
+def _after(plan: ComponentPlan, wanted: WantedComponent, plans: dict[str, ComponentPlan]) -> ComponentPlan:
+    """The plan, if those that it comes after are where they should be."""
+    if plan.standing is not Standing.CHANGING:
+        return plan
+    for name in wanted.after:
+        if plans[name].standing is Standing.FAILED:
+            return replace(plan, standing=Standing.FAILED, reason=f"It comes after {name}, which failed.")
+        if plans[name].standing not in {Standing.REACHED, Standing.TAKEN}:
+            reason = f"It comes after {name}, which is not there yet."
+            return replace(plan, standing=Standing.BLOCKED, reason=reason)
+    return plan

@@ -1,0 +1,127 @@
+"""Take up the deployments that a remote signs: read them, see whom they are for, and keep those for this host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edgehost.domain.deployment_events import DeploymentAccepted, DeploymentRefused, DeploymentSuperseded
+from edgehost.domain.deployment_life import HeldDeployment
+from edgehost.domain.deployment_reader import read_signed_deployment
+from edgehost.domain.errors import ConflictError, EdgehostError, RefusedError, UntrustedReleaseError
+from edgehost.domain.signed_document import DocumentKind, SignedDocument
+from edgehost.ports.clock import Clock
+from edgehost.ports.event_bus import EventBus
+from edgehost.ports.remote import Remote
+from edgehost.usecases.deployment_book import DeploymentBook
+
+log = logging.getLogger("edgehost.deployments")
+
+
+@dataclass(frozen=True, slots=True)
+class HostWords:
+    """What an audience is compared with."""
+
+    name: str
+    device_class: str
+    labels: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class DeploymentIntake:
+    """Meets FollowRemote's DesiredState."""
+
+    host: HostWords
+    book: DeploymentBook
+    bus: EventBus
+    clock: Clock
+    wake: Callable[[], None] = lambda: None  # the reconciler
+    _seen: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # remote and digest of what is not for us, or refused
+
+    def holds(self, component: str) -> bool:
+        """Whether the component belongs to a deployment."""
+        return self.book.holds(component)
+
+    async def look_at(self, remote: Remote) -> int:
+        """Accept what the remote has of new deployments; returns how many could not be fetched or kept yet."""
+        newest: dict[str, SignedDocument] = {}
+        for document in remote.documents():  # oldest first in each name
+            if document.kind is DocumentKind.DEPLOYMENT:
+                newest[document.name] = document
+        missing = 0
+        for document in newest.values():
+            if (remote.name, document.digest) in self._seen or self._is_old(remote, document):
+                continue
+            try:
+                await self._take(remote, document)
+            except (UntrustedReleaseError, RefusedError, ConflictError) as error:
+                missing += isinstance(error, UntrustedReleaseError)  # another mirror may serve it right
+                self._refuse(remote, document, error)
+            except EdgehostError as error:
+                missing += 1
+                log.warning("Deployment %s %s is not here yet: %s", document.name, document.version, error)
+        self.wake()  # the offers may be others
+        return missing
+
+    def _is_old(self, remote: Remote, document: SignedDocument) -> bool:
+        page = self.book.page(document.name)
+        return page.remote == remote.name and document.sequence <= page.floor
+
+    async def _take(self, remote: Remote, document: SignedDocument) -> None:
+        content = await remote.fetch(document)
+        deployment = read_signed_deployment(content, name=document.name, sequence=document.sequence)
+        if not deployment.hosts.includes(self.host.name, self.host.device_class, self.host.labels):
+            self._seen.add((remote.name, document.digest))
+            if self.book.page(document.name).all:
+                for before in await self.book.let_go(document.name, remote.name, document.sequence):
+                    self._superseded(before, document.sequence)
+            return
+        now = self.clock.now()
+        held = HeldDeployment(deployment, content, remote.name, accepted_at=now, since=now)
+        queued = await self.book.accept(held)
+        if queued is not None:
+            self._superseded(queued, document.sequence)
+        log.info("Deployment %s %d is accepted.", deployment.name, deployment.sequence)
+        self.bus.publish(
+            DeploymentAccepted(
+                at=now,
+                deployment=deployment.name,
+                sequence=deployment.sequence,
+                digest=deployment.digest,
+                remote=remote.name,
+            )
+        )
+
+    def _superseded(self, before: HeldDeployment, sequence: int) -> None:
+        self.bus.publish(superseded(before, sequence, at=self.clock.now()))
+
+    def _refuse(self, remote: Remote, document: SignedDocument, error: EdgehostError) -> None:
+        key = (remote.name, document.digest)
+        if not isinstance(error, UntrustedReleaseError):
+            self._seen.add(key)
+        log.warning("Deployment %s %s is refused: %s", document.name, document.version, error)
+        self.bus.publish(
+            DeploymentRefused(
+                at=self.clock.now(),
+                deployment=document.name,
+                sequence=document.sequence,
+                digest=document.digest,
+                remote=remote.name,
+                reason=str(error),
+            )
+        )
+
+
+def superseded(before: HeldDeployment, sequence: int, *, at: float) -> DeploymentSuperseded:
+    """The fact that another sequence took its place."""
+    return DeploymentSuperseded(
+        at=at,
+        deployment=before.deployment.name,
+        sequence=before.deployment.sequence,
+        digest=before.deployment.digest,
+        by_sequence=sequence,
+        state=str(before.state),
+    )

@@ -1,0 +1,123 @@
+"""What an operator sees of deployments: what is held, how it stands, and what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgehost.domain.deployment_life import HeldDeployment
+from edgehost.domain.deployment_plan import ComponentPlan
+from edgehost.domain.deployment_reader import read_signed_deployment, signed_bytes
+from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.usecases.reconcile_deployment import DeploymentReconciler
+from edgehost.usecases.take_deployments import HostWords
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentsView:
+    """Answers are ready for JSON."""
+
+    reconciler: DeploymentReconciler
+    host: HostWords
+
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        """One line for each name, for ``status``; what waits is in front of what holds."""
+        return {name: _row(page[-1], self._reason(page[-1])) for name, page in self._pages()}
+
+    def all(self) -> Sequence[Mapping[str, Any]]:
+        """Everything that is held, with the standing of each component."""
+        return [
+            {
+                **_row(held, self._reason(held)),
+                "digest": held.deployment.digest,
+                "remote": held.remote,
+                "accepted_at": held.accepted_at,
+                "priority": held.deployment.priority,
+                "on_failure": str(held.deployment.on_failure),
+                "note": held.deployment.note,
+                "components": [
+                    self._component(plan)
+                    for plan in self.reconciler.standing.get(name, ())
+                    if held is page[0]
+                ],
+            }
+            for name, page in self._pages()
+            for held in page
+        ]
+
+    async def plan(self, document: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """What would change now; of a document, were it signed as the next of its name and had its turn.
+
+        Raises:
+            InvalidSpecificationError: the document is none that a host would follow.
+        """
+        if document is None:
+            held = [page[-1] for _, page in self._pages()]
+            return {"deployments": [await self._planned(each) for each in held]}
+        deployed = await self._planned(self._proposed(document))
+        return {"deployments": [deployed]}
+
+    def _proposed(self, document: Mapping[str, Any]) -> HeldDeployment:
+        name = document.get("name")
+        if not isinstance(name, str):
+            raise InvalidSpecificationError("name is missing.", hint="Add 'name = ...'.")
+        sequence = self.reconciler.book.page(name).floor + 1
+        content = signed_bytes(document, sequence)
+        deployment = read_signed_deployment(content, name=name, sequence=sequence)
+        return HeldDeployment(deployment, content, "", accepted_at=self.reconciler.clock.now())
+
+    async def _planned(self, held: HeldDeployment) -> Mapping[str, Any]:
+        deployment = held.deployment
+        ours = deployment.hosts.includes(self.host.name, self.host.device_class, self.host.labels)
+        plans = await self.reconciler.plans.of(held) if ours else ()
+        return {
+            "deployment": deployment.name,
+            "sequence": deployment.sequence,
+            "state": str(held.state),
+            "for_this_host": ours,
+            "reason": self._reason(held) if ours else "This host is not among those that it is for.",
+            "changes": sum(len(plan.steps) for plan in plans),
+            "components": [_plan_document(plan) for plan in plans],
+        }
+
+    def _pages(self) -> list[tuple[str, tuple[HeldDeployment, ...]]]:
+        return [(name, page.all) for name, page in sorted(self.reconciler.book.pages().items()) if page.all]
+
+    def _reason(self, held: HeldDeployment) -> str:
+        if held.reason:
+            return held.reason
+        if not held.begun:
+            return self.reconciler.reasons.get(held.deployment.name, "")
+        plans = self.reconciler.standing.get(held.deployment.name, ())
+        unsettled = [plan for plan in plans if plan.standing in {"changing", "blocked"}]
+        return f"{unsettled[0].component}: {self.reconciler.work.reason(unsettled[0])}" if unsettled else ""
+
+    def _component(self, plan: ComponentPlan) -> Mapping[str, Any]:
+        return {
+            "component": plan.component,
+            "standing": str(plan.standing),
+            "version": "" if plan.target is None else plan.target.version,
+            "reason": self.reconciler.work.reason(plan),
+        }
+
+
+def _row(held: HeldDeployment, reason: str) -> dict[str, Any]:
+    return {
+        "deployment": held.deployment.name,
+        "sequence": held.deployment.sequence,
+        "state": str(held.state),
+        "since": held.since,
+        "reason": reason,
+    }
+
+
+def _plan_document(plan: ComponentPlan) -> Mapping[str, Any]:
+    return {
+        "component": plan.component,
+        "standing": str(plan.standing),
+        "reason": plan.reason,
+        "steps": [
+            {"action": str(step.action), "what": step.what, "reason": step.reason} for step in plan.steps
+        ],
+    }
