@@ -25,8 +25,6 @@ _PAHO_LOG: Final = logging.getLogger(f"{__name__}.paho")
 _PAHO_LOG.setLevel(logging.CRITICAL)
 #: The largest file of a repository, with its topic and MQTT's own headers.
 PACKET_MOST_BYTES: Final = METADATA_MOST_BYTES + 4096
-#: Messages between the socket and this transport; more are dropped, and asked for again.
-_INBOX: Final = 64
 #: What a broker may send before it waits for our acknowledgement (MQTT 5).
 _IN_FLIGHT: Final = 16
 #: The broker hung up instead of answering; a broker that knows only MQTT 3.1.1 may do so to MQTT 5.
@@ -42,9 +40,10 @@ async def bounded_client(options: MqttOptions, protocol: aiomqtt.ProtocolVersion
     password = await asyncio.to_thread(options.read_password)
     tls_context = await asyncio.to_thread(options.tls_context)
     properties = None
+    most_bytes = options.packet_most_bytes or PACKET_MOST_BYTES
     if protocol is aiomqtt.ProtocolVersion.V5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = PACKET_MOST_BYTES
+        properties.MaximumPacketSize = most_bytes
         properties.ReceiveMaximum = _IN_FLIGHT
     client = aiomqtt.Client(
         options.host,
@@ -56,22 +55,31 @@ async def bounded_client(options: MqttOptions, protocol: aiomqtt.ProtocolVersion
         logger=_PAHO_LOG,
         timeout=options.connect_timeout_s,
         keepalive=options.keepalive_s,
-        max_queued_incoming_messages=_INBOX,
+        max_queued_incoming_messages=options.inbox,
         properties=properties,
+        will=_will(options),
         tls_context=tls_context,
         # Without it a small SUBSCRIBE waits 40 ms for the acknowledgement of the one before.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
     paho: Any = client._client  # noqa: SLF001 - aiomqtt hands nothing of this on
     paho.connect_timeout = options.connect_timeout_s
-    _bound_packets(paho)
+    _bound_packets(paho, most_bytes)
     _notice_early_end(client, paho)
     _register_writes_at_once(client, paho)
-    client.pending_calls_threshold = _INBOX  # calls are bounded by their callers; ten at a time are no news
+    client.pending_calls_threshold = (
+        options.inbox
+    )  # calls are bounded by their callers; ten at a time are no news
     return client
 
 
-def _bound_packets(paho: Any) -> None:  # noqa: ANN401 - its attribute is private, so it has no type to us
+def _will(options: MqttOptions) -> aiomqtt.Will | None:
+    if not options.will_topic:
+        return None
+    return aiomqtt.Will(options.will_topic, options.will_payload, qos=1, retain=True)
+
+
+def _bound_packets(paho: Any, most_bytes: int) -> None:  # noqa: ANN401 - its attribute is private, so it has no type to us
     """Drop the connection at the header of an over-long packet.
 
     Paho would buffer up to 256 MB of it. MQTT 5 can forbid it to an honest broker only, MQTT 3.1.1 not at all.
@@ -79,7 +87,7 @@ def _bound_packets(paho: Any) -> None:  # noqa: ANN401 - its attribute is privat
     receive = paho._sock_recv  # noqa: SLF001 - the one place that knows how long the packet says it is
 
     def bounded(size: int) -> bytes:
-        if size > PACKET_MOST_BYTES:
+        if size > most_bytes:
             raise ConnectionAbortedError(f"the broker sends a packet of {size} bytes")
         content: bytes = receive(size)
         return content

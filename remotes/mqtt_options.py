@@ -38,6 +38,10 @@ class MqttOptions:
     backoff_base_s: float = 0.25  # full jitter: a pause of 0 to base * 2^attempt seconds
     backoff_most_s: float = 30.0
     topic_root: str = "edgehost/remote"
+    will_topic: str = ""  # "": no will; else the broker publishes this, retained, when the connection is lost
+    will_payload: bytes = b""
+    inbox: int = 64  # messages between the socket and whoever reads them; more are dropped
+    packet_most_bytes: int = 0  # 0: the largest file of a repository
 
     def read_password(self) -> str | None:
         """The password; read at each connection, so that a changed file needs no restart.

@@ -1,0 +1,352 @@
+"""A host in its fleet, over MQTT: a FleetLink that keeps its word over every loss of the broker.
+
+At each connection the broker shows what it retains of this host, up to this host's own claim, which comes back last.
+Only what is lost or has changed is then published. While a namesake is there that has run for longer, this host is silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import aiomqtt
+from aiomqtt import ProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, read_claim
+from edgehost.adapters.fleet.retained_topics import RetainedTopics
+from edgehost.domain.errors import RefusedError
+from edgehost.domain.fleet_topics import HostTopics
+from edgehost.domain.json_text import read_json
+from edgehost.domain.topic_filter import matches
+from remotes.mqtt_connection import ConnectionKeeper, Link
+from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import owned_tasks
+
+log = logging.getLogger("edgehost.fleet")
+
+#: An elder namesake has answered within this time; waited for only where the broker says that one may be there.
+_ELDER_S: Final = 1.0
+#: The broker has echoed our claim within this time, or it echoes nothing.
+_SETTLE_S: Final = 5.0
+#: Who writes over our topics is answered this often, so that two who disagree do not fill the line.
+_REASSERT_S: Final = 0.2
+_TELLING: Final = 256  # what waits to be told; then the oldest goes
+_GOODBYE_S: Final = 1.0
+_REFUSED: Final = 0x80
+
+
+@dataclass(slots=True)
+class FleetHandlers:
+    """Who is told of what comes; none of them waits."""
+
+    command: Callable[[str, bytes], None] = lambda _topic, _payload: None
+    settled: Callable[[frozenset[str], bool], None] = lambda _seen, _lost: None
+    bundle: Callable[[str, bytes], None] | None = None
+    other: Callable[[str, bytes], None] = lambda _topic, _payload: None  # of the filters that were added
+    link: Callable[[], None] = lambda: None  # came up or went
+    namesake: Callable[[str, bool], None] = lambda _where, _yields: None  # "" when it is gone
+
+
+@dataclass(slots=True)
+class MqttFleet:
+    """One host at one broker. ``online`` and ``offline`` are the payloads of its status, for each moment."""
+
+    topics: HostTopics
+    options: MqttOptions
+    boot: str
+    where: str
+    up_s: Callable[[], float]
+    now: Callable[[], float]  # monotonic
+    online: Callable[[], bytes]
+    offline: Callable[[str], bytes]
+    handlers: FleetHandlers = field(default_factory=FleetHandlers)
+    told: int = 0
+    untold: int = 0
+    refused_filters: set[str] = field(default_factory=set)
+    _filters: list[str] = field(default_factory=list)
+    _retained: RetainedTopics = field(default_factory=RetainedTopics)
+    _telling: deque[tuple[str, bytes, bool, float]] = field(default_factory=deque)
+    _work: asyncio.Event = field(default_factory=asyncio.Event)
+    _echoes: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=256))
+    _is_settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _knows_others: asyncio.Event = field(default_factory=asyncio.Event)
+    _tidy: bool = False
+    _link: Link | None = None
+    _reassert: bool = False
+    _namesakes: Namesakes = field(init=False)
+    _keeper: ConnectionKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._namesakes = Namesakes(self.boot, self.where)
+        will = replace(self.options, will_topic=self.topics.status, will_payload=self.offline("lost"))
+        self._keeper = ConnectionKeeper(will, self._serve, lambda: self.handlers.link())  # noqa: PLW0108 - set later
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled, and say goodbye then."""
+        await self._keeper.run()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link, and this host the one that speaks for its name."""
+        return self._link is not None and self._is_settled.is_set() and not self._namesakes.yields
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection."""
+        return self._keeper.trouble
+
+    @property
+    def namesakes(self) -> Namesakes:
+        """Who else answers to the name."""
+        return self._namesakes
+
+    @property
+    def protocol(self) -> str:
+        """The version of MQTT that is spoken."""
+        return "5" if self._keeper.protocol is ProtocolVersion.V5 else "3.1.1"
+
+    def keep(self, topic: str, payload: bytes | None, *, again: bool = False) -> None:
+        """Have this retained from now on; None takes it away."""
+        self._retained.keep(topic, payload, again=again)
+        self._reassert = self._reassert or again
+        self._work.set()
+
+    def put(self, topic: str, payload: bytes, *, expires_s: float) -> None:
+        """Have this retained once."""
+        self._queue(topic, payload, retain=True, expires_s=expires_s)
+
+    def tell(self, topic: str, payload: bytes, *, expires_s: float) -> None:
+        """Say it to those who listen now."""
+        if self.connected:
+            self._queue(topic, payload, retain=False, expires_s=expires_s)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Say it even while a namesake speaks for the name."""
+        self._queue(topic, payload, retain=False)
+
+    def tidy(self) -> None:
+        """All that is wanted is kept by now: what else the broker retains of this host is taken away."""
+        self._tidy = True
+        self._take_away_strangers()
+
+    def listen(self, filters: tuple[str, ...]) -> None:
+        """Bring what comes on these filters to ``handlers.other`` too."""
+        self._filters += [each for each in filters if each not in self._filters]
+        self._work.set()
+
+    async def _serve(self, link: Link, online: Callable[[], None]) -> None:
+        self._retained.connected()
+        self._echoes.clear()
+        self._is_settled.clear()
+        subscribed: set[str] = set()
+        try:
+            async with owned_tasks() as spawn:
+                spawn(self._read(link), "edgehost.fleet.read")
+                await self._subscribe(link, (self.topics.claim,), subscribed, echo=True)
+                await self._subscribe(link, (*self.topics.own, self.topics.commands), subscribed)
+                if self.handlers.bundle is not None:
+                    await self._subscribe(link, (self.topics.bundles,), subscribed)
+                await self._claim(link)
+                await self._settle()
+                self._link = link
+                online()
+                spawn(self._keep_claiming(link), "edgehost.fleet.claim")
+                await self._write(link, subscribed)
+        except ExceptionGroup as group:  # the reader and the writer fail of the same
+            raise _first_of(group) from None
+        finally:
+            self._link = None
+            await self._say_goodbye(link)
+
+    async def _settle(self) -> None:
+        """Wait until the broker has shown what it retains, then decide what is lost."""
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                await self._is_settled.wait()
+        except TimeoutError:
+            raise aiomqtt.MqttError("the broker does not bring back what is published") from None
+        if self._may_have_elder():
+            try:
+                async with asyncio.timeout(_ELDER_S):
+                    await self._knows_others.wait()
+            except TimeoutError:
+                pass  # it was this host before its restart
+        seen = frozenset(self._retained.known)
+        lost = self.topics.registration not in seen
+        self._begin_speaking(seen, lost=lost)
+
+    def _begin_speaking(self, seen: frozenset[str], *, lost: bool) -> None:
+        if self._namesakes.yields:
+            return
+        self.keep(self.topics.status, self.online())
+        self.handlers.settled(seen, lost)
+        self._retained.compare()
+        if self._tidy:
+            self._take_away_strangers()
+        self._work.set()
+
+    def _may_have_elder(self) -> bool:
+        status = self._retained.known.get(self.topics.status)
+        try:
+            document = read_json(status) if status is not None else None
+        except RefusedError:
+            return False
+        return (
+            isinstance(document, dict)
+            and document.get("status") == "online"
+            and document.get("boot") != self.boot
+            and not self._namesakes.others
+        )
+
+    async def _read(self, link: Link) -> None:
+        async for message in link.client.messages:
+            payload: bytes = message.payload  # what arrives is always bytes
+            self._take(str(message.topic), payload)
+        raise aiomqtt.MqttError("the broker closed the connection")
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        if topic == self.topics.claim:
+            self._hear_claim(payload)
+            return
+        if (topic, payload) in self._echoes:
+            self._echoes.remove((topic, payload))
+            return
+        if any(matches(each, topic) for each in self._filters):
+            self.handlers.other(topic, payload)
+        bundle_id = self.topics.bundle_in(topic)
+        if bundle_id is not None:
+            if self.handlers.bundle is not None and payload and not self._namesakes.yields:
+                self.handlers.bundle(bundle_id, payload)
+        elif self.topics.command_in(topic) is not None:
+            self._retained.saw(topic, payload)
+            if not self._namesakes.yields:
+                self.handlers.command(topic, payload)
+        elif self.topics.is_own(topic) or topic in self._retained.kept:
+            self._take_own(topic, payload)
+
+    def _take_own(self, topic: str, payload: bytes) -> None:
+        """What the broker has of ours; once connected, somebody else's word, or our will that came late."""
+        self._retained.saw(topic, payload)
+        if self._link is None or self._namesakes.yields or not self._retained.differs(topic):
+            return
+        if topic in self._retained.kept:
+            self.keep(topic, self._retained.kept[topic], again=True)
+        elif self._tidy:
+            self._retained.take_away(topic)
+            self._work.set()
+
+    def _hear_claim(self, payload: bytes) -> None:
+        try:
+            claim = read_claim(payload)
+        except RefusedError:
+            return
+        if claim.boot == self.boot:
+            self._is_settled.set()
+            return
+        before = (self._namesakes.shown, self._namesakes.yields)
+        if self._namesakes.hear(claim, up_s=self.up_s(), now=self.now()):
+            self._queue(self.topics.claim, self._namesakes.claim(self.up_s(), to=claim.boot), retain=False)
+        self._knows_others.set()
+        if before != (self._namesakes.shown, self._namesakes.yields):
+            self.handlers.namesake(self._namesakes.shown, self._namesakes.yields)
+
+    async def _keep_claiming(self, link: Link) -> None:
+        while True:
+            await asyncio.sleep(CLAIM_S)
+            if not self._namesakes.others:
+                continue
+            yielded = self._namesakes.yields
+            self._namesakes.forget_silent(self.now())
+            if not self._namesakes.others:
+                self._knows_others.clear()
+                self.handlers.namesake("", False)  # noqa: FBT003 - nobody is there
+            if yielded and not self._namesakes.yields:
+                self._begin_speaking(frozenset(self._retained.known), lost=False)
+            await self._claim(link)
+
+    async def _claim(self, link: Link) -> None:
+        await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s()), qos=1)
+
+    async def _write(self, link: Link, subscribed: set[str]) -> None:
+        """Publish what is due, until the connection ends."""
+        while True:
+            self._work.clear()
+            await self._subscribe(link, tuple(self._filters), subscribed)
+            while self._telling:
+                topic, payload, retain, expires_s = self._telling.popleft()
+                await self._publish(link, topic, payload, retain=retain, expires_s=expires_s)
+                self.told += 1
+            if not self._namesakes.yields:
+                for topic, payload in self._retained.due():
+                    await self._publish(link, topic, payload, retain=True)
+                    self._retained.saw(topic, payload)
+            if self._reassert:
+                self._reassert = False
+                await asyncio.sleep(_REASSERT_S)
+            await self._work.wait()
+
+    async def _publish(
+        self, link: Link, topic: str, payload: bytes, *, retain: bool, expires_s: float = 0.0
+    ) -> None:
+        properties = None
+        if self._keeper.protocol is ProtocolVersion.V5:
+            if expires_s:
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                properties.MessageExpiryInterval = max(int(expires_s), 1)
+        elif topic != self.topics.claim:
+            self._echoes.append((topic, payload))  # MQTT 3.1.1 brings us our own
+        await link.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+
+    async def _subscribe(
+        self, link: Link, filters: tuple[str, ...], subscribed: set[str], *, echo: bool = False
+    ) -> None:
+        for each in filters:
+            if each in subscribed:
+                continue
+            if self._keeper.protocol is ProtocolVersion.V5:
+                answers: Any = await link.client.subscribe(
+                    each, options=SubscribeOptions(qos=1, noLocal=not echo)
+                )
+            else:
+                answers = await link.client.subscribe(each, qos=1)
+            subscribed.add(each)
+            refused = any(int(getattr(answer, "value", answer)) >= _REFUSED for answer in answers)
+            (self.refused_filters.add if refused else self.refused_filters.discard)(each)
+
+    async def _say_goodbye(self, link: Link) -> None:
+        """The will is for those who cannot; only when this host ends in order."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling() or self._namesakes.yields or link.gone.done():
+            return
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await link.client.publish(self.topics.status, self.offline("stopped"), qos=1, retain=True)
+        except (TimeoutError, aiomqtt.MqttError):
+            return
+
+    def _queue(self, topic: str, payload: bytes, *, retain: bool, expires_s: float = 0.0) -> None:
+        if len(self._telling) >= _TELLING:
+            self._telling.popleft()
+            self.untold += 1
+        self._telling.append((topic, payload, retain, expires_s))
+        self._work.set()
+
+    def _take_away_strangers(self) -> None:
+        for topic in self._retained.known:
+            if topic not in self._retained.kept and self.topics.is_own(topic):
+                self._retained.take_away(topic)
+        self._work.set()
+
+
+def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,339 @@
+"""A host's place in its fleet: the connection, what is shown, and the commands that are taken."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from typing import Any, Final
+
+from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
+from edgehost.adapters.fleet.operator_keys import load_operators
+from edgehost.adapters.services.machine_readings import LinuxReadings
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.adapters.storage.small_table_file import SmallTableFile
+from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.rooms import Rooms
+from edgehost.config_fleet import FleetSettings
+from edgehost.config_tables import KIB, MIB
+from edgehost.domain.event_rate import EventRate
+from edgehost.domain.fleet_command import Operation
+from edgehost.domain.fleet_events import HostDuplicated
+from edgehost.domain.fleet_rules import HostTime
+from edgehost.domain.fleet_topics import FleetTopics, part_of
+from edgehost.domain.json_text import write_json
+from edgehost.usecases.admit_commands import Admission
+from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.fleet_operation import FleetOperation
+from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
+from edgehost.usecases.publish_twin import TwinPublisher
+from edgehost.usecases.run_fleet_commands import FleetCommands
+from remotes.clock_floor import EARLIEST
+from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import Spawn
+
+OFF: Final = "off"
+_MQTT_PORT, _MQTTS_PORT = 1883, 8883
+_JOURNAL: Final = "fleet_commands.json"
+_JOURNAL_MOST_BYTES: Final = 8 * MIB
+#: Commands, states and reports; bundles come on top.
+_PACKET_MOST_BYTES: Final = 256 * KIB
+#: A fleet's registrations and a host's own topics come at once when the connection is there.
+_INBOX: Final = 1024
+
+
+@dataclass(slots=True)
+class HostFleet:
+    """A host in its fleet; other rooms add to ``operations`` and ``twin.properties`` before it runs."""
+
+    topics: FleetTopics
+    link: MqttFleet
+    twin: TwinPublisher
+    commands: FleetCommands | None
+    operations: dict[Operation, FleetOperation]
+    rooms: Rooms
+    control: ControlHost
+
+    def start(self, spawn: Spawn) -> None:
+        """The host is ready to be seen and commanded."""
+        _start(self, spawn)
+
+
+async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None) -> HostFleet | None:
+    """The host's place in its fleet; None when the configuration names none; ``start`` begins it.
+
+    Raises:
+        InvalidConfigError: a file that the table names cannot be used.
+        UnavailableError: the journal of commands cannot be read.
+    """
+    settings, host = rooms.config.fleet, rooms.config.host
+    if not settings.enabled:
+        return None
+    topics, boot = FleetTopics(settings.name), secrets.token_hex(8)
+    clock, machine = rooms.clock, SystemClock()
+    began = clock.monotonic()
+    status = {"boot": boot, "since": round(clock.now(), 3), "every_s": settings.measure_s}
+
+    def online() -> bytes:
+        return write_json({"status": "online", **status, "at": round(clock.now(), 3)})
+
+    def offline(reason: str) -> bytes:
+        return write_json({"status": "offline", **status, "reason": reason})
+
+    link = MqttFleet(
+        topics.host(host.name),
+        _options(settings),
+        boot,
+        where=f"{platform.node()[:128]}, process {os.getpid()}",
+        up_s=lambda: clock.monotonic() - began,
+        now=clock.monotonic,
+        online=online,
+        offline=offline,
+    )
+    readings = LinuxReadings(host.data)
+
+    def is_set() -> bool:
+        return host.trust_clock and machine.now() >= EARLIEST.timestamp()
+
+    views = _Views(control, readings, is_set)
+    twin = TwinPublisher(
+        link.topics,
+        link,
+        clock,
+        properties={
+            "components": views.components,
+            "remotes": views.remotes,
+            "config": views.config,
+            "disk": views.disk,
+            "clock": views.clock,
+            "sandbox": views.sandbox,
+        },
+        figures={"host": readings.read, "components": views.calls},
+        findings=control.doctor,
+        status=online,
+        tidy=link.tidy,
+        events=settings.events,
+        rate=EventRate(settings.events_per_s),
+        source=f"urn:edgehost:host:{host.name}",
+        measure_s=settings.measure_s,
+    )
+    operations: dict[Operation, FleetOperation] = {
+        Operation.DEPLOY: Deploy(control),
+        Operation.ROLLBACK: RollBack(control),
+        Operation.RESTART: Restart(control, life),
+        Operation.CALL: Call(control),
+        Operation.LOGS: Logs(control, life),
+    }
+    commands = None
+    if settings.commands != OFF:
+        commands = FleetCommands(
+            link.topics,
+            boot,
+            Admission(
+                host.name,
+                settings.name,
+                settings.commands,
+                load_operators(settings.operators),
+                lambda: HostTime(clock.now(), is_set()),
+            ),
+            SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None),
+            operations,
+            link,
+            clock,
+            rooms.bus,
+        )
+        await commands.open()
+    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
+    control.more_findings.append(lambda: _findings(fleet))
+    if life is not None:
+        life.in_touch = lambda: link.connected
+    return fleet
+
+
+def _start(fleet: HostFleet, spawn: Spawn) -> None:
+    commands, link = fleet.commands, fleet.link
+    if commands is not None:
+        taken = commands
+
+        def settled(seen: frozenset[str], lost: bool) -> None:  # noqa: FBT001 - see FleetHandlers
+            taken.settled(seen, lost=lost)
+
+        link.handlers.command, link.handlers.settled = commands.take, settled
+        spawn(commands.run(), "edgehost.fleet.commands")
+    link.handlers.namesake = _namesake_told(fleet)
+    link.keep(link.topics.registration, write_json(_registration(fleet)))
+    fleet.rooms.bus.attach(fleet.twin, acting=False)
+    spawn(link.run(), "edgehost.fleet.link")
+    spawn(fleet.twin.run(), "edgehost.fleet.twin")
+
+
+def _registration(fleet: HostFleet) -> Mapping[str, Any]:
+    rooms, control = fleet.rooms, fleet.control
+    host = rooms.config.host
+    return {
+        "@type": "host",
+        "id": host.name,
+        "class": host.device_class,
+        "labels": dict(host.labels),
+        "versions": {
+            "edgehost": package_version("edgehost"),
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+        },
+        "urls": [url for url in control.identity.urls if not url.startswith("unix:")],
+        "commands": rooms.config.fleet.commands,
+        "capabilities": sorted(fleet.operations) if fleet.commands is not None else [],
+    }
+
+
+def _namesake_told(fleet: HostFleet) -> Callable[[str, bool], None]:
+    rooms = fleet.rooms
+
+    def told(where: str, yields: bool) -> None:  # noqa: FBT001 - see FleetHandlers
+        if where:
+            fact = HostDuplicated(
+                at=rooms.clock.now(), host=rooms.config.host.name, other=where, yields=yields
+            )
+            rooms.bus.publish(fact)
+            if yields:  # its own voice, once; the elder speaks for the name
+                document = {"type": fact.type, **fact.details(), "boot": fleet.link.boot}
+                fleet.link.say(fleet.link.topics.event(part_of(fact.type)), write_json(document))
+        fleet.twin.look_again()
+
+    return told
+
+
+def _findings(fleet: HostFleet) -> Iterator[Mapping[str, Any]]:
+    link = fleet.link
+    if link.namesakes.others:
+        role = (
+            "It keeps silent until the other is gone" if link.namesakes.yields else "It speaks for the name"
+        )
+        yield _finding(
+            "namesake",
+            "failed",
+            f"Another host answers to this name ({link.namesakes.shown}). {role}.",
+            "Give one of them another [host] name.",
+        )
+    if link.trouble or not link.connected:
+        yield _finding(
+            "fleet",
+            "warning",
+            link.trouble or "not connected",
+            "What runs keeps running; check [fleet] and the broker.",
+        )
+    else:
+        yield _finding("fleet", "ok", f"connected over MQTT {link.protocol}", "")
+    if link.refused_filters:
+        refused = ", ".join(sorted(link.refused_filters))
+        yield _finding(
+            "fleet topics", "warning", f"The broker refuses {refused}.", "Allow it in its access list."
+        )
+    if fleet.commands is not None and (fleet.commands.refused or fleet.commands.dropped):
+        yield _finding(
+            "fleet commands",
+            "warning",
+            f"{fleet.commands.refused} were not genuine or stale, {fleet.commands.dropped} came too fast. "
+            f"The last: {fleet.commands.last_refusal or 'none'}",
+            "See who may publish at the broker.",
+        )
+
+
+def _finding(check: str, state: str, detail: str, hint: str) -> Mapping[str, Any]:
+    return {"check": check, "state": state, "detail": detail, "hint": hint}
+
+
+def _options(settings: FleetSettings) -> MqttOptions:
+    return MqttOptions(
+        host=settings.host,
+        tcp_port=settings.tcp_port or (_MQTTS_PORT if settings.tls else _MQTT_PORT),
+        tls=settings.tls,
+        ca_file=settings.ca_file,
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+        username=settings.username,
+        password_file=settings.password_file,
+        mqtt_version=settings.mqtt_version,  # type: ignore[arg-type]  # the configuration knows the same words
+        inbox=_INBOX,
+        packet_most_bytes=_PACKET_MOST_BYTES + settings.bundle_kib * KIB,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Properties: what changes seldom, without counters and times that always differ."""
+
+    control: ControlHost
+    readings: LinuxReadings
+    is_set: Callable[[], bool]
+
+    async def components(self) -> Mapping[str, Any]:
+        """By name; what is live but does not run says why."""
+        deployer, down = self.control.manager.deployer, self.control.manager.restarts.down
+        found: dict[str, Any] = {}
+        for name in deployer.ledger.live_components():
+            release = deployer.ledger.live(name)
+            if release is None:
+                continue
+            running = deployer.running.get(name)
+            found[name] = {
+                "version": release.version,
+                "digest": release.digest,
+                "state": "running" if running is not None else "down",
+                "pinned": release.pinned,
+                "remote": release.remote,
+                "since": round(release.changed_at),
+            }
+            if running is None:
+                found[name]["reason"] = down.get(name, "")
+            candidates = [each.version for each in deployer.ledger.candidates(name)]
+            if candidates:
+                found[name]["candidates"] = candidates
+        return found
+
+    async def remotes(self) -> Mapping[str, Any]:
+        """By name."""
+        return {
+            name: {"state": health.state} | ({"reason": health.reason} if health.reason else {})
+            for name, (health, _) in self.control.remotes.items()
+        }
+
+    async def config(self) -> Mapping[str, Any]:
+        """The generation of the configuration that runs."""
+        life = self.control.life
+        if life is None:
+            return {}
+        return {
+            "generation": life.generation.number,
+            "standing": str(life.generation.standing),
+            "origin": life.generation.origin,
+            "safe_mode": life.safe,
+        }
+
+    async def disk(self) -> Mapping[str, Any]:
+        """In whole percent, so that it is shown when it matters."""
+        read = await self.readings.read()
+        used, total = read.get("disk_used_bytes"), read.get("disk_total_bytes")
+        if not used or not total:
+            return {}
+        return {"used_percent": round(100 * used / total), "total_bytes": int(total)}
+
+    async def clock(self) -> Mapping[str, Any]:
+        """Whether this machine knows the time."""
+        return {"set": self.is_set()}
+
+    async def sandbox(self) -> Mapping[str, Any]:
+        """How far components are confined."""
+        return dict(self.control.confinement())
+
+    async def calls(self) -> Mapping[str, Any]:
+        """Calls and faults since each release came live."""
+        rows: Sequence[Any] = self.control.manager.deployer.running.all()
+        return {
+            each.release.component: {"calls": each.conduct.calls, "faults": each.conduct.faults}
+            for each in rows
+        }
