@@ -35,6 +35,7 @@ from edgehost.config_tables import (
     HostSettings,
     KeepSettings,
     LimitSettings,
+    MqttCarrier,
     ProbationSettings,
     RemoteSettings,
     SecuritySettings,
@@ -242,13 +243,7 @@ def _machine_name() -> str:
 
 
 def _require_consistent(config: Config) -> None:
-    seen: set[str] = set()
-    for index, remote in enumerate(config.remotes):
-        if remote.name in seen:
-            raise InvalidConfigError(
-                f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
-            )
-        seen.add(remote.name)
+    _require_remotes(config.remotes)
     _require_consistent_coap(config)
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
@@ -288,6 +283,31 @@ def _require_consistent_coap(config: Config) -> None:
         if isinstance(remote.carrier, CoapCarrier):
             remote.carrier.options().require_consistent()
     config.shelf.require_consistent()
+
+
+def _require_remotes(remotes: tuple[RemoteSettings, ...]) -> None:
+    seen: set[str] = set()
+    for index, remote in enumerate(remotes):
+        if remote.name in seen:
+            raise InvalidConfigError(
+                f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
+            )
+        seen.add(remote.name)
+        if isinstance(remote.carrier, MqttCarrier):
+            _require_tls_files(f"remotes[{index}]", remote.carrier)
+
+
+def _require_tls_files(where: str, broker: MqttCarrier) -> None:
+    files = {"ca_file": broker.ca_file, "cert_file": broker.cert_file, "key_file": broker.key_file}
+    for name, path in files.items():
+        if path is not None and not broker.tls:
+            raise InvalidConfigError(
+                f"{where}.{name} is set, and {where}.tls is not.", hint="Set tls = true, or drop it."
+            )
+    if broker.key_file is not None and broker.cert_file is None:
+        raise InvalidConfigError(
+            f"{where}.key_file is set without {where}.cert_file.", hint="Name the certificate too."
+        )
 
 
 def is_loopback(address: str) -> bool:

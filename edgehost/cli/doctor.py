@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from edgehost.cli.command_table import FAILED, OK
 from edgehost.cli.finding import Finding, State, good, note, wrong
-from edgehost.cli.host_config import config_path
+from edgehost.cli.host_config import config_path, last_good_config
 from edgehost.cli.output import Output, table
 from edgehost.cli.progress import Progress
 from edgehost.config import Config, load_config
@@ -51,25 +51,43 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    from edgehost.cli import machine_checks, network_checks, sandbox_check  # noqa: PLC0415 - none of it for --help
+    from edgehost.cli import (  # noqa: PLC0415 - none of it for --help
+        file_checks,
+        life_checks,
+        machine_checks,
+        network_checks,
+        sandbox_check,
+    )
 
     yield from machine_checks.check_versions()
     yield machine_checks.check_clock()
+    yield from life_checks.check_kernel()
     yield from sandbox_check.check_sandbox()
     path = config_path(args)
     config: Config | None = None
+    is_whole = False
     try:
         config = load_config(path)
+        is_whole = True
     except NotFoundError as problem:
         # Named on the command line or in the environment, it was meant to be there.
         kind = wrong if args.config_file else note
         yield kind("configuration", problem.message, problem.hint)
     except EdgehostError as problem:
         yield wrong("configuration", problem.message, problem.hint)
+        config = last_good_config(path)
+        if config is not None:
+            yield note(
+                "configuration", "the host starts on its last good generation instead.", "Mend the file."
+            )
     if config is None:
         return
-    yield good("configuration", f"{path} holds")
+    if is_whole:
+        yield good("configuration", f"{path} holds")
     yield from machine_checks.check_disk(config)
-    yield from machine_checks.check_secrets(config)
+    yield from life_checks.check_signed_times(config)
+    yield from life_checks.check_life(config)
+    yield from file_checks.check_secrets(config)
+    yield from file_checks.check_certificates(config)
     yield from network_checks.check_host(config)
     yield from network_checks.check_remotes(config)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgehost.cli.host_client import HostClient
 from edgehost.config import CONFIG_FILE_NAME, Config, load_config, parse_config, read_config_file
-from edgehost.domain.errors import InvalidConfigError
+from edgehost.domain.errors import EdgehostError, InvalidConfigError
 
 
 def config_path(args: argparse.Namespace) -> Path:
@@ -40,12 +40,20 @@ def own_host(args: argparse.Namespace) -> HostClient:
     try:
         return host_client(args)
     except InvalidConfigError:
-        from edgehost.composition.agent_life import data_folder, generations_in  # noqa: PLC0415 - rarely needed
+        config = last_good_config(config_path(args))
+        if config is None:
+            raise
+        return HostClient(config.unix_socket, root=config.api.root)
 
-        path = config_path(args).absolute()
+
+def last_good_config(path: Path) -> Config | None:
+    """The configuration that a host with a broken file runs on; None when it has none, or there is no file."""
+    from edgehost.composition.agent_life import data_folder, generations_in  # noqa: PLC0415 - rarely needed
+
+    path = path.absolute()
+    try:
         generations = generations_in(path, data_folder(read_config_file(path), path))
         chosen = generations.known.chosen
-        if chosen is None:
-            raise
-        config = parse_config(generations.text(chosen.number), path)
-        return HostClient(config.unix_socket, root=config.api.root)
+        return None if chosen is None else parse_config(generations.text(chosen.number), path)
+    except EdgehostError:
+        return None

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from edgehost.cli import machine_checks
+from edgehost.cli.file_checks import check_secrets
 from edgehost.cli.finding import Finding, State
-from edgehost.cli.machine_checks import check_disk, check_secrets, check_versions
+from edgehost.cli.machine_checks import check_disk, check_versions
 from edgehost.cli.main import main
 from edgehost.cli.network_checks import check_host, check_remotes
 from edgehost.config import Config, read_config
+from edgehost.domain.disk_room import DiskRoom
 from tests.cli.unix_http import unix_http
 
 Remote = dict[str, Any]
@@ -94,10 +96,18 @@ def test_a_clock_that_somebody_keeps_is_good(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_room_on_the_disk(config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _states(check_disk(config())) == [State.GOOD]
-    assert _states(check_disk(config(limits={"shelf_bytes": 1024**4}))) == [State.NOTE]
+    assert _states(check_disk(config())) == [State.GOOD, State.GOOD]
+    assert _states(check_disk(config(limits={"shelf_bytes": 1024**4}))) == [State.NOTE, State.GOOD]
     monkeypatch.setattr(machine_checks, "_SPARE_BYTES", 1 << 62)
-    assert _states(check_disk(config())) == [State.WRONG]
+    assert _states(check_disk(config())) == [State.WRONG, State.GOOD]
+    monkeypatch.setattr(machine_checks, "_SPARE_BYTES", 1)
+    for room, state in (
+        (DiskRoom(1 << 40, 1 << 41, 5, 1000), State.WRONG),
+        (DiskRoom(1 << 40, 1 << 41, 1, 1, read_only=True), State.WRONG),
+        (DiskRoom(1 << 40, 1 << 41, 0, 0), State.GOOD),
+    ):
+        monkeypatch.setattr(machine_checks, "disk_room", lambda _path, room=room: room)
+        assert _states(check_disk(config()))[0] is state
 
 
 def test_a_data_folder_that_cannot_be_one(config: Callable[..., Config], tmp_path: Path) -> None:
