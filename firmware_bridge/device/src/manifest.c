@@ -115,7 +115,8 @@ verdict manifest_require_signed(const uint8_t *bytes, uint32_t size, manifest *o
   span protected = {0}, payload = {0}, signature = {0};
   (void)cbor_tag(&reader, 18);
   bool good = size <= MANIFEST_BYTES && cbor_array(&reader, &count) && count == 4u && cbor_bytes(&reader, &protected);
-  good = good && cbor_skip(&reader) && cbor_bytes(&reader, &payload) && cbor_bytes(&reader, &signature);
+  /* Nothing unsigned says anything: the unprotected header is empty. */
+  good = good && cbor_map(&reader, &count) && count == 0u && cbor_bytes(&reader, &payload) && cbor_bytes(&reader, &signature);
   if (!good || !cbor_done(&reader) || signature.size != 64u) {
     return REFUSED(COAP_BAD_REQUEST, "malformed: this is no COSE_Sign1 of a manifest");
   }
