@@ -121,7 +121,7 @@ class BundleReports:
             "host": self._host,
             "remote": self._remote,
             # By this machine's clock, which may be wrong where there is no network.
-            "checked_at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds"),
+            "checked_at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="microseconds"),
             "outcome": str(entry.outcome),
             "reason": entry.reason,
             "hint": entry.hint,

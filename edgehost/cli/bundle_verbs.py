@@ -23,6 +23,7 @@ from edgehost.cli.signing_keys import require_private, signers
 from edgehost.cli.usage import UsageError
 from edgehost.config import Config
 from edgehost.config_carriers import StickCarrier
+from edgehost.config_tables import RemoteSettings
 from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError, UnavailableError
 from remotes.bundle_file import SUFFIX, read_bundle
 from remotes.bundle_making import BundleContents, Read, bundle_contents, check_bundle, make_bundle
@@ -33,6 +34,8 @@ from remotes.stick_remote import inbox_of
 
 _REPORT_MOST_BYTES: Final = 1_048_576
 _LOOK_S: Final = 0.1
+#: A host writes what became of releases with its next look, and soon.
+_WRITING_S: Final = 0.5
 _COPY_BYTES: Final = 1_048_576
 #: Outcomes that an operator wants to hear of by the exit code.
 _BAD: Final = (Outcome.REFUSED, Outcome.UNREADABLE)
@@ -130,51 +133,54 @@ def _apply(args: argparse.Namespace, out: Output) -> int:
     config = host_config(args)
     file = args.file.expanduser()
     read_bundle(file)  # what is none is refused here, in plain words
-    inbox = inbox_of(config.host.data / "remotes" / _stick_remote(config, args.remote))
+    remote = _stick_remote(config, args.remote)
+    inbox = inbox_of(config.host.data / "remotes" / remote.name)
     inbox.mkdir(parents=True, exist_ok=True)
     there = inbox / file.with_suffix(SUFFIX).name
     report = there.with_suffix(REPORT_SUFFIX)
     report.unlink(missing_ok=True)
     with file.open("rb") as source, fresh_file(there, mode=0o600) as copy:
         shutil.copyfileobj(source, copy, _COPY_BYTES)
-    if not _is_running(config):
+    host = HostClient(config.unix_socket, root=config.api.root)
+    if _checked_at(host, remote.name) is None:
         out.result(
             {"bundle": str(file), "outcome": "waits"},
             f"No host runs with this configuration: {file.name} is taken when it starts.",
         )
         return OK
     with Progress("waiting for the host", out):
-        found = _awaited(report, args.timeout)
+        found = _awaited(report, host, remote, args.timeout)
     out.result(found, *_report_lines(found))
     return FAILED if found["outcome"] in _BAD else OK
 
 
-def _stick_remote(config: Config, wanted: str | None) -> str:
-    names = [each.name for each in config.remotes if isinstance(each.carrier, StickCarrier)]
-    if not names:
+def _stick_remote(config: Config, wanted: str | None) -> RemoteSettings:
+    remotes = {each.name: each for each in config.remotes if isinstance(each.carrier, StickCarrier)}
+    if not remotes:
         raise RefusedError(
             "This host takes no bundles: it has no remote of transport 'stick'.",
             hint='Add one: [[remotes]] name = "bundles", transport = "stick", root = "root.json".',
         )
-    if wanted is None and len(names) > 1:
-        raise UsageError(f"name one with --remote: {', '.join(names)}")
-    if wanted is not None and wanted not in names:
+    if wanted is None and len(remotes) > 1:
+        raise UsageError(f"name one with --remote: {', '.join(remotes)}")
+    if wanted is not None and wanted not in remotes:
         raise NotFoundError(
-            f"There is no remote '{wanted}' of transport 'stick'.", hint=f"Known: {', '.join(names)}."
+            f"There is no remote '{wanted}' of transport 'stick'.", hint=f"Known: {', '.join(remotes)}."
         )
-    return wanted or names[0]
+    return remotes[wanted or next(iter(remotes))]
 
 
-def _is_running(config: Config) -> bool:
+def _checked_at(host: HostClient, remote: str) -> float | None:
+    """When the host was last done with this remote, in its own seconds; None when no host runs."""
     try:
-        HostClient(config.unix_socket, root=config.api.root).control("GET", "status")
+        status = host.control("GET", "status")
     except UnavailableError:
-        return False
-    return True
+        return None
+    return max((row["checked_at"] for row in status["remotes"] if row["name"] == remote), default=0.0)
 
 
-def _awaited(report: Path, timeout_s: float) -> dict[str, Any]:
-    """The host's report, once all that it fetched has come to something.
+def _awaited(report: Path, host: HostClient, remote: RemoteSettings, timeout_s: float) -> dict[str, Any]:
+    """The host's report, once the host is done with what the bundle brought.
 
     Raises:
         TimeoutError: there is none in time.
@@ -183,16 +189,23 @@ def _awaited(report: Path, timeout_s: float) -> dict[str, Any]:
     found: dict[str, Any] | None = None
     while time.monotonic() < until:
         content = read_bounded(report, _REPORT_MOST_BYTES)
-        if content is not None:
-            found = json.loads(content)
-            if found is not None and not any(row["state"] == "fetched" for row in found["contents"].values()):
-                return found
+        found = None if content is None else json.loads(content)
+        if found is not None and found["outcome"] != Outcome.TAKEN:
+            return dict(found)
+        if found is not None and (_checked_at(host, remote.name) or 0.0) >= _seconds(found["checked_at"]):
+            look_s = remote.carrier.look_s if isinstance(remote.carrier, StickCarrier) else 0.0
+            time.sleep(look_s + _WRITING_S)  # by then the last word about it is written
+            return dict(json.loads(read_bounded(report, _REPORT_MOST_BYTES) or content or b""))
         time.sleep(_LOOK_S)
     if found is None:
         raise TimeoutError(
             f"The host has not looked at the bundle within {timeout_s:g} s; its log says more."
         )
     return found
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _report_lines(report: Mapping[str, Any]) -> list[str]:

@@ -90,13 +90,14 @@ class _ReportKeeper:
 
     def take(self, event: Event) -> None:
         """See EventConsumer."""
-        match event:
-            case ReleaseMoved(component=component, version=version, stage=stage) if stage in _TOLD:
-                self._reports.note_release(target_path(component, version), stage, event.reason)
-            case ReleaseRolledBack(component=component, version=version):
-                self._reports.note_release(target_path(component, version), "rolled back", event.reason)
-            case RemoteRefused(remote=self._remote):
-                self._reports.note_refusal(event.reason)
+        if isinstance(event, ReleaseMoved) and event.stage in _TOLD:
+            self._reports.note_release(target_path(event.component, event.version), event.stage, event.reason)
+        elif isinstance(event, ReleaseRolledBack):
+            self._reports.note_release(
+                target_path(event.component, event.version), "rolled back", event.reason
+            )
+        elif isinstance(event, RemoteRefused) and event.remote == self._remote:
+            self._reports.note_refusal(event.reason)
 
     async def room(self) -> None:
         """See EventConsumer; there always is."""
