@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from typing import Any, Final
 
+from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.services.machine_readings import LinuxReadings
@@ -25,7 +26,8 @@ from edgehost.domain.fleet_events import HostDuplicated
 from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.fleet_topics import FleetTopics, part_of
 from edgehost.domain.json_text import write_json
-from edgehost.usecases.admit_commands import Admission
+from edgehost.ports.fleet_link import Signatures
+from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
@@ -57,9 +59,36 @@ class HostFleet:
     rooms: Rooms
     control: ControlHost
 
+    _view: MqttFleetView | None = None
+
+    def view(self) -> MqttFleetView:
+        """The other hosts, for rollouts; to be asked for before ``start``. Without commands no order is obeyed."""
+        if self._view is None:
+            commands, host = self.commands, self.rooms.config.host.name
+            signatures: Signatures | None = None if commands is None else commands.admission.signatures
+            if commands is not None and commands.admission.mode == TRUSTED_BROKER:
+                signatures = None
+            elif signatures is None:
+                signatures = load_operators(())
+            self._view = MqttFleetView(
+                self.topics,
+                host,
+                self.link,
+                signatures,
+                lambda name: 0.0 if commands is None else commands.journal.orders.get(name, 0.0),
+                _no_note if commands is None else commands.note_order,
+            )
+            self.link.listen(self._view.filters)
+            self.link.handlers.other, self.link.handlers.link = self._view.take, self._view.changed
+        return self._view
+
     def start(self, spawn: Spawn) -> None:
         """The host is ready to be seen and commanded."""
         _start(self, spawn)
+
+
+async def _no_note(_deployment: str, _issued_at: float) -> None:
+    """No order is obeyed that would have to be remembered."""
 
 
 async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None) -> HostFleet | None:
@@ -166,6 +195,8 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
     link.handlers.namesake = _namesake_told(fleet)
     link.keep(link.topics.registration, write_json(_registration(fleet)))
     fleet.rooms.bus.attach(fleet.twin, acting=False)
+    if fleet._view is not None:  # noqa: SLF001 - of this module
+        spawn(fleet._view.run(), "edgehost.fleet.orders")  # noqa: SLF001 - as above
     spawn(link.run(), "edgehost.fleet.link")
     spawn(fleet.twin.run(), "edgehost.fleet.twin")
 

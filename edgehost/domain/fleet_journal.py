@@ -18,6 +18,8 @@ OPEN: Final = frozenset({CommandState.INIT, CommandState.EXECUTING})
 MOST_OPEN: Final = 32
 #: Outcomes that are kept until their requester clears them; then the oldest go, and their topics with them.
 MOST_FINAL: Final = 64
+#: Rollouts whose newest order is remembered; the ones that were ordered longest ago go.
+MOST_ORDERS: Final = 64
 #: A longer result is shown once and not kept.
 RESULT_KEPT_BYTES: Final = 4096
 
@@ -58,6 +60,14 @@ class Journal:
     def without(self, command_id: str) -> Journal:
         """After its requester has cleared it; its nonce stays."""
         return replace(self, entries={key: each for key, each in self.entries.items() if key != command_id})
+
+    def with_order(self, deployment: str, issued_at: float) -> Journal:
+        """After an order to a rollout was obeyed."""
+        orders = {key: each for key, each in self.orders.items() if key != deployment}
+        orders[deployment] = issued_at
+        while len(orders) > MOST_ORDERS:
+            del orders[min(orders, key=lambda each: orders[each])]
+        return replace(self, orders=orders)
 
     def open_entries(self) -> tuple[Entry, ...]:
         """Those that must still come to an end."""

@@ -106,6 +106,17 @@ class FleetCommands:
             else:
                 self._forget(entry)
 
+    async def note_order(self, deployment: str, issued_at: float) -> None:
+        """Remember the newest order to a rollout that was obeyed, so that an older one cannot be replayed.
+
+        Raises:
+            EdgehostError: it could not be noted; the order must not be obeyed.
+        """
+        async with self._one_write:
+            journal = self.journal.with_order(deployment, issued_at)
+            await self.store.keep(journal_document(journal))
+            self.journal = journal
+
     async def run(self) -> None:
         """Take commands until cancelled; what an earlier run has left comes first."""
         async with asyncio.TaskGroup() as tasks:

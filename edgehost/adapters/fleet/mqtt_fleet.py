@@ -67,6 +67,7 @@ class MqttFleet:
     online: Callable[[], bytes]
     offline: Callable[[str], bytes]
     handlers: FleetHandlers = field(default_factory=FleetHandlers)
+    claim_s: float = CLAIM_S
     told: int = 0
     untold: int = 0
     refused_filters: set[str] = field(default_factory=set)
@@ -84,7 +85,7 @@ class MqttFleet:
     _keeper: ConnectionKeeper = field(init=False)
 
     def __post_init__(self) -> None:
-        self._namesakes = Namesakes(self.boot, self.where)
+        self._namesakes = Namesakes(self.boot, self.where, self.claim_s)
         will = replace(self.options, will_topic=self.topics.status, will_payload=self.offline("lost"))
         self._keeper = ConnectionKeeper(will, self._serve, lambda: self.handlers.link())  # noqa: PLW0108 - set later
 
@@ -259,7 +260,7 @@ class MqttFleet:
 
     async def _keep_claiming(self, link: Link) -> None:
         while True:
-            await asyncio.sleep(CLAIM_S)
+            await asyncio.sleep(self.claim_s)
             if not self._namesakes.others:
                 continue
             yielded = self._namesakes.yields
@@ -286,7 +287,7 @@ class MqttFleet:
             if not self._namesakes.yields:
                 for topic, payload in self._retained.due():
                     await self._publish(link, topic, payload, retain=True)
-                    self._retained.saw(topic, payload)
+                    self._retained.published(topic, payload)
             if self._reassert:
                 self._reassert = False
                 await asyncio.sleep(_REASSERT_S)

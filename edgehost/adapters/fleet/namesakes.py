@@ -16,7 +16,7 @@ from edgehost.domain.spec_reader import SpecReader
 
 #: While another is there, both say so this often; after three silent turns it is gone.
 CLAIM_S: Final = 20.0
-_GONE_S: Final = 3 * CLAIM_S + 5
+_SILENT_TURNS: Final = 3.25
 _MOST_BYTES: Final = 1024
 _MOST_OTHERS: Final = 16
 
@@ -37,6 +37,7 @@ class Namesakes:
 
     boot: str
     where: str
+    claim_s: float = CLAIM_S
     others: dict[str, tuple[Claim, float, float]] = field(
         default_factory=dict
     )  # claim, heard at, ahead of us by
@@ -57,7 +58,7 @@ class Namesakes:
 
     def forget_silent(self, now: float) -> None:
         """Those that have been silent for too long are gone."""
-        self.others = {boot: each for boot, each in self.others.items() if now - each[1] < _GONE_S}
+        self.others = {boot: each for boot, each in self.others.items() if now - each[1] < _SILENT_TURNS * self.claim_s}
 
     @property
     def yields(self) -> bool:

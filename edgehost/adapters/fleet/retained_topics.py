@@ -37,6 +37,12 @@ class RetainedTopics:
         else:
             self.known.pop(topic, None)
 
+    def published(self, topic: str, payload: bytes) -> None:
+        """The broker has taken this; what is wanted may have changed meanwhile."""
+        self.saw(topic, payload)
+        if self.differs(topic):
+            self._todo[topic] = None
+
     def compare(self) -> None:
         """The broker has shown all that it has: what differs is to be published."""
         for topic, payload in self.kept.items():

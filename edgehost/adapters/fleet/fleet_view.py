@@ -1,0 +1,200 @@
+"""The other hosts of a fleet, their reports and the operators' orders, as the broker retains them: a FleetView."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError, TooLargeError
+from edgehost.domain.fleet_messages import (
+    SignedOrder,
+    read_order,
+    read_report,
+    read_submission,
+    report_document,
+)
+from edgehost.domain.fleet_rules import ANYBODY, Operator
+from edgehost.domain.fleet_topics import FleetTopics
+from edgehost.domain.json_text import read_json, tell_json
+from edgehost.domain.names import NAME
+from edgehost.domain.rollout_report import RolloutCommand, RolloutReport
+from edgehost.domain.spec_reader import SpecReader
+from edgehost.ports.fleet_link import FleetLink, Signatures
+
+log = logging.getLogger("edgehost.fleet")
+
+#: What an order is signed for.
+ORDER: Final = "edgehost rollout"
+_ROLLOUT: Final = "rollout"
+#: More than a site has; registrations beyond are not seen, and that is told.
+MOST_HOSTS: Final = 5000
+_MOST_DEPLOYMENTS: Final = 256
+_REGISTRATION_MOST_BYTES: Final = 16 * 1024
+_WAITING: Final = 64
+_REPORT: Final = "twin/deployment/"
+
+
+@dataclass(slots=True)
+class MqttFleetView:
+    """A FleetView. ``take`` gets what comes; ``run`` checks the orders."""
+
+    topics: FleetTopics
+    host: str
+    link: FleetLink
+    signatures: Signatures | None  # None: whoever the broker lets in may order
+    newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
+    note_order: Callable[[str, float], Awaitable[None]]
+    unseen: int = 0  # hosts and reports beyond the bounds
+    _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
+    _orders: dict[str, RolloutCommand] = field(default_factory=dict)
+    _incoming: deque[tuple[str, bytes]] = field(default_factory=deque)
+    _filled: asyncio.Event = field(default_factory=asyncio.Event)
+    _watchers: list[asyncio.Event] = field(default_factory=list)
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What must be listened to."""
+        return self.topics.registrations, self.topics.reports, self.topics.orders
+
+    @property
+    def connected(self) -> bool:
+        """Whether reports are current."""
+        return self.link.connected
+
+    def members(self) -> Mapping[str, Mapping[str, str]]:
+        """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
+        return MappingProxyType(self._members)
+
+    def reports(self, deployment: str) -> Sequence[RolloutReport]:
+        """The last report of each host, this one's included."""
+        return tuple(self._reports.get(deployment, {}).values())
+
+    def command(self, deployment: str) -> RolloutCommand | None:
+        """The operator's newest order whose signature holds."""
+        return self._orders.get(deployment)
+
+    async def report(self, report: RolloutReport) -> None:
+        """Show this host's state to the others; kept and sent later while the link is down."""
+        self._reports.setdefault(report.deployment, {})[self.host] = report
+        topic = self.topics.host(self.host).report(report.deployment)
+        self.link.keep(topic, tell_json(report_document(report)))
+        self.changed()
+
+    def withdraw(self, deployment: str) -> None:
+        """Show nothing of a deployment any more."""
+        self._reports.get(deployment, {}).pop(self.host, None)
+        self.link.keep(self.topics.host(self.host).report(deployment), None)
+
+    async def changes(self) -> AsyncIterator[None]:
+        """One item after any of it may have changed."""
+        watcher = asyncio.Event()
+        self._watchers.append(watcher)
+        try:
+            while True:
+                await watcher.wait()
+                watcher.clear()
+                yield
+        finally:
+            self._watchers.remove(watcher)
+
+    def changed(self) -> None:
+        """Something did, or the link came up or went."""
+        for watcher in self._watchers:
+            watcher.set()
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """A message on one of ``filters``; never waits."""
+        deployment = self.topics.order_in(topic)
+        if deployment is not None:
+            if len(self._incoming) < _WAITING:
+                self._incoming.append((deployment, payload))
+                self._filled.set()
+            return
+        place = self.topics.host_in(topic)
+        if place is None:
+            return
+        host, below = place
+        try:
+            if not below:
+                self._take_registration(host, payload)
+            elif below.startswith(_REPORT):
+                self._take_report(host, below.removeprefix(_REPORT), payload)
+        except RefusedError as error:
+            log.warning("What %s shows of itself is not understood: %s", host, error.message)
+            return
+        self.changed()
+
+    async def run(self) -> None:
+        """Check orders until cancelled."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._incoming:
+                deployment, payload = self._incoming.popleft()
+                try:
+                    await self._take_order(deployment, payload)
+                except EdgehostError as error:
+                    log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
+
+    def _take_registration(self, host: str, payload: bytes) -> None:
+        if not payload:
+            self._members.pop(host, None)
+            return
+        if host not in self._members and len(self._members) >= MOST_HOSTS:
+            self.unseen += 1
+            return
+        if len(payload) > _REGISTRATION_MOST_BYTES:
+            raise TooLargeError("Its registration is too long.")
+        document: Any = read_json(payload)
+        if not isinstance(document, Mapping):
+            raise RefusedError("Its registration is no object.")
+        table = SpecReader(document, error=RefusedError)
+        labels = table.text_map("labels")
+        self._members[host] = {**labels, "class": table.text("class", default="", pattern=NAME)}
+
+    def _take_report(self, host: str, deployment: str, payload: bytes) -> None:
+        if not NAME.fullmatch(deployment) or host == self.host:
+            return
+        if not payload:
+            self._reports.get(deployment, {}).pop(host, None)
+            return
+        if (deployment not in self._reports and len(self._reports) >= _MOST_DEPLOYMENTS) or (
+            len(self._reports.get(deployment, {})) >= MOST_HOSTS
+        ):
+            self.unseen += 1
+            return
+        report = read_report(payload, host=host, deployment=deployment)
+        self._reports.setdefault(deployment, {})[host] = report
+
+    async def _take_order(self, deployment: str, payload: bytes) -> None:
+        if not payload:
+            return  # what was ordered holds until another order; whoever clears the topic has no say
+        order, operator = await self._opened(payload, deployment)
+        if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
+            raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
+        operator.require(_ROLLOUT)
+        newest = self.newest_order(deployment)
+        if order.issued_at < newest:
+            raise RefusedError("A newer order was obeyed already.")
+        if order.issued_at > newest:
+            await self.note_order(deployment, order.issued_at)
+        self._orders[deployment] = RolloutCommand(
+            deployment, order.sequence, order.order, order.wave, operator.key_id
+        )
+        self.changed()
+
+    async def _opened(self, payload: bytes, deployment: str) -> tuple[SignedOrder, Operator]:
+        what = read_submission(payload)
+        if what is not None and what.signed and self.signatures is not None:
+            document, operator = await self.signatures.opened(what.signed, purpose=ORDER)
+            return read_order(document), operator
+        if self.signatures is not None or what is None:
+            raise NotGrantedError("Orders must be signed.", hint="'edgehost fleet' signs them.")
+        assumed = {"fleet": self.topics.fleet, "deployment": deployment}
+        return read_order({**assumed, **(what.document or {})}), ANYBODY
