@@ -72,7 +72,7 @@ def make_manager(
             memory_kib=config.limits.memory_kib,
             deadline_ms=config.limits.deadline_ms,
             deny=settings.deny,
-            config={**settings.config, **configs.of(spec.name, release.digest)},
+            config={**settings.config, **configs.to_start(spec.name, release.digest)},
         )
         await rooms.places.place(spec)
         plan = plan_sandbox(spec, wasm, terms)

@@ -109,7 +109,7 @@ def plan_component(wanted: WantedComponent, facts: ComponentFacts, deployment: s
         return ComponentPlan(wanted.name, Standing.BLOCKED, reason)
     target = live if facts.pinned and live is not None else best_choice(wanted.versions, facts)
     if target is None:
-        return ComponentPlan(wanted.name, Standing.BLOCKED, _nothing_fits(wanted, facts))
+        return _nothing_fits(wanted, facts)
     config = wanted.config.applied_to(facts.config)
     reason = f"{deployment} wants {wanted.versions.text}"
     reason += f"; {live.version} is live." if live is not None else "; nothing of it is live."
@@ -195,17 +195,20 @@ def _version_steps(facts: ComponentFacts, target: Choice, share: float, reason: 
     return [*steps, Step(Action.DEPLOY, target.version, reason)]
 
 
-def _nothing_fits(wanted: WantedComponent, facts: ComponentFacts) -> str:
+def _nothing_fits(wanted: WantedComponent, facts: ComponentFacts) -> ComponentPlan:
+    """What cannot run here fails, so that nobody waits for it; what is not there may still come."""
     refused = {v: why for v, why in facts.refused.items() if wanted.versions.allows(v)}
     if refused:
         version = max(refused, key=semver.Version.parse)
-        return f"Nothing of {wanted.name} that fits {wanted.versions.text} can run here: {version}: {refused[version]}"
+        reason = f"Nothing that fits {wanted.versions.text} can run here: {version}: {refused[version]}"
+        return ComponentPlan(wanted.name, Standing.FAILED, reason)
+    reason = f"No remote offers a component '{wanted.name}', and the shelf has none."
     known = sorted({each.version for each in facts.choices}, key=semver.Version.parse)
     if facts.live is not None and facts.live.version not in known:
         known.append(facts.live.version)
     if known:
-        return f"Nothing that is offered fits {wanted.versions.text}; there is {', '.join(known[-5:])}."
-    return f"No remote offers a component '{wanted.name}', and the shelf has none."
+        reason = f"Nothing that is offered fits {wanted.versions.text}; there is {', '.join(known[-5:])}."
+    return ComponentPlan(wanted.name, Standing.BLOCKED, reason)
 
 
 def _keys(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -34,13 +34,16 @@ class ComponentConfigs:
         self._table = {name: dict(entries) for name, entries in (await self._store.load()).items()}
 
     def of(self, component: str, digest: str) -> Mapping[str, str]:
-        """The overrides with which this release is started."""
-        if (proposed := self._proposed.get((component, digest))) is not None:
-            return proposed
+        """The overrides that are kept for this release."""
         entries = self._table.get(component, {})
         if digest in entries:
             return entries[digest]
         return next(reversed(entries.values()), _NOTHING)
+
+    def to_start(self, component: str, digest: str) -> Mapping[str, str]:
+        """The overrides with which this release is started now: what is proposed, or what is kept."""
+        proposed = self._proposed.get((component, digest))
+        return self.of(component, digest) if proposed is None else proposed
 
     @contextmanager
     def proposed(self, component: str, digest: str, overrides: Mapping[str, str]) -> Iterator[None]:

@@ -37,8 +37,7 @@ class ComponentHands:
                 await manager.end_trial(plan.component, release.version, plan.reason)
         if plan.does(Action.CONFIGURE):
             await self._configure(plan)
-        for what, target in plan.bindings.items():
-            await self.facts.ports.bind(what, target)
+        await self._bind(plan)
 
     async def prepare(self, plan: ComponentPlan) -> None:
         """Fetch what the plan brings live, and see that it starts and answers its probe here.
@@ -61,8 +60,9 @@ class ComponentHands:
             EdgehostError: it cannot be had now.
         """
         target = _required(plan)
-        if target.here:
-            return self._known(target.digest)
+        known = self.facts.manager.deployer.ledger.by_digest(target.digest)
+        if target.here and known is not None:
+            return known
         self.fetching.add(plan.component)
         try:
             for offer, follower in self.facts.offers(plan.component):
@@ -99,6 +99,17 @@ class ComponentHands:
 
         with configs.proposed(plan.component, digest, plan.config):
             await manager.restart(plan.component, keep)
+
+    async def _bind(self, plan: ComponentPlan) -> None:
+        """As many as can be bound; the error is the first one's."""
+        failed: EdgehostError | None = None
+        for what, target in plan.bindings.items():
+            try:
+                await self.facts.ports.bind(what, target)
+            except EdgehostError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _known(self, digest: str) -> Release:
         release = self.facts.manager.deployer.ledger.by_digest(digest)

@@ -165,7 +165,10 @@ class DeploymentReconciler:
         waits: list[float] = []
         unready: list[ComponentPlan] = []
         for plan in plans:
-            if why := self.work.verdict(digest, plan.component):
+            why = self.work.verdict(digest, plan.component)
+            if plan.standing is Standing.FAILED:
+                why = plan.reason
+            if why:
                 await self._move(held, RolloutState.FAILED, f"{plan.component}: {why}")
                 return []
             if plan.standing is Standing.BLOCKED and not plan.steps:
