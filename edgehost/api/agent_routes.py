@@ -39,6 +39,7 @@ class AgentRoutes:
             "restart": (0, {"POST": self._restart}),
             "crashes": (0, {"GET": self._crashes}),
             "host-log": (0, {"GET": self._log}),
+            "diag": (0, {"GET": self._diag}),
         }
 
     @property
@@ -98,6 +99,9 @@ class AgentRoutes:
 
     async def _log(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         return json_response({"lines": list(self._agent.host_lines)})
+
+    async def _diag(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return Response(await self._host.diag(), media_type="application/gzip")
 
     async def _order(self, request: Request, *known: str) -> dict[str, str]:
         order: Any = await read_optional_json_body(request, limit_bytes=self._body_bytes)

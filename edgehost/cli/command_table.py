@@ -20,13 +20,16 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": Command("host", "check this machine, the configuration and the running host"),
     "config": Command("host", "the generations of its configuration: list, apply, compare, go back"),
     "safe-mode": Command("host", "components off, control on; and out of it again"),
+    "diag": Command("host", "put what it knows of itself into a file for whoever helps, without secrets"),
     "crashes": Command("host", "how its last unhappy ends came about"),
     "build": Command("author", "check a component and make it one file"),
     "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),
     "keygen": Command("author", "make a signing key"),
     "remote": Command("author", "make, sign, rotate, show, mirror or serve a repository of releases"),
     "publish": Command("author", "sign a component and put it into a remote"),
-    "bundle": Command("author", "put a repository into one file for sites without network, or give one to a host"),
+    "bundle": Command(
+        "author", "put a repository into one file for sites without network, or give one to a host"
+    ),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
     "bind": Command("release", "show and change which adapter a port leads to, and which service"),
@@ -44,7 +47,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "logs": Command("use", "what components logged"),
     "boards": Command("device", "the boards that are known, and which may be plugged in"),
     "flash": Command("device", "write firmware to a board"),
-    "firmware": Command("device", "sign a firmware image and put it into a remote; show what remotes offer"),
+    "firmware": Command("device", "sign firmware and put it into a remote; list what remotes offer"),
 }
 
 GROUPS: Final[dict[str, str]] = {

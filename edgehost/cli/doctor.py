@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Look at everything, then say it."""
     with Progress("checking", out):
-        findings = list(_findings(args))
+        findings = list(all_findings(args))
     is_wrong = any(finding.state is State.WRONG for finding in findings)
     rows = []
     for finding in findings:
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return FAILED if is_wrong else OK
 
 
-def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+def all_findings(args: argparse.Namespace) -> Iterator[Finding]:
+    """Everything that is looked at, in order."""
     from edgehost.cli import (  # noqa: PLC0415 - none of it for --help
         file_checks,
         life_checks,

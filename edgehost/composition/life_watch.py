@@ -39,6 +39,15 @@ def tie_life(life: AgentLife, rooms: Rooms, control: ControlHost) -> None:
     life.stop, life.notice, life.in_touch = rooms.stopping.set, notice, in_touch
     control.life = life
 
+    async def bundle() -> bytes:
+        from edgehost.composition.diagnosis import host_parts, machine_parts, make_bundle  # noqa: PLC0415 - rarely asked
+
+        parts = {**await host_parts(control), **await asyncio.to_thread(machine_parts, rooms.config)}
+        text = await life.text(life.generation.number)
+        return await asyncio.to_thread(lambda: make_bundle(parts, text, at=rooms.clock.now()))
+
+    control.bundle = bundle
+
 
 async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn: Spawn) -> None:
     """Tell the mode, then wait for the end of the trial, by a clock that does not jump."""

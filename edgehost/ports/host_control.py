@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from edgehost.ports.agent_control import AgentControl
+from edgehost.ports.board_control import BoardControl
 
 
 class HostControl(Protocol):
@@ -106,11 +107,27 @@ class HostControl(Protocol):
         """
         ...
 
+    def boards(self) -> BoardControl:
+        """The boards on the lines of this machine.
+
+        Raises:
+            NotFoundError: this host looks after none, since it runs inside another program.
+        """
+        ...
+
     def agent(self) -> AgentControl:
         """The agent's own life: configurations, mode, crashes.
 
         Raises:
             NotFoundError: this host has none, since it runs inside another program.
+        """
+        ...
+
+    async def diag(self) -> bytes:
+        """A tar.gz for whoever helps: status, doctor, configuration, ledger, logs, crashes; no secrets, at most 12 MiB.
+
+        Raises:
+            NotFoundError: this host makes none, since it runs inside another program.
         """
         ...
 

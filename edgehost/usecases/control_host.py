@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgehost.domain.events import GuestLogged
 from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.agent_control import AgentControl
+from edgehost.ports.board_control import BoardControl
 from edgehost.ports.clock import Clock
 from edgehost.usecases.direct_traffic import Ground
 from edgehost.usecases.keep_following import RemoteHealth
@@ -61,10 +62,21 @@ class ControlHost:
     views: HostViews | None = None
     remotes: dict[str, tuple[RemoteHealth, asyncio.Event]] = field(default_factory=dict)
     life: AgentControl | None = None
+    make_boards: Callable[[], BoardControl] | None = None
+    _boards: BoardControl | None = None
+    bundle: Callable[[], Awaitable[bytes]] | None = None
     written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
     deployment_views: DeploymentsView | None = None
     more_status: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)  # by name
     more_findings: list[Callable[[], Iterable[Mapping[str, Any]]]] = field(default_factory=list)
+
+    def boards(self) -> BoardControl:
+        """The boards on the lines of this machine; made when somebody asks for them first."""
+        if self._boards is None:
+            if self.make_boards is None:
+                raise NotFoundError("This host looks after no boards.")
+            self._boards = self.make_boards()
+        return self._boards
 
     def agent(self) -> AgentControl:
         """The agent's own life: configurations, mode, crashes."""
@@ -287,6 +299,12 @@ class ControlHost:
         if self.views is None:
             raise NotFoundError("This host has no views.")
         return self.views.view(details, model)
+
+    async def diag(self) -> bytes:
+        """A bundle for whoever helps."""
+        if self.bundle is None:
+            raise NotFoundError("This host makes no bundles.")
+        return await self.bundle()
 
     async def stop(self) -> None:
         """Begin to end."""
