@@ -52,7 +52,7 @@ class BoundedConnection(TcpConnection):  # type: ignore[misc]  # aiocoap ships n
         self._idle_timeout_s = idle_timeout_s
         self._idle_timer: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
-        self.bytes_heard = 0
+        self._bytes_taken = 0
         self.gone: asyncio.Future[Exception | None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -62,13 +62,21 @@ class BoundedConnection(TcpConnection):  # type: ignore[misc]  # aiocoap ships n
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol; whatever does not parse ends the connection and nothing else."""
-        self.bytes_heard += len(data)
         self._heard_at = self._loop.time()
         try:
             super().data_received(data)
         except Exception as error:  # noqa: BLE001 - the parser's reaction to odd bytes is not specified
             _LOG.info("CoAP connection closed: %r", error)
             self.cut()
+
+    @property
+    def progress_bytes(self) -> int:
+        """Grows with answers that somebody waits for, and with the one that is on its way; not with other bytes."""
+        return self._bytes_taken + len(self._spool)
+
+    def take(self, message: aiocoap.Message) -> None:
+        """Count an answer that somebody waited for."""
+        self._bytes_taken += len(message.payload) + 1
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: who does not read gets no further answers."""
@@ -201,9 +209,11 @@ class BoundedStreamClient(TCPClient):  # type: ignore[misc]
         for connection in tuple(self._pool.values()):
             await connection.close()
 
-    def _dispatch_incoming(self, _connection: BoundedConnection, message: aiocoap.Message) -> None:
-        if self._tokenmanager is not None and message.code.is_response():
-            self._tokenmanager.process_response(message)
+    def _dispatch_incoming(self, connection: BoundedConnection, message: aiocoap.Message) -> None:
+        if self._tokenmanager is None or not message.code.is_response():
+            return
+        if self._tokenmanager.process_response(message):
+            connection.take(message)
 
 
 class _CarefulSocket(MessageInterfaceUDP6):  # type: ignore[misc]

@@ -52,6 +52,8 @@ class CoapLink:
         self._oscore = oscore
         self._connection = connection
         self._remote: EndpointAddress | None = connection
+        self._closing = asyncio.Lock()
+        self._closed = False
         self.gone: asyncio.Future[Exception | None] = (
             asyncio.get_running_loop().create_future() if connection is None else connection.gone
         )
@@ -91,10 +93,14 @@ class CoapLink:
         return answer, self._notifications(request, request_id)
 
     async def close(self) -> None:
-        """End it."""
-        if not self.gone.done() and self._connection is None:
-            self.gone.set_result(None)
-        await self._context.shutdown()
+        """End it; a second time does nothing, and waits for the first."""
+        async with self._closing:
+            if self._closed:
+                return
+            if not self.gone.done() and self._connection is None:
+                self.gone.set_result(None)
+            await self._context.shutdown()
+            self._closed = True
 
     async def _notifications(
         self, request: Request, request_id: RequestIds
@@ -137,13 +143,13 @@ class CoapLink:
         options, response = self._options, request.response
         least = options.answer_timeout_s * options.least_bytes_per_s
         windows = 1 + ANSWER_MOST_BYTES // max(1, int(least)) if self._connection is not None else 1
-        heard = self._bytes_heard
+        heard = self._progress_bytes
         try:
             for _ in range(windows):
                 await asyncio.wait({response}, timeout=options.answer_timeout_s)
                 if response.done():
                     return response.result()
-                before, heard = heard, self._bytes_heard
+                before, heard = heard, self._progress_bytes
                 if heard - before < least:
                     break
             raise LinkLostError(f"no answer within {options.answer_timeout_s:g} s")
@@ -152,10 +158,12 @@ class CoapLink:
         finally:
             if not response.done():
                 response.cancel()
+                # At once and not at the next turn of the loop, when an answer may already have come in between.
+                request._response_cancellation_handler(response)  # noqa: SLF001
 
     @property
-    def _bytes_heard(self) -> int:
-        return 0 if self._connection is None else self._connection.bytes_heard
+    def _progress_bytes(self) -> int:
+        return 0 if self._connection is None else self._connection.progress_bytes
 
     def _unprotected(self, answer: aiocoap.Message, request_id: RequestIds) -> aiocoap.Message:
         if self._oscore is None:

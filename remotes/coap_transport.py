@@ -44,6 +44,7 @@ class CoapTransport:
         self._signals = ChangeSignals()
         self._link_signals = ChangeSignals()
         self._link: CoapLink | None = None
+        self._dropped: set[CoapLink] = set()
         self._opening = asyncio.Lock()
         self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
         self._connected = False
@@ -106,8 +107,9 @@ class CoapTransport:
         """End the listeners and the link."""
         self._signals.close()
         self._link_signals.close()
-        link, self._link = self._link, None
-        if link is not None:
+        links = [*self._dropped, *([self._link] if self._link is not None else [])]
+        self._link = None
+        for link in links:
             await link.close()
 
     async def _bring(self, download: Download) -> None:
@@ -134,7 +136,9 @@ class CoapTransport:
         while not download.done:
             budget_s = (len(download.content) - had) / self._options.least_bytes_per_s
             if loop.time() - started > self._options.answer_timeout_s + budget_s:
-                raise LinkLostError(f"fewer than {self._options.least_bytes_per_s:g} bytes a second")
+                slow = f"fewer than {self._options.least_bytes_per_s:g} bytes a second of {download.path}"
+                self._drop(link, slow)
+                raise self._unreachable(slow)
             download.take(await link.ask(download.request()), address=self.address)
             self._is_heard()
 
@@ -233,7 +237,12 @@ class CoapTransport:
         if not link.is_stream:
             self._datagrams_until = 0.0  # maybe TCP is back, and if not, both are tried again
         self._is_lost(why)
-        self._spawn(_closed(link), "edgehost.remote.coap.close")
+        self._dropped.add(link)
+        self._spawn(self._end(link), "edgehost.remote.coap.close")
+
+    async def _end(self, link: CoapLink) -> None:
+        await link.close()
+        self._dropped.discard(link)
 
     def _is_heard(self) -> None:
         if self._trouble:
@@ -265,10 +274,6 @@ class CoapTransport:
         scheme = "coaps+tcp" if self._options.tls else {"tcp": "coap+tcp"}.get(self._options.over, "coap")
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
         return f"{scheme}://{host}:{self._options.address_port}"
-
-
-async def _closed(link: CoapLink) -> None:
-    await link.close()
 
 
 @asynccontextmanager
