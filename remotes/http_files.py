@@ -14,6 +14,8 @@ from edgehost.domain.errors import RemoteUnreachableError, TooLargeError
 from remotes.http_client import HttpClient
 from remotes.http_connection import BrokenOffError, HttpAnswer
 
+#: Statuses that say that there is no such file.
+ABSENT: Final = frozenset({404, 410})
 #: Less than this is fetched again rather than gone on with: a request and its answer's head are as long.
 _WORTH_BYTES: Final = 1024
 #: As many files as are on the way at once.
@@ -50,9 +52,14 @@ class HttpFiles:
         self._rest_reason = ""
 
     async def revalidated(
-        self, url: str, *, most_bytes: int, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        most_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        absent: frozenset[int] = ABSENT,
     ) -> bytes | None:
-        """A file that is asked for often: when it is unchanged, only a head comes back.
+        """A file that is asked for often: when it is unchanged, only a head comes back; None: ``absent`` says so.
 
         Raises:
             TooLargeError, RemoteUnreachableError.
@@ -65,7 +72,7 @@ class HttpFiles:
                 raise TooLargeError(f"{url} has more than {most_bytes} bytes.")
             return known[2]
         self._known.pop(url, None)
-        content = self._content(url, answer)
+        content = self._content(url, answer, absent=absent)
         if content is not None and (fresh := _condition(answer)) is not None:
             self._known[url] = (*fresh, content)
         return content
@@ -120,7 +127,7 @@ class HttpFiles:
             )
         return await self._client.get(url, headers, most_bytes=most_bytes)
 
-    def _content(self, url: str, answer: HttpAnswer) -> bytes | None:
+    def _content(self, url: str, answer: HttpAnswer, *, absent: frozenset[int] = ABSENT) -> bytes | None:
         """The body, or None, or what the status means in words.
 
         Raises:
@@ -129,7 +136,7 @@ class HttpFiles:
         status, where = answer.status, url.partition("?")[0]
         if status == 200:  # noqa: PLR2004 - OK
             return answer.body
-        if status in {404, 410}:
+        if status in absent:
             return None
         rest_s = _rest_s(answer)
         if rest_s is not None:

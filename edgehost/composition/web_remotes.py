@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from edgehost.config_carriers import HttpCarrier
+from edgehost.config_carriers import HttpCarrier, TreeCarrier
 from remotes.http_options import HttpOptions
 from remotes.http_transport import open_http_transport
 from remotes.transport import Source
+from remotes.tree_transport import Tree, open_tree_transport
 
 
 async def open_http(carrier: HttpCarrier, stack: AsyncExitStack) -> Source:
@@ -22,3 +23,17 @@ async def open_http(carrier: HttpCarrier, stack: AsyncExitStack) -> Source:
         proxy=carrier.proxy,
     )
     return await stack.enter_async_context(open_http_transport(carrier.url, options, look_s=carrier.look_s))
+
+
+async def open_tree(carrier: TreeCarrier, stack: AsyncExitStack) -> Source:
+    """A folder of a git repository on a forge."""
+    tree = Tree(
+        carrier.owner,
+        carrier.repo,
+        ref=carrier.ref,
+        folder=carrier.folder,
+        forge=carrier.forge,
+        api=carrier.api,
+    )
+    options = HttpOptions(token_file=carrier.token_file, ca_file=carrier.ca_file, proxy=carrier.proxy)
+    return await stack.enter_async_context(open_tree_transport(tree, options, look_s=carrier.look_s))

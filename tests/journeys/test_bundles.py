@@ -75,6 +75,11 @@ async def report_of(bundle: Path, *, says: Callable[[dict[str, Any]], bool]) -> 
             await asyncio.sleep(0.05)
 
 
+def inbox() -> list[str]:
+    """The host's own copies."""
+    return [file.name for file in Path("data/remotes/fleet/inbox").glob("*bundle")]
+
+
 async def test_a_site_without_network_lives_from_sticks(edgehost: Edgehost) -> None:
     made = await there(edgehost, "bundle", "create", "repository", "one.edgehost-bundle")
     assert {path: row["whole"] for path, row in made["targets"].items()} == {
@@ -122,6 +127,4 @@ async def test_a_site_without_network_lives_from_sticks(edgehost: Edgehost) -> N
         assert again["outcome"] == "older"
         health = (await site.request("GET", "/api/host/status"))["remotes"][0]
         assert health["state"] == "ok"
-        assert [file.name for file in Path("data/remotes/fleet/inbox").glob("*bundle")] == [
-            "two.edgehost-bundle"
-        ]
+        assert inbox() == ["two.edgehost-bundle"]

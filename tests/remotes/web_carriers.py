@@ -1,4 +1,4 @@
-"""Carriers whose publisher writes a folder that readers find elsewhere: on a web server, or in a bundle on a stick."""
+"""Carriers whose publisher writes a folder that readers find elsewhere: on a web server, or on a forge, in a bundle on a stick."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from remotes.http_options import HttpOptions
 from remotes.http_transport import open_http_transport
 from remotes.stick_transport import open_stick_transport
 from remotes.transport import Source, Transport
+from remotes.tree_transport import Tree, open_tree_transport
+from tests.remotes.forge_server import open_forge
 from tests.remotes.web_server import open_nginx
 
-WEB_CARRIERS = ("http", "stick")
+WEB_CARRIERS = ("http", "stick", "tree")
 #: Loopback answers at once or not at all.
 QUICK = HttpOptions(connect_timeout_s=5, answer_timeout_s=5, progress_timeout_s=5)
 
@@ -58,7 +60,15 @@ async def open_web_carrier(carrier: str, folder: Path) -> AsyncIterator[tuple[Tr
                 await stack.enter_async_context(open_stick_transport([folder / "media"], look_s=0.02)),
             )
             return
-        server = await stack.enter_async_context(open_nginx(place))
         publisher = await stack.enter_async_context(open_folder_transport(place, poll_s=0.02))
+        if carrier == "tree":
+            forge = await stack.enter_async_context(open_forge(place))
+            tree = Tree("team", "things", folder="dist", api=forge.server.url)
+            yield (
+                publisher,
+                await stack.enter_async_context(open_tree_transport(tree, QUICK, look_s=0.02, pin_s=0)),
+            )
+            return
+        server = await stack.enter_async_context(open_nginx(place))
         reader = await stack.enter_async_context(open_http_transport(server.url, QUICK, look_s=0.02))
         yield publisher, reader
