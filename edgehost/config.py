@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edgehost.config_coap import CoapCarrier, ShelfSettings
+from edgehost.config_carriers import carrier_problem
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
@@ -213,6 +214,9 @@ def _read_remote(table: SpecReader, folder: Path) -> RemoteSettings:
                     hint="Drop the key, or change the transport.",
                 )
     carrier = read_settings(TRANSPORTS[transport], table, folder)
+    if (problem := carrier_problem(carrier)) is not None:
+        key, what, hint = problem
+        raise table.refused(key, what, hint=hint)
     remote = read_settings(RemoteSettings, table, folder, carrier=carrier)
     table.refuse_unknown()
     return remote

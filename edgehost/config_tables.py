@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-from edgehost.config_carriers import HttpCarrier, StickCarrier
+from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole
 from edgehost.config_traffic import TrafficSettings
@@ -119,7 +119,7 @@ class FolderCarrier:
 
 
 #: Carriers of files; a stick is a remote of its own.
-SourceCarrier = MqttCarrier | FolderCarrier | HttpCarrier | CoapCarrier
+SourceCarrier = MqttCarrier | FolderCarrier | HttpCarrier | CoapCarrier | TreeCarrier
 Carrier = SourceCarrier | StickCarrier
 #: The value of ``transport`` and the keys that come with it.
 TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
@@ -127,6 +127,7 @@ TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
     "folder": FolderCarrier,
     "http": HttpCarrier,
     "stick": StickCarrier,
+    "tree": TreeCarrier,
     "coap": CoapCarrier,
 }
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.rooms import Rooms
 from edgehost.config import Config
-from edgehost.config_carriers import HttpCarrier, StickCarrier
+from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings, SourceCarrier
 from edgehost.domain.release_life import Release
@@ -81,6 +81,10 @@ async def _open_transport(
             from edgehost.composition.web_remotes import open_http  # noqa: PLC0415 - h11 only where it is used
 
             return await open_http(web, stack)
+        case TreeCarrier() as tree:
+            from edgehost.composition.web_remotes import open_tree  # noqa: PLC0415 - likewise
+
+            return await open_tree(tree, stack)
         case CoapCarrier() as coap:
             from edgehost.composition.coap_remotes import open_coap_remote  # noqa: PLC0415 - aiocoap, for those who ask
 
