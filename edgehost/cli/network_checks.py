@@ -12,6 +12,7 @@ from typing import Final
 from edgehost.cli.finding import Finding, State, good, note, wrong
 from edgehost.cli.host_client import HostClient
 from edgehost.config import Config
+from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
@@ -84,6 +85,14 @@ def check_remotes(config: Config) -> Iterator[Finding]:
                 yield _check_broker(subject, remote.carrier)
             case FolderCarrier():
                 yield _check_folder(subject, remote.carrier)
+            case HttpCarrier() | TreeCarrier():
+                from edgehost.cli.carrier_checks import check_web  # noqa: PLC0415 - h11 only where it is used
+
+                yield check_web(subject, remote.carrier)
+            case StickCarrier():
+                from edgehost.cli.carrier_checks import check_stick  # noqa: PLC0415 - likewise
+
+                yield check_stick(subject, remote.carrier)
 
 
 def _check_root(subject: str, remote: RemoteSettings) -> Finding:
