@@ -83,6 +83,7 @@ _EXAMPLES: Final = {
 _TRANSPORT_EXAMPLES: Final = {
     "http": {"url": "https://example.org/remote"},
     "coap": {"host": "gateway.local"},
+    "tree": {"owner": "example", "repo": "fleet"},
 }
 
 
