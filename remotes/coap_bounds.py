@@ -226,6 +226,11 @@ class _CarefulSocket(MessageInterfaceUDP6):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - the parser's reaction to odd bytes is not specified
             _LOG.info("CoAP datagram dropped: %r", error)
 
+    def send(self, message: aiocoap.Message) -> None:
+        """See aiocoap, whose timers outlive the socket."""
+        if self._shutting_down is None:
+            super().send(message)
+
 
 class _ForgetfulMessages(MessageManager):  # type: ignore[misc]
     """Answers a retransmitted request again instead of keeping answers: all of them are idempotent (RFC 7252 4.5)."""

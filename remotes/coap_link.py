@@ -52,6 +52,7 @@ class CoapLink:
         self._oscore = oscore
         self._connection = connection
         self._remote: EndpointAddress | None = connection
+        self._answered = False
         self._closing = asyncio.Lock()
         self._closed = False
         self.gone: asyncio.Future[Exception | None] = (
@@ -148,13 +149,19 @@ class CoapLink:
             for _ in range(windows):
                 await asyncio.wait({response}, timeout=options.answer_timeout_s)
                 if response.done():
-                    return response.result()
+                    answer = response.result()
+                    self._answered = True
+                    return answer
                 before, heard = heard, self._progress_bytes
                 if heard - before < least:
                     break
             raise LinkLostError(f"no answer within {options.answer_timeout_s:g} s")
         except (aiocoap.error.Error, OSError) as error:
-            raise LinkLostError(_reason(error)) from error
+            reason = _reason(error)
+            if options.tls and not self._answered:
+                # Since TLS 1.3 a server looks at the certificate when the client takes the handshake for done.
+                reason += "; maybe the server wants a client certificate, or another one"
+            raise LinkLostError(reason) from error
         finally:
             if not response.done():
                 response.cancel()

@@ -20,12 +20,14 @@ from aiocoap.numbers.codes import Code
 
 from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
 from edgehost.domain.names import NAME
+from remotes.durable_file import read_bounded
 
 #: RFC 8613 section 3.3: 7 bytes at most with the standard algorithm; 3 make clashes among a fleet unlikely.
 _ID_BYTES: Final = 3
 _SERVER_ID: Final = b""
 _SECRET_BYTES: Final = 16
 _MOST_CONTEXTS: Final = 1000
+_MOST_FILE_BYTES: Final = 4096
 _NO_PROTECTION: Final = "the answer is not protected"
 
 Send = Callable[[aiocoap.Message, bool], None]
@@ -61,6 +63,7 @@ def load_context(folder: Path) -> Any:  # noqa: ANN401 - a class of the library'
             f"{folder} holds no OSCORE security context.",
             hint="'edgehost remote oscore' makes one for a client and one for the server.",
         )
+    _require_sound(folder)
     try:
         return oscore.FilesystemSecurityContext(str(folder))
     except filelock.Timeout:
@@ -71,6 +74,25 @@ def load_context(folder: Path) -> Any:  # noqa: ANN401 - a class of the library'
         raise InvalidConfigError(
             f"The OSCORE context {folder} cannot be used: {error}.", hint="Make a new one for both sides."
         ) from error
+
+
+def _require_sound(folder: Path) -> None:
+    """Look at the files first: the library locks a context that it then cannot load, and fails again in letting go."""
+    needed = {"secret.json": "secret_hex", "settings.json": "sender-id_hex", "sequence.json": "next-to-send"}
+    for name, key in needed.items():
+        if name == "sequence.json" and not (folder / name).exists():
+            continue  # it was never used
+        content = read_bounded(folder / name, _MOST_FILE_BYTES)
+        try:
+            document = json.loads(content or b"")
+            if name != "sequence.json":
+                bytes.fromhex(document[key])
+            document[key]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InvalidConfigError(
+                f"The OSCORE context {folder} cannot be used: {name} is damaged.",
+                hint="Make a new context for both sides; its numbers must never be used twice.",
+            ) from None
 
 
 def release_context(context: Any) -> None:  # noqa: ANN401
