@@ -18,25 +18,23 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from edgehost.config_coap import CoapCarrier, ShelfSettings
-from edgehost.config_carriers import carrier_problem
+from edgehost.config_boards import BoardSettings
+from edgehost.config_coap import ShelfSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
+from edgehost.config_remotes import read_remote, require_remotes
 from edgehost.config_services import ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     read_settings,
-    settings_of,
 )
 from edgehost.config_sources import BUILT_IN, SourceSettings, read_sources
 from edgehost.config_tables import (
     KIB,
-    TRANSPORTS,
     ApiSettings,
     ComponentSettings,
     HostSettings,
     KeepSettings,
     LimitSettings,
-    MqttCarrier,
     ProbationSettings,
     RemoteSettings,
     SecuritySettings,
@@ -72,6 +70,7 @@ class Config:
     shelf: ShelfSettings = field(default_factory=ShelfSettings)
     events: EventSettings = field(default_factory=EventSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
+    boards: BoardSettings = field(default_factory=BoardSettings)
     sinks: tuple[SinkSettings, ...] = ()
     pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     remotes: tuple[RemoteSettings, ...] = ()
@@ -164,7 +163,8 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         shelf=_read_table(ShelfSettings, top.table("shelf"), folder),
         events=_read_table(EventSettings, top.table("events"), folder),
         fleet=read_fleet(top.table("fleet"), folder),
-        remotes=tuple(_read_remote(table, folder) for table in top.table_list("remotes")),
+        boards=_read_table(BoardSettings, top.table("boards"), folder),
+        remotes=tuple(read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {
                 table.name: _read_component(table, folder)
@@ -200,28 +200,6 @@ def _read_host(table: SpecReader, folder: Path) -> HostSettings:
     return settings
 
 
-def _read_remote(table: SpecReader, folder: Path) -> RemoteSettings:
-    transport = table.choice("transport", TRANSPORTS)
-    own = {each.name for each, _ in settings_of(TRANSPORTS[transport])}
-    for name, other in TRANSPORTS.items():
-        if name == transport:
-            continue
-        for each, _ in settings_of(other):
-            if table.has(each.name) and each.name not in own:
-                raise table.refused(
-                    each.name,
-                    f"belongs to transport '{name}'; this remote's is '{transport}'.",
-                    hint="Drop the key, or change the transport.",
-                )
-    carrier = read_settings(TRANSPORTS[transport], table, folder)
-    if (problem := carrier_problem(carrier)) is not None:
-        key, what, hint = problem
-        raise table.refused(key, what, hint=hint)
-    remote = read_settings(RemoteSettings, table, folder, carrier=carrier)
-    table.refuse_unknown()
-    return remote
-
-
 def _read_component(table: SpecReader, folder: Path) -> ComponentSettings:
     config = table.table("config")
     overrides = {key: config.text(key, longest=64 * KIB) for key in config.names()}
@@ -247,8 +225,8 @@ def _machine_name() -> str:
 
 
 def _require_consistent(config: Config) -> None:
-    _require_remotes(config.remotes)
-    _require_consistent_coap(config)
+    require_remotes(config.remotes)
+    config.shelf.require_consistent()
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
         if component.source and component.source not in known:
@@ -279,38 +257,6 @@ def _require_consistent(config: Config) -> None:
             f"api.unix_socket would be {config.unix_socket}, longer than the {_MOST_SOCKET_PATH_BYTES} bytes "
             "that the kernel takes.",
             hint="Set api.unix_socket to a shorter path.",
-        )
-
-
-def _require_consistent_coap(config: Config) -> None:
-    for remote in config.remotes:
-        if isinstance(remote.carrier, CoapCarrier):
-            remote.carrier.options().require_consistent()
-    config.shelf.require_consistent()
-
-
-def _require_remotes(remotes: tuple[RemoteSettings, ...]) -> None:
-    seen: set[str] = set()
-    for index, remote in enumerate(remotes):
-        if remote.name in seen:
-            raise InvalidConfigError(
-                f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
-            )
-        seen.add(remote.name)
-        if isinstance(remote.carrier, MqttCarrier):
-            _require_tls_files(f"remotes[{index}]", remote.carrier)
-
-
-def _require_tls_files(where: str, broker: MqttCarrier) -> None:
-    files = {"ca_file": broker.ca_file, "cert_file": broker.cert_file, "key_file": broker.key_file}
-    for name, path in files.items():
-        if path is not None and not broker.tls:
-            raise InvalidConfigError(
-                f"{where}.{name} is set, and {where}.tls is not.", hint="Set tls = true, or drop it."
-            )
-    if broker.key_file is not None and broker.cert_file is None:
-        raise InvalidConfigError(
-            f"{where}.key_file is set without {where}.cert_file.", hint="Name the certificate too."
         )
 
 

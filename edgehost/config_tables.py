@@ -43,7 +43,8 @@ class HostSettings:
     config_trial_s: Annotated[
         float,
         Number(
-            "a new configuration is on trial for so long; a host that is not well on it goes back to the last good one",
+            "a start is well after so long: then a new configuration is good, and before it the host goes back to "
+            "the last good one when it is not well; three unclean ends before it lead to safe mode; 0: neither",
             0,
             3600,
         ),
@@ -133,6 +134,16 @@ TRANSPORTS: Final[Mapping[str, type[Carrier]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """[[remotes.mirrors]]: another place of the same repository, which need not be trusted; a neighbour for instance."""
+
+    near: Annotated[
+        bool, Flag("on this site: chunks are asked for here before anywhere else, one download for the site")
+    ] = False
+    carrier: Carrier = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """[[remotes]]: one repository of signed releases."""
 
@@ -145,7 +156,19 @@ class RemoteSettings:
     follow: Annotated[
         tuple[str, ...], Texts("components deployed by themselves as they are published; '*': all", _FOLLOW)
     ] = (_EVERY_COMPONENT,)
+    priority: Annotated[
+        int,
+        Whole(
+            "a component that several remotes offer is taken from the highest; equal: the best of all", 0, 100
+        ),
+    ] = 0
+    kib_per_s: Annotated[
+        float,
+        Number("components and documents from here take no more of the line; 0: no bound", 0, 1_000_000),
+    ] = 0.0
+    parallel: Annotated[int, Whole("chunks of 32 KiB asked for at one time", 1, 16)] = 4
     carrier: Carrier = field(kw_only=True)
+    mirrors: tuple[MirrorSettings, ...] = field(default=(), kw_only=True)
 
     def follows(self, component: str) -> bool:
         """Whether a new release of this component is deployed by itself."""

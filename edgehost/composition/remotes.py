@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,7 @@ from edgehost.composition.rooms import Rooms
 from edgehost.config import Config
 from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
-from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings, SourceCarrier
+from edgehost.config_tables import KIB, FolderCarrier, MqttCarrier, RemoteSettings, SourceCarrier
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
 from edgehost.domain.version_range import VersionRange
@@ -40,7 +41,12 @@ async def open_remote(
     folder = config.host.data / "remotes" / settings.name
     # The machine's own: the remote keeps a floor of its own.
     now = SystemClock().now if config.host.trust_clock else signed_time(folder / "trusted")
-    options = RemoteOptions(component_most_bytes=config.limits.component_bytes, require_room=require_room)
+    options = RemoteOptions(
+        component_most_bytes=config.limits.component_bytes,
+        bytes_per_s=settings.kib_per_s * KIB,
+        window=settings.parallel,
+        require_room=require_room,
+    )
     if isinstance(settings.carrier, StickCarrier):
         from edgehost.composition.stick_remotes import open_stick  # noqa: PLC0415 - where there is one
 
@@ -50,7 +56,7 @@ async def open_remote(
     return await stack.enter_async_context(
         open_trusted_remote(
             settings.name,
-            await _open_transport(settings, settings.carrier, stack),
+            await _open_source(settings, settings.carrier, stack),
             folder=folder,
             root_file=settings.root,
             now=now,
@@ -59,9 +65,22 @@ async def open_remote(
     )
 
 
-async def _open_transport(
-    settings: RemoteSettings, carrier: SourceCarrier, stack: AsyncExitStack
-) -> Source:
+async def _open_source(settings: RemoteSettings, carrier: SourceCarrier, stack: AsyncExitStack) -> Source:
+    """Where the repository is read from: one place, or several as one."""
+    first = await _open_transport(settings, carrier, stack)
+    if not settings.mirrors:
+        return first
+    from remotes.mirrored_source import Place, open_mirrored_source  # noqa: PLC0415 - for those with mirrors
+
+    others = [
+        Place(await _open_transport(settings, mirror.carrier, stack), near=mirror.near)
+        for mirror in settings.mirrors
+        if not isinstance(mirror.carrier, StickCarrier)  # which the configuration refuses
+    ]
+    return await stack.enter_async_context(open_mirrored_source([Place(first), *others], now=time.monotonic))
+
+
+async def _open_transport(settings: RemoteSettings, carrier: SourceCarrier, stack: AsyncExitStack) -> Source:
     match carrier:
         case FolderCarrier(path):
             return await stack.enter_async_context(open_folder_transport(path, poll_s=_FOLDER_LOOK_S))
@@ -121,6 +140,7 @@ def make_follower(
                 for name, wanted in config.components.items()
                 if wanted.traffic.candidate
             },
+            priority=settings.priority,
             device_class=config.host.device_class,
             component_bytes=config.limits.component_bytes,
         ),
@@ -131,4 +151,8 @@ def make_follower(
         deploy=deploy,
         try_out=try_out,
         desired=desired,
+        outranked=lambda component: any(
+            other.following.priority > settings.priority and other.offers_component(component)
+            for other in manager.followers
+        ),
     )

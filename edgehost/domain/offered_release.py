@@ -43,7 +43,7 @@ def require_compatible(
 ) -> None:
     """Check what TUF does not know: whom the release is for, and that it is not an old one offered anew.
 
-    ``newest_sequence`` is the largest sequence of this component that this host has ever accepted.
+    ``newest_sequence`` is the largest sequence of this component that this host has ever accepted from its remote.
 
     Raises:
         IncompatibleReleaseError: device class, ABI, size or sequence does not fit.

@@ -11,10 +11,11 @@ import semver
 
 from edgehost.domain.component_spec import Abi
 from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError, UnavailableError
-from edgehost.domain.events import RemoteChecked, RemoteRefused
+from edgehost.domain.events import ReleaseFetched, RemoteChecked, RemoteRefused, TransferProgressed
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
+from edgehost.domain.transfer import Transfer
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
@@ -26,6 +27,8 @@ from edgehost.usecases.release_ledger import ReleaseLedger
 _GIVEN_UP = frozenset({Stage.QUARANTINED, Stage.REJECTED})
 
 
+#: In tenths: the end has an event of its own.
+_WHOLE = 10
 #: Components fetched and started side by side: more would only share one line and one processor.
 _AT_ONCE = 3
 
@@ -45,6 +48,7 @@ class Following:
     components: tuple[str, ...] = ("*",)
     versions: Mapping[str, VersionRange] = field(default_factory=dict)  # by component; others take any
     trials: Mapping[str, Trial] = field(default_factory=dict)  # by component
+    priority: int = 0  # among remotes that offer the same component
     device_class: str = "generic"
     abis: frozenset[str] = frozenset(Abi)
     component_bytes: int = 8 * 1024 * 1024
@@ -81,11 +85,13 @@ class FollowRemote:
         deploy: Callable[[Release], Awaitable[None]],
         try_out: Callable[[Release, Share], Awaitable[None]] | None = None,
         desired: DesiredState | None = None,
+        outranked: Callable[[str], bool] = lambda _component: False,
     ) -> None:
         self._remote = remote
+        self._outranked = outranked
         self._desired = desired
         self.known: tuple[OfferedRelease, ...] = ()  # what the last good check found
-        self._following = following
+        self.following = following
         self._shelf = shelf
         self._ledger = ledger
         self._bus = bus
@@ -168,7 +174,9 @@ class FollowRemote:
                 continue
             if awaited is not None and awaited.pinned:
                 continue
-            if not self._following.wants(offer.component) or not self._fits(offer):
+            if not self.following.wants(offer.component) or self._outranked(offer.component):
+                continue
+            if not self._fits(offer):
                 continue
             best[offer.component] = self._preferred(offer, best.get(offer.component))
         return tuple(offer for offer in best.values() if self._is_news(offer))
@@ -179,7 +187,7 @@ class FollowRemote:
 
     def _trial(self, offer: OfferedRelease) -> Trial | None:
         """How the offer is tried; None when it goes live at once, as the first release of a component does."""
-        trial = self._following.trials.get(offer.component)
+        trial = self.following.trials.get(offer.component)
         live = self._ledger.live(offer.component)
         awaited = self._ledger.awaited(offer.component)
         if awaited is not None and awaited.digest == offer.digest:
@@ -195,8 +203,23 @@ class FollowRemote:
             UntrustedReleaseError, RemoteUnreachableError, StorageFullError.
         """
         if not await self._shelf.has(offer.digest):
-            content = await self._remote.fetch(offer)
+            transfer, begun = Transfer(), self._clock.monotonic()
+            content = await self._remote.fetch(
+                offer, progress=self._telling(offer), base=self._shelf.get, transfer=transfer
+            )
             await self._shelf.put(offer.digest, content)
+            self._bus.publish(
+                ReleaseFetched(
+                    at=self._clock.now(),
+                    component=offer.component,
+                    version=offer.version,
+                    remote=offer.remote,
+                    size_bytes=offer.size_bytes,
+                    received_bytes=transfer.received_bytes,
+                    from_delta=transfer.base != "",
+                    seconds=self._clock.monotonic() - begun,
+                )
+            )
         now = self._clock.now()
         release = Release(
             component=offer.component,
@@ -213,6 +236,32 @@ class FollowRemote:
             release = release.moved_to(stage, at=now)
         return await self._ledger.add(release)
 
+    def offers_component(self, component: str) -> bool:
+        """Whether the last good check found a release of it that this remote may bring."""
+        return self.following.wants(component) and any(offer.component == component for offer in self.known)
+
+    def _telling(self, offer: OfferedRelease) -> Callable[[int, int], None]:
+        """Tells of every tenth of a transfer; what fits into one chunk is told when it is there."""
+        told = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            tenth = 10 * done // max(1, total)
+            if told < tenth < _WHOLE:
+                told = tenth
+                self._bus.publish(
+                    TransferProgressed(
+                        at=self._clock.now(),
+                        component=offer.component,
+                        version=offer.version,
+                        remote=offer.remote,
+                        done_bytes=done,
+                        total_bytes=total,
+                    )
+                )
+
+        return tell
+
     def require_fitting(
         self, offer: OfferedRelease, *, by_name: bool = False, within: VersionRange | None = None
     ) -> None:
@@ -223,17 +272,19 @@ class FollowRemote:
         Raises:
             IncompatibleReleaseError: device class, ABI, size or sequence does not fit.
         """
-        wanted = within or self._following.versions.get(offer.component)
+        wanted = within or self.following.versions.get(offer.component)
         require_compatible(
             offer,
-            device_class=self._following.device_class,
-            abis=self._following.abis,
-            newest_sequence=0 if by_name else self._ledger.newest_sequence(offer.component, within=wanted),
-            most_bytes=self._following.component_bytes,
+            device_class=self.following.device_class,
+            abis=self.following.abis,
+            newest_sequence=0
+            if by_name
+            else self._ledger.newest_sequence(offer.component, self._remote.name, within=wanted),
+            most_bytes=self.following.component_bytes,
         )
 
     def _fits(self, offer: OfferedRelease) -> bool:
-        wanted = self._following.versions.get(offer.component)
+        wanted = self.following.versions.get(offer.component)
         if wanted is not None and not wanted.allows(offer.version):
             return False
         known = self._ledger.by_digest(offer.digest)

@@ -73,12 +73,18 @@ class ReleaseLedger:
         good = [release for release in self.of(component) if release.stage in _GOOD and release.live_at]
         return tuple(sorted(good, key=lambda release: release.live_at, reverse=True))
 
-    def newest_sequence(self, component: str, *, within: VersionRange | None = None) -> int:
-        """The largest sequence of this component that was accepted here and did not misbehave; 0 for none.
+    def newest_sequence(self, component: str, remote: str, *, within: VersionRange | None = None) -> int:
+        """The largest sequence of this component that was accepted from the remote and did not misbehave; 0 for none.
+
+        Each remote counts for itself: a mirror of the same repository is not a remote of its own.
 
         ``within`` leaves out versions that the operator does not want: who pins an older line may have it.
         """
-        accepted = [release for release in self.of(component) if release.stage in _ACCEPTED]
+        accepted = [
+            release
+            for release in self.of(component)
+            if release.stage in _ACCEPTED and release.remote == remote
+        ]
         return max((r.sequence for r in accepted if within is None or within.allows(r.version)), default=0)
 
     def named(self, component: str, version: str) -> Release:

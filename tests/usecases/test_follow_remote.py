@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnreachableError
-from edgehost.domain.events import Event, RemoteRefused
+from edgehost.domain.events import Event, ReleaseFetched, RemoteRefused, TransferProgressed
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.signed_content import SignedContent
@@ -23,13 +23,13 @@ from tests.usecases.deploy_scene import Scene, component_bytes
 class ListedRemote:
     """A remote whose offers a test lists."""
 
-    name = "test"
-
     def __init__(self) -> None:
+        self.name = "test"
         self.offers: list[OfferedRelease] = []
         self.files: dict[str, bytes] = {}
         self.fetched: list[str] = []
         self.error: EdgehostError | None = None
+        self.steps: list[tuple[int, int]] = []  # what a fetch tells of its progress
 
     def offer(self, component: str, version: str, sequence: int, **more: Any) -> OfferedRelease:
         content = component_bytes(component, version, endpoint=str(more.pop("endpoint", component)))
@@ -68,6 +68,11 @@ class ListedRemote:
         transfer: Transfer | None = None,
     ) -> bytes:
         self.fetched.append(content.version)
+        for step in self.steps:
+            if progress is not None:
+                progress(*step)
+            if transfer is not None:
+                transfer.received_bytes = step[0]
         return self.files[content.digest]
 
     async def changes(self) -> AsyncIterator[None]:
@@ -96,6 +101,20 @@ class Followed(Scene):
             bus=self.bus,
             clock=self.clock,
             deploy=self._deploy,
+        )
+
+    def beside(
+        self, remote: ListedRemote, outranked: Callable[[str], bool] = lambda _component: False
+    ) -> FollowRemote:
+        return FollowRemote(
+            remote,
+            Following(),
+            shelf=self.shelf,
+            ledger=self.ledger,
+            bus=self.bus,
+            clock=self.clock,
+            deploy=self._deploy,
+            outranked=outranked,
         )
 
     async def _deploy(self, release: Release) -> None:
@@ -277,3 +296,48 @@ async def test_a_promoted_version_stays_though_older_ones_are_offered_that_need_
 def live_version(scene: Followed) -> str:
     live = scene.ledger.live("orders")
     return "" if live is None else live.version
+
+
+async def test_a_component_is_taken_from_the_remote_with_the_highest_priority_that_offers_it() -> None:
+    scene = Followed(Following(priority=1))
+    other = ListedRemote()
+    lower = scene.beside(other, outranked=scene.follow.offers_component)
+    other.offer("orders", "9.0.0", 50)
+    other.offer("sales", "1.0.0", 1)
+    scene.remote.offer("orders", "1.0.0", 1)
+    await scene.follow.catch_up()
+    await lower.catch_up()
+    assert (scene.live("orders"), scene.live("sales")) == ("1.0.0", "1.0.0")
+    scene.remote.offers.clear()
+    await scene.follow.catch_up()
+    await lower.catch_up()
+    assert scene.live("orders") == "9.0.0"
+
+
+async def test_sequences_of_one_remote_say_nothing_of_anothers() -> None:
+    scene = Followed()
+    scene.remote.offer("orders", "1.0.0", 50)
+    await scene.follow.catch_up()
+    other = ListedRemote()
+    other.offer("orders", "1.1.0", 3, remote="other")
+    other.name = "other"
+    await scene.beside(other).catch_up()
+    assert scene.live("orders") == "1.1.0"
+
+
+async def test_what_came_and_how_much_of_it_is_told() -> None:
+    scene = Followed()
+    told: list[Event] = []
+    publish = scene.bus.publish
+
+    def noted(event: Event) -> None:
+        told.append(event)
+        publish(event)
+
+    scene.bus.publish = noted  # type: ignore[method-assign]
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.remote.steps = [(100, 1000), (150, 1000), (700, 1000), (1000, 1000)]
+    await scene.follow.catch_up()
+    assert [each.done_bytes for each in told if isinstance(each, TransferProgressed)] == [100, 700]
+    (fetched,) = [each for each in told if isinstance(each, ReleaseFetched)]
+    assert (fetched.component, fetched.received_bytes, fetched.from_delta) == ("orders", 1000, False)
