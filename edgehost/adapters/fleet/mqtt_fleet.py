@@ -68,6 +68,7 @@ class MqttFleet:
     offline: Callable[[str], bytes]
     handlers: FleetHandlers = field(default_factory=FleetHandlers)
     claim_s: float = CLAIM_S
+    written: int = 0  # retained messages, since the start
     told: int = 0
     untold: int = 0
     refused_filters: set[str] = field(default_factory=set)
@@ -274,6 +275,7 @@ class MqttFleet:
 
     async def _claim(self, link: Link) -> None:
         await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s()), qos=1)
+        _require_wanted()
 
     async def _write(self, link: Link, subscribed: set[str]) -> None:
         """Publish what is due, until the connection ends."""
@@ -288,6 +290,7 @@ class MqttFleet:
                 for topic, payload in self._retained.due():
                     await self._publish(link, topic, payload, retain=True)
                     self._retained.published(topic, payload)
+                    self.written += 1
             if self._reassert:
                 self._reassert = False
                 await asyncio.sleep(_REASSERT_S)
@@ -304,6 +307,7 @@ class MqttFleet:
         elif topic != self.topics.claim:
             self._echoes.append((topic, payload))  # MQTT 3.1.1 brings us our own
         await link.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        _require_wanted()
 
     async def _subscribe(
         self, link: Link, filters: tuple[str, ...], subscribed: set[str], *, echo: bool = False
@@ -317,6 +321,7 @@ class MqttFleet:
                 )
             else:
                 answers = await link.client.subscribe(each, qos=1)
+            _require_wanted()
             subscribed.add(each)
             refused = any(int(getattr(answer, "value", answer)) >= _REFUSED for answer in answers)
             (self.refused_filters.add if refused else self.refused_filters.discard)(each)
@@ -344,6 +349,13 @@ class MqttFleet:
             if topic not in self._retained.kept and self.topics.is_own(topic):
                 self._retained.take_away(topic)
         self._work.set()
+
+
+def _require_wanted() -> None:
+    """Python 3.11's wait_for, inside aiomqtt, loses a cancellation that comes together with the answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:

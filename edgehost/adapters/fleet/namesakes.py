@@ -58,7 +58,9 @@ class Namesakes:
 
     def forget_silent(self, now: float) -> None:
         """Those that have been silent for too long are gone."""
-        self.others = {boot: each for boot, each in self.others.items() if now - each[1] < _SILENT_TURNS * self.claim_s}
+        self.others = {
+            boot: each for boot, each in self.others.items() if now - each[1] < _SILENT_TURNS * self.claim_s
+        }
 
     @property
     def yields(self) -> bool:
