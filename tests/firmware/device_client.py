@@ -196,6 +196,11 @@ class DeviceClient:
                 self.unasked.append(answer)
         raise TimeoutError(f"no answer to {message}; the device said {self.texts[-5:]}")
 
+    def request(self, method: int, path: str, payload: bytes = b"") -> Message:
+        """A confirmable request with a fresh id and token."""
+        segments = [(PATH, segment.encode()) for segment in path.strip("/").split("/")]
+        return Message(CON, method, self.next_id(), self.next_id().to_bytes(2, "big"), segments, payload)
+
     def ask(
         self, method: int, path: str, payload: bytes = b"", *, options: list[tuple[int, bytes]] | None = None
     ) -> Message:

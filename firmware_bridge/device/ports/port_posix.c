@@ -2,6 +2,7 @@
  *
  *   edgehost-device FLASH_FILE [pty]
  *
+ * EDGEHOST_CRASH_AT=N ends the process in the Nth piece of work of the engine, as a crash of it would.
  * EDGEHOST_CUT_AFTER=N ends the process, as if the power went, when N more bytes of flash have been programmed or
  * erased; what was done until then stays, to the byte. The flash behaves like NOR: programming a byte that is not
  * erased, in a way that would set a bit, is a defect of the firmware and ends the process with an error. */
@@ -26,13 +27,14 @@
 #include "provision.h"
 
 #define EXIT_CUT 99
+#define EXIT_CRASHED 97
 #define EXIT_FLASH_MISUSED 98
 #define STACK_KEPT (64u * 1024u)
 
 static uint8_t *flash;
 static int line_in = STDIN_FILENO, line_out = STDOUT_FILENO;
 static uintptr_t stack_top;
-static long cut_after = -1;
+static long cut_after = -1, crash_at = -1;
 static struct timespec started;
 static char **own_arguments;
 
@@ -94,6 +96,10 @@ void port_start(void) {
   const char *cut = getenv("EDGEHOST_CUT_AFTER");
   if (cut != NULL) {
     cut_after = strtol(cut, NULL, 10);
+  }
+  const char *crash = getenv("EDGEHOST_CRASH_AT");
+  if (crash != NULL) {
+    crash_at = strtol(crash, NULL, 10);
   }
   if (own_arguments[1] == NULL) {
     (void)fputs("usage: edgehost-device FLASH_FILE [pty]\n", stderr);
@@ -184,7 +190,11 @@ void port_unique_id(uint8_t uid[UID_BYTES]) {
   (void)memcpy(uid, own.uid, UID_BYTES);
 }
 
-uintptr_t port_stack_floor(void) {
+uintptr_t port_stack_floor(void) { /* asked for whenever the engine begins something */
+  crash_at--;
+  if (crash_at == 0) {
+    _exit(EXIT_CRASHED);
+  }
   struct rlimit limit;
   uint64_t size = 1024u * 1024u;
   if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < size) {

@@ -12,6 +12,7 @@ void arena_free(void *at);
 
 void arena_empty(void);
 uint32_t arena_used(void);
+uint32_t arena_refused(void); /* the size that found no room since it was emptied; 0: none */
 uint32_t arena_most_used(void); /* since the start of the firmware */
 
 #endif

@@ -35,6 +35,13 @@ void runner_unload(void) {
 }
 
 static verdict engine_refuses(M3Result why) {
+  if (arena_refused() != 0u) {
+    char line[80];
+    uint32_t size = log_format(line, sizeof line, "memory: %u bytes of the engine's are in use, %u more were wanted",
+                               arena_used(), arena_refused());
+    log_text((span){.at = (const uint8_t *)line, .size = size});
+    return REFUSED(COAP_TOO_LARGE, "memory: the component does not fit into the engine's memory");
+  }
   static char text[96];
   static const char HEAD[] = "engine: ";
   (void)memcpy(text, HEAD, sizeof HEAD);
@@ -54,6 +61,18 @@ static verdict find(const char *name, IM3Function *function) {
               (m3_GetRetCount(*function) == 0u ||
                (m3_GetRetCount(*function) == 1u && m3_GetRetType(*function, 0) == c_m3Type_i32));
   return fits ? ACCEPTED : REFUSED(COAP_UNPROCESSABLE, "export: it does not take nothing and return i32");
+}
+
+/* All of it at once: what does not compile or fit is found before the release counts, and no call waits for it. */
+static M3Result compile_all(IM3Module module) {
+  M3Result result = m3Err_none;
+  for (uint32_t i = 0; i < module->numFunctions && result == m3Err_none; i++) {
+    IM3Function function = &module->functions[i];
+    if (function->wasm != NULL && function->compiled == NULL) {
+      result = CompileFunction(function);
+    }
+  }
+  return result;
 }
 
 static verdict load(void) {
@@ -88,6 +107,10 @@ static verdict load(void) {
   const char *wrong = extism_link(module);
   if (wrong != NULL) {
     return engine_refuses(wrong);
+  }
+  result = compile_all(module);
+  if (result != m3Err_none) {
+    return engine_refuses(result);
   }
   extism_loaded(outline.spec);
   return ACCEPTED;

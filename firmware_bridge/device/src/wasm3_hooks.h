@@ -23,6 +23,7 @@
 
 #include "m3_exception.h"
 #include "m3_exec_defs.h"
+#include "wasm3.h"
 
 #undef nextOpImpl
 #undef nextOpDirect
@@ -45,6 +46,11 @@
 #ifdef WASM3_COMPILER_FILE
 #undef _try
 #define _try _throwif("the C stack is too small for this module", guest_stack_low())
+#endif
+
+#ifdef WASM3_PARSER_FILE
+/* After a failed parse the engine would free a module that it has not finished; the arena is emptied anyway. */
+#define m3_FreeModule(module) ((void)(module))
 #endif
 
 #endif
