@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 from boards.board_file import parse_board, parse_usb
-from edgehost.domain.board import Board, UsbId
+from edgehost.domain.board import Board, UsbChip, UsbId
 from edgehost.domain.errors import InvalidConfigError, NotFoundError
 from edgehost.domain.suggestion import did_you_mean
 
@@ -21,15 +20,6 @@ _MOST_BYTES: Final = 64 * 1024  # ours have about 2 KiB
 _MOST_FILES: Final = 1000
 #: What is reached over a UART, and so over a converter chip when the board has no USB of its own.
 _OVER_UART: Final = frozenset({"esp", "stk500v1", "stk500v2", "avr109", "an3155", "smp"})
-
-
-@dataclass(frozen=True, slots=True)
-class UsbChip:
-    """A USB id that says which chip is plugged in, not which board."""
-
-    usb: UsbId
-    name: str
-    kind: str  # converter, probe, native
 
 
 class FolderCatalog:

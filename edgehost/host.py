@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.boards_of_host import tie_boards
 from edgehost.composition.deployment import make_manager
 from edgehost.composition.desired_state import make_desired_state, open_configs
 from edgehost.composition.flows import open_flows, start_flows
@@ -74,6 +75,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         desired = await make_desired_state(rooms, manager, control, configs)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         safe = life is not None and life.safe != ""
+        tie_boards(control, rooms, [remote for _, remote, _, _ in remotes], spawn)
         if life is not None:
             tie_life(life, rooms, control)
         keep_up(rooms, control, spawn)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgehost.api.agent_routes import AgentRoutes
+from edgehost.api.board_routes import BoardRoutes
 from edgehost.api.reading import query_parameters, read_optional_body, read_optional_json_body
 from edgehost.api.responses import handler_for, json_response
 from edgehost.domain.errors import InvalidQueryError, NotFoundError, RefusedError
@@ -50,6 +51,7 @@ class HostRoutes:
             "call": (2, {"POST": self._call}),
             "stop": (0, {"POST": self._stop}),
             **AgentRoutes(host, body_bytes=body_bytes).routes(),
+            **BoardRoutes(host, body_bytes=body_bytes).routes(),
         }
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> Response:

@@ -40,6 +40,11 @@ STATUS: Final[dict[type[errors.EdgehostError], HTTPStatus]] = {
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.CallDepthError: HTTPStatus.LOOP_DETECTED,
     errors.DamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.DeviceError: HTTPStatus.BAD_GATEWAY,
+    errors.LineBusyError: HTTPStatus.CONFLICT,
+    errors.LineDeniedError: HTTPStatus.FORBIDDEN,
+    errors.ChipMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 

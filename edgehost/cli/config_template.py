@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from edgehost.config_boards import BoardSettings
 from edgehost.config_coap import ShelfSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
 from edgehost.config_fleet import FleetSettings, OperatorSettings
@@ -98,6 +99,7 @@ def config_template() -> str:
         "security": SecuritySettings,
         "shelf": ShelfSettings,
         "events": EventSettings,
+        "boards": BoardSettings,
     }
     parts = [_HEAD]
     parts += [f"{_title(settings)}[{name}]\n{_keys(settings)}" for name, settings in tables.items()]

@@ -239,13 +239,9 @@ def _problem(answer: Answer) -> EdgehostError:
         document = {}
     message = str(document.get("detail") or document.get("title") or f"The host answered {answer.status}.")
     hint = str(document.get("hint") or "")
-    known = {
-        kind.code: kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, EdgehostError)
-    }
-    if kind := known.get(str(document.get("code"))):
-        return kind(message, hint=hint)
+    error = error_named(str(document.get("code")), message, hint)
+    if type(error) is not EdgehostError:
+        return error
     if answer.status == 404:  # noqa: PLR2004 - Not Found
         return NotFoundError(message, hint=hint)
     if answer.status in _UNAVAILABLE:
@@ -253,3 +249,13 @@ def _problem(answer: Answer) -> EdgehostError:
     if answer.status >= _SERVER_TROUBLE:
         return EdgehostError(message, hint=hint)
     return RefusedError(message, hint=hint)
+
+
+def error_named(code: str, message: str, hint: str) -> EdgehostError:
+    """The error that a stable word stands for; of the base class when there is none."""
+    known = {
+        kind.code: kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, EdgehostError)
+    }
+    return known.get(code, EdgehostError)(message, hint=hint)

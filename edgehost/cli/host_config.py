@@ -57,3 +57,10 @@ def last_good_config(path: Path) -> Config | None:
         return None if chosen is None else parse_config(generations.text(chosen.number), path)
     except EdgehostError:
         return None
+
+
+def boards_folder(args: argparse.Namespace) -> Path | None:
+    """``[boards] folder`` of the configuration; none where there is no configuration and none was named."""
+    if not args.config_file and not config_path(args).exists():
+        return None
+    return host_config(args).boards.folder

@@ -10,23 +10,36 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from edgehost.cli.command_table import (
+    CHIP_MISMATCH,
     COMMANDS,
     FAILED,
+    FLASH_FAILED,
+    LINE_BUSY,
+    NO_LINE,
+    NO_SYNC,
     NOT_FOUND,
     TIMED_OUT,
     UNREACHABLE,
     USAGE,
+    VERIFY_FAILED,
     exit_code_lines,
 )
 from edgehost.cli.output import Output, one_line
 from edgehost.cli.problems import first_problem
 from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import (
+    ChipMismatchError,
     DeadlineExceededError,
+    DeviceError,
     EdgehostError,
     GuestError,
+    LineBusyError,
+    LineDeniedError,
+    NoLineError,
+    NoSyncError,
     NotFoundError,
     UnavailableError,
+    VerifyFailedError,
 )
 
 
@@ -145,6 +158,10 @@ def report(caught: Exception, out: Output) -> int:  # noqa: PLR0911 - one return
 
 def _exit_code(problem: EdgehostError) -> int:
     match problem:
+        case DeviceError():
+            return _device_exit_code(problem)
+        case NoLineError():
+            return NO_LINE
         case DeadlineExceededError():
             return TIMED_OUT
         case NotFoundError():
@@ -153,3 +170,17 @@ def _exit_code(problem: EdgehostError) -> int:
             return UNREACHABLE
         case _:
             return FAILED
+
+
+def _device_exit_code(problem: DeviceError) -> int:
+    match problem:
+        case LineBusyError() | LineDeniedError():
+            return LINE_BUSY
+        case NoSyncError():
+            return NO_SYNC
+        case ChipMismatchError():
+            return CHIP_MISMATCH
+        case VerifyFailedError():
+            return VERIFY_FAILED
+        case _:
+            return FLASH_FAILED

@@ -17,6 +17,15 @@ class UsbId:
 
 
 @dataclass(frozen=True, slots=True)
+class UsbChip:
+    """A USB id that says which chip is plugged in, not which board."""
+
+    usb: UsbId
+    name: str
+    kind: str  # converter, probe, native
+
+
+@dataclass(frozen=True, slots=True)
 class FlashFacts:
     """[flash]: how firmware gets onto the board."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edgehost.domain.board import Board, UsbId
+from edgehost.domain.board import Board, UsbChip, UsbId
 
 
 class BoardCatalog(Protocol):
@@ -25,4 +25,8 @@ class BoardCatalog(Protocol):
 
     def by_usb(self, usb: UsbId) -> Sequence[Board]:
         """The boards that such a USB device may be."""
+        ...
+
+    def chip(self, usb: UsbId) -> UsbChip | None:
+        """What chip it is, when the id names a chip and not a board."""
         ...

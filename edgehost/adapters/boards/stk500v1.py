@@ -24,9 +24,9 @@ _WRITE_PAGE: Final = b"\x64"
 _READ_PAGE: Final = b"\x74"
 _READ_SIGNATURE: Final = b"\x75"
 
-_SYNC_S: Final = 0.25
-_SYNC_TRIES: Final = 12
-_TRIES_PER_RESET: Final = 4  # a bootloader listens for about a second
+_SYNC_S: Final = 0.15
+_SYNC_TRIES: Final = 18
+_TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
 _SETTLE_S: Final = 0.03  # a second answer to a question that was asked twice
 _ANSWER_S: Final = 2.0
 _WORDS: Final = 0x1_0000  # an address has 16 bits

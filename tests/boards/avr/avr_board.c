@@ -39,7 +39,7 @@ typedef struct {
 static avr_t *avr;
 static avr_irq_t *uart_in;
 static queue_t to_chip, to_host;
-static int line = -1, listener = -1, is_open;
+static int line = -1, listener = -1, is_open, is_new;
 static volatile sig_atomic_t reset_wanted;
 static avr_cycle_count_t byte_cycles;
 
@@ -66,6 +66,8 @@ static avr_cycle_count_t byte_turn(struct avr_t *chip, avr_cycle_count_t when, v
 /* Not from within a timer of the chip: it ends them all. */
 static void reset_chip(int is_tcp) {
   reset_wanted = 0;
+  if (is_new) is_new = 0, is_open = 1; /* nothing is read from the line before the chip has been reset */
+  to_host.tail = to_host.head;
   to_chip.tail = to_chip.head;
   avr_reset(avr);
   avr_cycle_timer_register(avr, byte_cycles, byte_turn, is_tcp ? avr : NULL);
@@ -74,8 +76,7 @@ static void reset_chip(int is_tcp) {
 }
 
 static void opened(void) {
-  is_open = 1;
-  to_host.tail = to_host.head;
+  is_new = 1;
   reset_wanted = 1;
 }
 
@@ -119,7 +120,7 @@ static void move_bytes(int is_tcp) {
 /* Once per byte time of the simulated clock. */
 static avr_cycle_count_t byte_turn(struct avr_t *chip, avr_cycle_count_t when, void *is_tcp) {
   (void)chip;
-  if (!is_open) look_for_opener(is_tcp != NULL);
+  if (!is_open && !is_new) look_for_opener(is_tcp != NULL);
   if (is_open) move_bytes(is_tcp != NULL);
   if (held(&to_chip)) avr_raise_irq(uart_in, to_chip.bytes[to_chip.tail++ % QUEUE]);
   return when + byte_cycles;

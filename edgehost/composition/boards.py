@@ -1,0 +1,71 @@
+"""Boards: the catalogue, the lines and the programmers, made when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from boards.catalog import FolderCatalog, load_catalog
+from edgehost.adapters.boards.serial_lines import SerialLines
+from edgehost.ports.device_line import DeviceLines
+from edgehost.ports.line_users import LineUsers
+from edgehost.ports.programmer import Programmer
+from edgehost.usecases.flash_board import FlashBoard
+
+
+def make_catalog(folder: Path | None) -> FolderCatalog:
+    """The boards that came with edgehost and those in the folder."""
+    return load_catalog(folder)
+
+
+def make_lines() -> DeviceLines:
+    """The serial lines of this machine."""
+    return SerialLines()
+
+
+def make_flash_board(lines: DeviceLines, users: LineUsers | None = None) -> FlashBoard:
+    """What writes firmware; ``users`` are held off meanwhile."""
+    return FlashBoard(programmers(lines), users)
+
+
+def programmers(lines: DeviceLines) -> Mapping[str, Callable[[], Programmer]]:
+    """By protocol; each is imported when it is made."""
+
+    def esp() -> Programmer:
+        from edgehost.adapters.boards.esp_programmer import EspProgrammer  # noqa: PLC0415
+
+        return EspProgrammer(lines)
+
+    def stk500v1() -> Programmer:
+        from edgehost.adapters.boards.stk500v1 import Stk500v1Programmer  # noqa: PLC0415
+
+        return Stk500v1Programmer(lines)
+
+    def stk500v2() -> Programmer:
+        from edgehost.adapters.boards.stk500v2 import Stk500v2Programmer  # noqa: PLC0415
+
+        return Stk500v2Programmer(lines)
+
+    def avr109() -> Programmer:
+        from edgehost.adapters.boards.avr109 import Avr109Programmer  # noqa: PLC0415
+
+        return Avr109Programmer(lines)
+
+    def an3155() -> Programmer:
+        from edgehost.adapters.boards.an3155_programmer import An3155Programmer  # noqa: PLC0415
+
+        return An3155Programmer(lines)
+
+    def smp() -> Programmer:
+        from edgehost.adapters.boards.smp_programmer import SmpProgrammer  # noqa: PLC0415
+
+        return SmpProgrammer(lines)
+
+    return {
+        "esp": esp,
+        "stk500v1": stk500v1,
+        "stk500v2": stk500v2,
+        "avr109": avr109,
+        "an3155": an3155,
+        "smp": smp,
+    }

@@ -1,0 +1,122 @@
+"""Writes firmware to a board: checked first, then alone on the line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from edgehost.domain.board import Board
+from edgehost.domain.errors import LineBusyError, RefusedError
+from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashOutcome
+from edgehost.domain.image_checks import check_image
+from edgehost.ports.line_users import LineUsers
+from edgehost.ports.programmer import Programmer, Report
+
+
+@dataclass(frozen=True, slots=True)
+class FlashPlan:
+    """A job that has been checked; nothing was touched yet."""
+
+    job: FlashJob
+    notes: tuple[str, ...]
+
+    @property
+    def baud(self) -> int:
+        """The speed that is begun with."""
+        return self.job.baud or self.job.board.flash.baud
+
+
+class FlashBoard:
+    """One flash at a time for each line. ``programmers`` makes them by protocol, when they are asked for."""
+
+    def __init__(
+        self, programmers: Mapping[str, Callable[[], Programmer]], users: LineUsers | None = None
+    ) -> None:
+        self._programmers = programmers
+        self._users = users
+        self._under_way: set[str] = set()
+
+    def plan(self, job: FlashJob) -> FlashPlan:
+        """Check image, board and options.
+
+        Raises:
+            InvalidImageError, TooLargeError, ChipMismatchError: as check_image.
+            RefusedError: nobody here speaks the board's protocol.
+            LineBusyError: this line is being flashed.
+        """
+        notes = check_image(job.image, job.board)
+        self._maker(job.board)
+        self._require_free(job)
+        return FlashPlan(job, notes)
+
+    async def run(self, plan: FlashPlan, report: Report) -> FlashOutcome:
+        """Write it, with whoever else uses the line held off.
+
+        Raises:
+            LineBusyError: this line is being flashed.
+            DeviceError: as the programmer.
+        """
+        job = plan.job
+        programmer = self._maker(job.board)()
+        async with self._alone(job):
+            return await programmer.flash(job, report)
+
+    def _maker(self, board: Board) -> Callable[[], Programmer]:
+        maker = self._programmers.get(board.flash.protocol)
+        if maker is None:
+            raise RefusedError(
+                f"Boards of the protocol '{board.flash.protocol}' cannot be flashed from here.",
+                hint=f"There are programmers for {', '.join(sorted(self._programmers))}.",
+            )
+        return maker
+
+    def _require_free(self, job: FlashJob) -> str:
+        key = job.line or f"{job.board.flash.protocol}:"
+        if key in self._under_way:
+            raise LineBusyError(
+                f"{job.line or job.board.id} is being flashed.", hint="Wait until that is done."
+            )
+        return key
+
+    @asynccontextmanager
+    async def _alone(self, job: FlashJob) -> AsyncIterator[None]:
+        key = self._require_free(job)
+        self._under_way.add(key)
+        try:
+            if self._users is None:
+                yield
+                return
+            async with self._users.pause(job.line):
+                yield
+        finally:
+            self._under_way.discard(key)
+
+
+def plan_document(plan: FlashPlan) -> dict[str, object]:
+    """The plan as JSON shows it."""
+    job = plan.job
+    return {
+        "board": job.board.id,
+        "line": job.line,
+        "protocol": job.board.flash.protocol,
+        "baud": plan.baud,
+        "verify": job.verify,
+        "image": image_document(job.image),
+        "notes": list(plan.notes),
+    }
+
+
+def image_document(image: FirmwareImage) -> dict[str, object]:
+    """What is known of an image, without its bytes."""
+    return {
+        "name": image.name,
+        "format": image.format,
+        "version": image.version,
+        "sha256": image.digest,
+        "size_bytes": image.size_bytes,
+        "parts": [
+            {"role": part.role, "address": part.address, "size_bytes": len(part.data)}
+            for part in image.segments[:64]
+        ],
+    }
