@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "bundle": Command(
         "author", "put a repository into one file for sites without network, or give one to a host"
     ),
+    "deployment": Command("release", "what hosts should run: check, sign, plan, and see how it stands"),
     "deploy": Command("release", "bring a release of a component live"),
     "rollback": Command("release", "bring the release before back"),
     "bind": Command("release", "show and change which adapter a port leads to, and which service"),

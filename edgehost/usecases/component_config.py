@@ -73,7 +73,7 @@ class ComponentConfigs:
         entries = dict(self._table.get(component, {}))
         if live and live != digest:
             entries.pop(live, None)
-            entries[live] = before
+            entries[live] = dict(before)
         entries.pop(digest, None)
         entries[digest] = dict(overrides)
         await self._replace(component, dict(list(entries.items())[-_MOST_RELEASES:]))

@@ -125,6 +125,9 @@ class ReconcileWork:
             if isinstance(error, RefusedError | GuestError) and not isinstance(error, UntrustedReleaseError):
                 self._verdicts[errand.key] = error.message
             self.try_later(plan.component, str(error))
+        except Exception as fault:  # a fault of ours with one component must not end the work on the others
+            log.exception("The work on %s broke off.", plan.component)
+            self.try_later(plan.component, f"A fault of the host, see its log: {fault!r}")
         else:
             self._tries.pop(plan.component, None)
             if errand.prepare:
