@@ -353,6 +353,10 @@ def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
         generation=chosen.generation.number,
         new_generation=chosen.generation.number != before.generation and before.generation > 0,
     )
+    if not chosen.config.host.config_trial_s:  # nothing is on trial, so nothing is counted either
+        record = record.proven()
+        with suppress(UnavailableError):  # a full disk: it stays on trial, which does no harm
+            generations.confirm(chosen.generation.number)
     if safe:
         record = record.entered_safe_mode("It was started with --safe.")
     boots.keep(record)

@@ -56,6 +56,8 @@ async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn:
         spawn(
             leave_after(life.record.retry_s, _leave(life)), "edgehost.safe-mode"
         )  # it ends by itself one day
+    if not life.config.host.config_trial_s:
+        return
     await asyncio.sleep(life.config.host.config_trial_s)
     down = control.manager.restarts.down
     running = control.manager.deployer.running

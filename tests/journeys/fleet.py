@@ -27,6 +27,7 @@ CONFIG = """
 [host]
 name = "journey"
 data = "data"
+config_trial_s = {trial_s}
 [api]
 tcp_port = 0
 {api}
@@ -63,9 +64,10 @@ class Fleet:
         (self.folder / "root.json").write_bytes(root.read_bytes())
         (self.folder / "mirror").mkdir()
 
-    def config(self, *, probation_s: float = 60, api: str = "", more: str = "") -> Config:
+    def config(self, *, probation_s: float = 60, api: str = "", more: str = "", trial_s: float = 0) -> Config:
+        """``trial_s`` is 0 for hosts that are killed again and again, which is no reason for safe mode here."""
         file = self.folder / "edgehost.toml"
-        file.write_text(CONFIG.format(probation_s=probation_s, api=api) + more)
+        file.write_text(CONFIG.format(probation_s=probation_s, api=api, trial_s=trial_s) + more)
         return load_config(file)
 
     async def publish(self, content: bytes) -> None:

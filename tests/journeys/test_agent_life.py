@@ -122,9 +122,8 @@ async def test_a_file_that_was_broken_while_the_host_was_down_leaves_it_on_the_l
 async def test_what_came_from_afar_must_find_its_way_back(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     await fleet.publish(telemetry("1.0.0"))
-    config = fleet.config()
+    config = fleet.config(trial_s=1)
     assert config.path is not None
-    config.path.write_text(config.path.read_text().replace("[host]\n", "[host]\nconfig_trial_s = 1\n"))
     host = DemoHost(config.path, config.unix_socket)
     await host.start()
     try:
@@ -150,7 +149,7 @@ async def test_three_crashes_at_boot_lead_to_safe_mode_and_a_new_release_leads_o
 ) -> None:
     fleet = Fleet(tmp_path)
     await fleet.publish(telemetry("1.0.0"))
-    config = fleet.config()
+    config = fleet.config(trial_s=60)
     assert config.path is not None
     host = DemoHost(config.path, config.unix_socket)
     for _ in range(3):
@@ -225,3 +224,18 @@ def test_configurations_are_changed_while_the_host_is_down(
     assert main([*command, "revert"]) == 0
     assert main([*command, "revert"]) == 1
     assert "no earlier good generation" in capsys.readouterr().err
+
+
+async def test_without_a_trial_no_number_of_crashes_leads_to_safe_mode(tmp_path: Path) -> None:
+    file = tmp_path / "edgehost.toml"
+    file.write_text(HOST.format(trial=0))
+    host = DemoHost(file, tmp_path / "data" / "edgehost.sock")
+    for _ in range(4):
+        await host.start()
+        await host.kill()
+    await host.start()
+    try:
+        found = await agent(host)
+        assert (found["safe_mode"], found["standing"]) == ("", "good")
+    finally:
+        await host.stop()
