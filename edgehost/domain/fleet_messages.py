@@ -42,7 +42,7 @@ class Submission:
 
     signed: bytes = b""  # a COSE_Sign1, or
     document: Mapping[str, Any] | None = None  # a command in plain
-    cancels: bool = False  # in plain: it takes a command back
+    cancels: bool = False  # it takes a command back
 
 
 def read_submission(payload: bytes) -> Submission | None:
@@ -65,7 +65,7 @@ def read_submission(payload: bytes) -> Submission | None:
     if "signed" in document:
         if set(document) - {"status", "signed"}:
             raise RefusedError("Beside 'signed' only 'status' may stand: the rest would not be signed.")
-        return Submission(signed=_base64(document["signed"]))
+        return Submission(signed=_base64(document["signed"]), cancels=status == CANCEL)
     return Submission(
         document={key: value for key, value in document.items() if key != "status"}, cancels=status == CANCEL
     )
