@@ -16,12 +16,13 @@ _URL: Final = worded(
 )
 _PROXY: Final = worded(r"|http://[A-Za-z0-9.:_\[\]-]{1,253}", "http://HOST:PORT, or empty")
 #: One name of a path, but not one that leads up.
-_STEP: Final = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+@ -]{1,100}"
+_STEP: Final = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+@-]{1,100}"
+_SPACED_STEP: Final = _STEP.replace("@-", "@ -")
 #: GitLab has groups in groups.
 _OWNER: Final = worded(rf"{_STEP}(/{_STEP}){{0,20}}", "the name of an owner")
 _REPO: Final = worded(_STEP, "the name of a repository")
 _REF: Final = worded(rf"{_STEP}(/{_STEP}){{0,20}}", "the name of a branch or tag, or a commit")
-_FOLDER: Final = worded(rf"|{_STEP}(/{_STEP}){{0,20}}", "a path such as dist/fleet, or empty")
+_FOLDER: Final = worded(rf"|{_SPACED_STEP}(/{_SPACED_STEP}){{0,20}}", "a path such as dist/fleet, or empty")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 #: RFC 7617: a colon would end the name.
 _USER: Final = worded(r"[\x21-\x39\x3b-\x7e]{0,200}", "printable ASCII without a colon")
