@@ -50,7 +50,7 @@ async def story(folder: Path, what: str) -> dict[str, Any]:
     async with started_host(config) as started:
         host = RunningHost(started)
         await host.live("telemetry", "1.0.0")
-        watch: Any = started.control.more_findings[0].__self__  # type: ignore[attr-defined]
+        watch: Any = started.control.more_status["disk"].__self__  # type: ignore[attr-defined]
         await watch.look()
         seen["before"] = started.control.more_status["disk"]()["state"]
         fill(data / "ballast", what=what, leave=2 * MIB if what == "bytes" else 40)
