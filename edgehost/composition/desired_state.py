@@ -13,6 +13,7 @@ from edgehost.usecases.component_config import ComponentConfigs
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.deployment_book import DeploymentBook
 from edgehost.usecases.deployment_facts import HostFacts
+from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards
 from edgehost.usecases.deployment_plans import DeploymentPlans
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.order_binding import order_binding
@@ -62,7 +63,9 @@ async def make_desired_state(
     manager: ComponentManager,
     control: ControlHost,
     configs: ComponentConfigs,
+    *,
     turn: RolloutTurn | None = None,
+    firmware: FirmwareHands | None = None,
 ) -> DesiredState:
     """What this host has accepted; ``reconciler.run`` drives it there."""
     book = DeploymentBook(DeploymentFiles(rooms.config.host.data / "deployments"))
@@ -70,10 +73,11 @@ async def make_desired_state(
     settings = rooms.config.host
     words = HostWords(settings.name, settings.device_class, settings.labels)
     facts = HostFacts(manager, configs, PortBindings(rooms.ports))
+    boards = firmware or NoBoards()
     reconciler = DeploymentReconciler(
         book,
-        DeploymentPlans(book, facts),
-        ComponentHands(facts),
+        DeploymentPlans(book, facts, boards),
+        ComponentHands(facts, boards),
         rooms.bus,
         rooms.clock,
         turn=turn or AtOnce(),

@@ -56,6 +56,7 @@ class Action(enum.StrEnum):
     CONFIGURE = "configure"
     BIND = "bind"
     STOP = "stop"
+    FLASH = "flash"  # the firmware of a device
 
 
 @dataclass(frozen=True, slots=True)

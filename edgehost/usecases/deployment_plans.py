@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgehost.domain.deployment import OnFailure, WantedComponent
 from edgehost.domain.deployment_life import Before, HeldDeployment, owners
@@ -11,6 +11,7 @@ from edgehost.domain.deployment_plan import ComponentPlan, Standing, plan_compon
 from edgehost.domain.rollout_report import RolloutState
 from edgehost.usecases.deployment_book import DeploymentBook
 from edgehost.usecases.deployment_facts import HostFacts
+from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards, plan_name
 
 _WATCHED = frozenset({RolloutState.APPLYING, RolloutState.SOAKING})
 
@@ -21,6 +22,7 @@ class DeploymentPlans:
 
     book: DeploymentBook
     facts: HostFacts
+    firmware: FirmwareHands = field(default_factory=NoBoards)
 
     async def of(self, held: HeldDeployment) -> tuple[ComponentPlan, ...]:
         """What is left to do for each component, each after those that it comes after."""
@@ -31,8 +33,18 @@ class DeploymentPlans:
         for name in order:
             plan = await self._plan(held, wanted[name], owner[name])
             plans[name] = plan if goes_back(held, name) else _after(plan, wanted[name], plans)
+        for device, firmware in held.deployment.firmware.items():
+            plan = await self._firmware(held, device, firmware)
+            plans[plan.component] = plan
         found = tuple(plans.values())
         return tuple(reversed(found)) if held.taking_back else found
+
+    async def _firmware(self, held: HeldDeployment, device: str, wanted: str) -> ComponentPlan:
+        name = plan_name(device)
+        back = goes_back(held, name)
+        if name in held.failed and not back:
+            return ComponentPlan(name, Standing.FAILED, held.failed[name])
+        return await self.firmware.plan(held, device, wanted, back=back)
 
     async def before(self, wanted: WantedComponent) -> Before:
         """What the component is now: what taking back goes to."""

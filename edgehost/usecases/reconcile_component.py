@@ -10,6 +10,7 @@ from edgehost.domain.errors import EdgehostError, NotFoundError, RemoteUnreachab
 from edgehost.domain.release_life import Release
 from edgehost.domain.traffic import Share
 from edgehost.usecases.deployment_facts import HostFacts
+from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards, is_device
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class ComponentHands:
     """The verbs of the manager, of configuration and of bindings, in the order of a plan."""
 
     facts: HostFacts
+    firmware: FirmwareHands = field(default_factory=NoBoards)
     fetching: set[str] = field(default_factory=set)  # components that can be given up in the middle
 
     async def carry_out(self, plan: ComponentPlan) -> None:
@@ -26,6 +28,9 @@ class ComponentHands:
             EdgehostError: a step could not be done; those before it are.
         """
         manager = self.facts.manager
+        if is_device(plan.component):
+            await self.firmware.carry_out(plan)
+            return
         if plan.does(Action.STOP):
             await manager.withdraw(plan.component, plan.reason)
             return

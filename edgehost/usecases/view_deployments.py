@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edgehost.domain.deployment_life import HeldDeployment
-from edgehost.domain.deployment_plan import ComponentPlan
+from edgehost.domain.deployment_plan import ComponentPlan, Standing
 from edgehost.domain.deployment_reader import read_signed_deployment, signed_bytes
 from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.take_deployments import HostWords
+
+_SETTLED: Final = frozenset({Standing.REACHED, Standing.TAKEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class DeploymentsView:
         if not held.begun:
             return self.reconciler.reasons.get(held.deployment.name, "")
         plans = self.reconciler.standing.get(held.deployment.name, ())
-        unsettled = [plan for plan in plans if plan.standing in {"changing", "blocked"}]
+        unsettled = [plan for plan in plans if plan.standing not in _SETTLED]
         return f"{unsettled[0].component}: {self.reconciler.work.reason(unsettled[0])}" if unsettled else ""
 
     def _component(self, plan: ComponentPlan) -> Mapping[str, Any]:

@@ -83,7 +83,7 @@ def test_everything_that_an_author_can_say_is_read() -> None:
     assert pump.config == ConfigChange(("*",), {"rate": "5"})
     assert pump.bindings == {"pump.turn": "mill:motor"}
     assert [each.present for each in deployment.components] == [True, False]
-    assert deployment.rollout.waves == (0.2, 1)
+    assert deployment.rollout.waves == (0.2, 1.0)
     assert deployment.rollout.gates == Gates(error_rate=0.01, check="healthy")
     assert deployment.rollout.windows == (Window(("sat", "sun"), "22:00", "04:00"),)
     assert deployment.firmware == {"valve-1": "valve@^2"}

@@ -212,3 +212,21 @@ async def test_all_are_taken_back_when_one_cannot_be_switched() -> None:
         assert (host.live("pump"), host.live("valve")) == ("1.0.0", "1.0.0")
         assert host.held().state is RolloutState.FAILED
         assert "valve: 1.1.0 is quarantined" in host.held().reason
+
+
+# Boards
+
+
+async def test_firmware_waits_on_a_host_that_flashes_nothing_and_holds_no_component_up() -> None:
+    world = world_of_two()
+    world.deploy(1, deadline_s=60, components=TWO, firmware={"valve-1": "valve@^2"})
+    host = Desired(world)
+    async with host.on() as reconciler:
+        await host.settle()
+        assert host.live("pump") == "1.0.0"
+        assert host.held().state is RolloutState.APPLYING
+        assert "flashes no boards" in reconciler.standing["site"][-1].reason
+        world.clock.pass_by(61)
+        await host.settle()
+        assert host.held().state is RolloutState.FAILED
+        assert list(host.held().failed) == ["device valve-1"]
