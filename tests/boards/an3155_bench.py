@@ -28,6 +28,7 @@ class An3155Bench:
         self.wrong_board: Board | None = replace(self.board, flash=replace(facts, chip="0x431"))
         self.image = some_image((BASE, some_bytes(9_001)), (BASE + 0x4000, b"\xff" * 512 + some_bytes(300)))
         self.verifies = True
+        self.needs_reset = True
 
     @property
     def line(self) -> str:

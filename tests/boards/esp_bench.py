@@ -69,6 +69,7 @@ class EspBench:
         app = some_bytes(150_000) + bytes(20_000)
         self.image = some_image((0, some_bytes(5_000, seed=3)), (0x8000, b"\xaa\x50" * 100), (0x10000, app))
         self.verifies = chip != "esp8266"
+        self.needs_reset = False
 
     @property
     def line(self) -> str:

@@ -22,6 +22,7 @@ class Bench(Protocol):
     wrong_board: Board | None  # one whose chip is another; None: the protocol cannot tell
     image: FirmwareImage
     verifies: bool  # whether this protocol can verify on this chip
+    needs_reset: bool  # a flash that was broken off leaves the bootloader in the middle of a command
 
     @property
     def line(self) -> str:
@@ -111,8 +112,10 @@ class TcpDevice:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while self._on and (data := await reader.read(4096)):
-                writer.write(self._feed(data) if self._on else b"")
+            while data := await reader.read(4096):
+                if not self._on:
+                    break
+                writer.write(self._feed(data))
         except ConnectionError:
             pass
         finally:
@@ -129,6 +132,8 @@ class TcpDevice:
             server.close()
             self.cut_power()
             await server.wait_closed()
+            while self._writers:
+                await asyncio.sleep(0)
 
 
 def silent_device() -> TcpDevice:

@@ -9,9 +9,11 @@ from pathlib import Path
 from tests.boards.an3155_bench import an3155_bench
 from tests.boards.esp_bench import esp_bench
 from tests.boards.programmer_bench import Bench
+from tests.boards.smp_bench import smp_bench
 
 BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "an3155": an3155_bench,
     "esp32s3": esp_bench("esp32s3"),
     "esp8266": esp_bench("esp8266"),
+    "smp": smp_bench,
 }
