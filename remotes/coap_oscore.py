@@ -49,7 +49,8 @@ def load_context(folder: Path) -> Any:  # noqa: ANN401 - a class of the library'
     """The security context in the folder, locked for this process.
 
     Raises:
-        InvalidConfigError: there is none, or it is in use.
+        InvalidConfigError: there is none, or it is damaged.
+        ConflictError: it is in use.
     """
     try:
         import filelock  # noqa: PLC0415 - only for those who configure OSCORE
@@ -67,7 +68,7 @@ def load_context(folder: Path) -> Any:  # noqa: ANN401 - a class of the library'
     try:
         return oscore.FilesystemSecurityContext(str(folder))
     except filelock.Timeout:
-        raise InvalidConfigError(
+        raise ConflictError(
             f"The OSCORE context {folder} is in use by another process.", hint="Give each client its own."
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -13,6 +13,7 @@ from edgehost.cli.finding import Finding, State, good, note, wrong
 from edgehost.cli.host_client import HostClient
 from edgehost.config import Config
 from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
+from edgehost.config_coap import CoapCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
@@ -93,6 +94,10 @@ def check_remotes(config: Config) -> Iterator[Finding]:
                 from edgehost.cli.carrier_checks import check_stick  # noqa: PLC0415 - likewise
 
                 yield check_stick(subject, remote.carrier)
+            case CoapCarrier():
+                from edgehost.cli.coap_check import check_coap  # noqa: PLC0415 - aiocoap, for those who ask
+
+                yield check_coap(subject, remote.name, remote.carrier)
 
 
 def _check_root(subject: str, remote: RemoteSettings) -> Finding:

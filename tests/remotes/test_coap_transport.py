@@ -305,7 +305,7 @@ async def test_a_context_that_is_absent_or_in_use_is_a_plain_error(tmp_path: Pat
     make_contexts(tmp_path / "server", "gw", tmp_path / "gw")
     options = quick(5683, oscore_folder=tmp_path / "gw")
     async with open_coap_transport("demo", options):
-        with pytest.raises(InvalidConfigError, match="in use"):
+        with pytest.raises(ConflictError, match="in use"):
             async with open_coap_transport("demo", options):
                 pass
     with pytest.raises(InvalidConfigError, match="no OSCORE security context"):
