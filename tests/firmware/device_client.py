@@ -150,7 +150,7 @@ class DeviceClient:
     """Asks one device at a time, as NSTART = 1 wants it."""
 
     def __init__(self, line: Line, timeout_s: float = 10.0) -> None:
-        self.line, self.timeout_s = line, timeout_s
+        self.line, self.timeout_s, self.tries = line, timeout_s, 1
         self.texts: list[str] = []
         self.unasked: list[Message] = []
         self._buffer = b""
@@ -182,11 +182,11 @@ class DeviceClient:
                 return None
             self._buffer += self.line.read(left)
 
-    def exchange(self, message: Message, tries: int = 1) -> Message:
+    def exchange(self, message: Message) -> Message:
         """A request and its answer."""
-        for _ in range(tries):
+        for _ in range(self.tries):
             self.send(message)
-            deadline = time.monotonic() + self.timeout_s / tries
+            deadline = time.monotonic() + self.timeout_s / self.tries
             while (left := deadline - time.monotonic()) > 0:
                 answer = self.receive(left)
                 if answer is None:
