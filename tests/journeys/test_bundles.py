@@ -128,3 +128,10 @@ async def test_a_site_without_network_lives_from_sticks(edgehost: Edgehost) -> N
         health = (await site.request("GET", "/api/host/status"))["remotes"][0]
         assert health["state"] == "ok"
         assert inbox() == ["two.edgehost-bundle"]
+
+        # What the host has is a bundle for its neighbour.
+        own = await there(edgehost, "bundle", "create", "fleet", "own.edgehost-bundle", "--from-host")
+        whole = {path for path, row in own["targets"].items() if row["whole"]}
+        assert whole == {"telemetry/1.0.0.wasm", "telemetry/1.1.0.wasm", "greeter/1.0.0.wasm"}
+        shown = await there(edgehost, "bundle", "show", "own.edgehost-bundle", "--root", "root.json")
+        assert shown["holds"] is True
