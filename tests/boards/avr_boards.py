@@ -6,6 +6,7 @@ import asyncio
 import functools
 import hashlib
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -35,7 +36,7 @@ class Kind:
     board: str
     mcu: str
     baud: int
-    bootloader: str  # below BOOTLOADERS
+    bootloader: str  # below BOOTLOADERS; empty: Caterina
     avrdude: tuple[str, str]  # programmer and part
 
 
@@ -46,6 +47,7 @@ KINDS = {
     "stk500v2": Kind(
         "sim-m2560", "atmega2560", 115_200, "stk500v2/stk500boot_v2_mega2560.hex", ("wiring", "m2560")
     ),
+    "avr109": Kind("sim-m32u4", "atmega32u4", 57_600, "", ("avr109", "m32u4")),
 }
 
 
@@ -87,6 +89,24 @@ def app(mcu: str, baud: int, mark: str) -> Path:
     return Path(f"{stem}.elf")
 
 
+@functools.cache
+def caterina() -> Path:
+    """Arduino's Caterina as Debian has its source, unchanged; ours are the headers by which its USB pipes are a UART."""
+    source, folder = BOOTLOADERS / "caterina", build_folder() / "caterina"
+    if not source.exists():
+        require_tool("caterina's source (arduino-core-avr)")
+    shutil.copytree(SOURCES / "caterina_uart", folder)
+    for name in ("Caterina.c", "Caterina.h"):
+        shutil.copy(source / name, folder)
+    command = [require_tool("avr-gcc"), "-mmcu=atmega32u4", "-Os", "-std=gnu99", "-w", f"-DF_CPU={HZ}UL"]
+    command += ["-DBOOT_START_ADDR=0x7000UL", "-DDEVICE_VID=0x2341", "-DDEVICE_PID=0x0036", "-I."]
+    command += ["-Wl,--section-start=.text=0x7000", "Caterina.c", "-o", "caterina.elf"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    copy = [require_tool("avr-objcopy"), "-O", "ihex", "-R", ".eeprom", "caterina.elf", "caterina.hex"]
+    subprocess.run(copy, check=True, capture_output=True, cwd=folder)
+    return folder / "caterina.hex"
+
+
 def firmware(kind: Kind, mark: str, size: int) -> bytes:
     """The program, and noise behind it up to ``size`` bytes."""
     code = app(kind.mcu, kind.baud, mark).with_suffix(".bin").read_bytes()
@@ -117,7 +137,7 @@ async def powered(
     kind: Kind, flash: Path, *, end: str = "pty", bootloader: Path | None = None, speed: int = SPEED
 ) -> AsyncIterator[EmulatedBoard]:
     """The board with power; ``flash`` is made when it is not there."""
-    hex_file = bootloader or BOOTLOADERS / kind.bootloader
+    hex_file = bootloader or (BOOTLOADERS / kind.bootloader if kind.bootloader else caterina())
     if not hex_file.exists():
         require_tool(f"{hex_file.name} (arduino-core-avr)")
     process = await asyncio.create_subprocess_exec(

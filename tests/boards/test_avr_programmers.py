@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from boards.catalog import load_catalog
+from edgehost.adapters.boards.avr109 import Avr109Programmer
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.stk500v1 import Stk500v1Programmer
 from edgehost.adapters.boards.stk500v2 import Stk500v2Programmer
@@ -25,9 +27,12 @@ async def at_once(_: float) -> None:
 
 
 def programmer(protocol: str) -> Programmer:
-    return (
-        Stk500v1Programmer(LINES, at_once) if protocol == "stk500v1" else Stk500v2Programmer(LINES, at_once)
-    )
+    makers: dict[str, Callable[[], Programmer]] = {
+        "stk500v1": lambda: Stk500v1Programmer(LINES, at_once),
+        "stk500v2": lambda: Stk500v2Programmer(LINES, at_once),
+        "avr109": lambda: Avr109Programmer(LINES, at_once),
+    }
+    return makers[protocol]()
 
 
 def ignore(_: FlashProgress) -> None:
@@ -46,10 +51,10 @@ async def says(board: EmulatedBoard, mark: str) -> bool:
     return mark.encode() in heard
 
 
-BOTH = pytest.mark.parametrize("protocol", ["stk500v1", "stk500v2"])
+EACH = pytest.mark.parametrize("protocol", ["stk500v1", "stk500v2", "avr109"])
 
 
-@BOTH
+@EACH
 async def test_a_genuine_bootloader_is_written_verified_and_started(protocol: str, tmp_path: Path) -> None:
     kind = KINDS[protocol]
     content = firmware(kind, "alpha", 6000)
@@ -69,12 +74,12 @@ async def test_a_genuine_bootloader_is_written_verified_and_started(protocol: st
         assert done[-1] == outcome.written_bytes
 
 
-@BOTH
+@EACH
 async def test_avrdude_reads_back_what_we_wrote_and_we_overwrite_what_it_wrote(
     protocol: str, tmp_path: Path
 ) -> None:
     kind = KINDS[protocol]
-    ours, theirs = firmware(kind, "ours", 3000), firmware(kind, "theirs", 3000)
+    ours, theirs = firmware(kind, "ours", 1000), firmware(kind, "theirs", 1000)
     (tmp_path / "theirs.bin").write_bytes(theirs)
     async with powered(kind, tmp_path / "flash", speed=1) as board:  # avrdude takes its time to begin
         await avrdude(board, "-U", f"flash:w:{tmp_path / 'theirs.bin'}:r")
@@ -84,7 +89,7 @@ async def test_avrdude_reads_back_what_we_wrote_and_we_overwrite_what_it_wrote(
         await avrdude(board, "-U", f"flash:v:{tmp_path / 'ours.bin'}:r")
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("cut_at", [0, 1, 5, 9, 10, 14])
 async def test_after_a_power_cut_at_any_block_the_board_is_flashed_again(
     protocol: str, cut_at: int, tmp_path: Path
@@ -109,15 +114,16 @@ async def test_after_a_power_cut_at_any_block_the_board_is_flashed_again(
     expected = BoardState.PARTIAL if cut_at < 10 else BoardState.WRITTEN
     assert lost.value.state in (expected, BoardState.UNTOUCHED if cut_at == 0 else expected)
     async with powered(kind, tmp_path / "flash") as board:
-        if protocol == "stk500v1" and 0 < cut_at < 10:
-            assert board.flash.read_bytes()[:page] == b"\xff\xcf" * (page // 2), "half a program never runs"
+        guard = {"stk500v1": b"\xff\xcf", "avr109": b"\xff\xff"}.get(protocol)
+        if guard and 0 < cut_at < 10:
+            assert board.flash.read_bytes()[:page] == guard * (page // 2), "half a program never runs"
         await programmer(protocol).flash(job(board.board, new, board.line), ignore)
         assert board.holds(new)
 
 
-@BOTH
+@EACH
 async def test_another_chip_than_the_boards_is_left_alone(protocol: str, tmp_path: Path) -> None:
-    other = "stk500v2" if protocol == "stk500v1" else "stk500v1"
+    other = {"stk500v1": "avr109", "stk500v2": "stk500v1", "avr109": "stk500v1"}[protocol]
     async with powered(KINDS[protocol], tmp_path / "flash") as board:
         before = board.flash.read_bytes()
         wanted = job(load_catalog().get(KINDS[other].board), b"\0" * 512, board.line)
@@ -127,7 +133,7 @@ async def test_another_chip_than_the_boards_is_left_alone(protocol: str, tmp_pat
     assert refused.value.state == BoardState.UNTOUCHED
 
 
-@BOTH
+@EACH
 async def test_what_is_read_back_wrong_is_told_with_its_place(protocol: str, tmp_path: Path) -> None:
     kind = KINDS[protocol]
     content = firmware(kind, "alpha", 2048)

@@ -51,8 +51,7 @@ class Avr109Programmer:
 
     async def _connect(self, job: FlashJob, boot: _Bootloader) -> None:
         for _ in range(_SYNC_TRIES):
-            if await boot.is_in_sync():
-                await boot.enter(job)
+            if await boot.is_in_sync() and await boot.is_entered(job):
                 return
         raise no_sync(job, pulsed=True)
 
@@ -76,14 +75,22 @@ class _Bootloader:
             return False
         return name.isascii() and name.decode("ascii").isprintable()
 
-    async def enter(self, job: FlashJob) -> None:
-        """Require block mode with the board's page size."""
-        await self._line.write(b"b")
-        answer = await self._exactly(1)
-        size = int.from_bytes(await self._exactly(2), "big") if answer == b"Y" else 0
+    async def is_entered(self, job: FlashJob) -> bool:
+        """Whether it takes commands, and blocks of the board's page size.
+
+        Raises:
+            FlashFailedError: it takes no such blocks.
+        """
+        try:
+            await self._line.write(b"b")
+            answer = await self._exactly(1)
+            size = int.from_bytes(await self._exactly(2), "big") if answer == b"Y" else 0
+            await self._acknowledged(b"P")
+        except LostAnswerError:
+            return False
         if not job.board.flash.page <= size <= _MOST_BLOCK:
             raise FlashFailedError(f"The bootloader takes no blocks of {job.board.flash.page} bytes.")
-        await self._acknowledged(b"P")
+        return True
 
     async def signature(self) -> str:
         await self._line.write(b"s")

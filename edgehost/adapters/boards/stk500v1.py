@@ -27,7 +27,7 @@ _READ_SIGNATURE: Final = b"\x75"
 _SYNC_S: Final = 0.15
 _SYNC_TRIES: Final = 18
 _TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
-_SETTLE_S: Final = 0.03  # a second answer to a question that was asked twice
+_SETTLE_S: Final = 0.05  # a second answer to a question that was asked twice
 _ANSWER_S: Final = 2.0
 _WORDS: Final = 0x1_0000  # an address has 16 bits
 
@@ -58,8 +58,7 @@ class Stk500v1Programmer:
         for attempt in range(_SYNC_TRIES):
             if attempt % _TRIES_PER_RESET == 0:
                 pulsed = await pulse_reset(line, self._pause)
-            if await boot.is_in_sync():
-                await boot.enter()
+            if await boot.is_in_sync() and await boot.is_entered():
                 return
         raise no_sync(
             job, pulsed=pulsed, extra="Old bootloaders of the same board want 57600 baud: try --baud 57600."
@@ -89,8 +88,13 @@ class _Bootloader:
             pass
         return True
 
-    async def enter(self) -> None:
-        await self._asked(_ENTER, 0)
+    async def is_entered(self) -> bool:
+        """Whether it takes commands; not while it still answers questions of before."""
+        try:
+            await self._asked(_ENTER, 0)
+        except LostAnswerError:
+            return False
+        return True
 
     async def signature(self) -> str:
         return (await self._asked(_READ_SIGNATURE, 3)).hex()

@@ -29,6 +29,10 @@
 #include "sim_hex.h"
 #include "sim_io.h"
 
+#define MCUCR 0x55u /* of all chips that are used here */
+#define IVSEL 0x02u
+#define VECTORS_END 0xACu
+
 #define QUEUE 4096u /* a power of two */
 
 typedef struct {
@@ -217,6 +221,8 @@ int main(int count, char **words) {
   for (uint32_t turn = 0;; turn++) {
     if (reset_wanted) reset_chip(is_tcp);
     const int state = avr_run(avr);
+    /* simavr 1.6 does not know the bit IVSEL: the bootloader's interrupts have their vectors where it begins. */
+    if (avr->pc < VECTORS_END && (avr->data[MCUCR] & IVSEL)) avr->pc += avr->reset_pc;
     if (state == cpu_Done || state == cpu_Crashed) reset_chip(is_tcp);
     if (turn % 1024u) continue;
     simulated += (double)(avr->cycle - last) / hz / speed;
