@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from typing import Any, Final
@@ -17,9 +17,13 @@ from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.small_table_file import SmallTableFile
 from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.fleet_bundles import bundle_operation
+from edgehost.composition.fleet_properties import FleetProperties
 from edgehost.composition.rooms import Rooms
+from edgehost.config import parse_config
 from edgehost.config_fleet import FleetSettings
 from edgehost.config_tables import KIB, MIB
+from edgehost.domain.errors import RefusedError
 from edgehost.domain.event_rate import EventRate
 from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_events import HostDuplicated
@@ -28,7 +32,9 @@ from edgehost.domain.fleet_topics import FleetTopics, part_of
 from edgehost.domain.json_text import write_json
 from edgehost.ports.fleet_link import Signatures
 from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
+from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.fleet_agent_operations import Configure, Diagnose, FlashBoards
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
 from edgehost.usecases.publish_twin import TwinPublisher
@@ -75,8 +81,8 @@ class HostFleet:
                 host,
                 self.link,
                 signatures,
-                lambda name: 0.0 if commands is None else commands.journal.orders.get(name, 0.0),
-                _no_note if commands is None else commands.note_order,
+                lambda name: 0.0 if commands is None else commands.book.journal.orders.get(name, 0.0),
+                _no_note if commands is None else commands.book.note_order,
             )
             self.link.listen(self._view.filters)
             self.link.handlers.other, self.link.handlers.link = self._view.take, self._view.changed
@@ -127,7 +133,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     def is_set() -> bool:
         return host.trust_clock and machine.now() >= EARLIEST.timestamp()
 
-    views = _Views(control, readings, is_set)
+    views = FleetProperties(control, readings, is_set)
     twin = TwinPublisher(
         link.topics,
         link,
@@ -155,7 +161,15 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
         Operation.RESTART: Restart(control, life),
         Operation.CALL: Call(control),
         Operation.LOGS: Logs(control, life),
+        Operation.FLASH: FlashBoards(control),
     }
+    if life is not None:
+        operations[Operation.CONFIG] = Configure(life, _require_reachable(rooms))
+        operations[Operation.DIAG] = Diagnose(control)
+    received: dict[str, bytes] = {}
+    bundles = bundle_operation(rooms, control, received)
+    if bundles is not None:
+        operations[Operation.BUNDLE] = bundles
     commands = None
     if settings.commands != OFF:
         commands = FleetCommands(
@@ -168,13 +182,14 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
                 load_operators(settings.operators),
                 lambda: HostTime(clock.now(), is_set()),
             ),
-            SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None),
+            CommandBook(SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None), clock),
             operations,
             link,
             clock,
             rooms.bus,
+            received=received,
         )
-        await commands.open()
+        await commands.book.open()
     fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
     control.more_findings.append(lambda: _findings(fleet))
     if life is not None:
@@ -191,6 +206,8 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
             taken.settled(seen, lost=lost)
 
         link.handlers.command, link.handlers.settled = commands.take, settled
+        if Operation.BUNDLE in fleet.operations:
+            link.handlers.bundle = commands.take_bundle
         spawn(commands.run(), "edgehost.fleet.commands")
     link.handlers.namesake = _namesake_told(fleet)
     link.keep(link.topics.registration, write_json(_registration(fleet)))
@@ -199,6 +216,24 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
         spawn(fleet._view.run(), "edgehost.fleet.orders")  # noqa: SLF001 - as above
     spawn(link.run(), "edgehost.fleet.link")
     spawn(fleet.twin.run(), "edgehost.fleet.twin")
+
+
+def _require_reachable(rooms: Rooms) -> Callable[[bytes], None]:
+    """Refuses a configuration that would take the host out of reach of whoever sends it."""
+    before = rooms.config
+
+    def require(text: bytes) -> None:
+        after = parse_config(text, before.path or before.host.data / "edgehost.toml")
+        if (after.fleet.name, after.host.name) != (
+            before.fleet.name,
+            before.host.name,
+        ) or after.fleet.commands == OFF:
+            raise RefusedError(
+                "It would take this host out of its fleet: nobody could command it from afar any more.",
+                hint="Keep [fleet] name and commands and [host] name, or change them on the machine itself.",
+            )
+
+    return require
 
 
 def _registration(fleet: HostFleet) -> Mapping[str, Any]:
@@ -264,12 +299,12 @@ def _findings(fleet: HostFleet) -> Iterator[Mapping[str, Any]]:
         yield _finding(
             "fleet topics", "warning", f"The broker refuses {refused}.", "Allow it in its access list."
         )
-    if fleet.commands is not None and (fleet.commands.refused or fleet.commands.dropped):
+    if fleet.commands is not None and (fleet.commands.refusals.count or fleet.commands.dropped):
         yield _finding(
             "fleet commands",
             "warning",
-            f"{fleet.commands.refused} were not genuine or stale, {fleet.commands.dropped} came too fast. "
-            f"The last: {fleet.commands.last_refusal or 'none'}",
+            f"{fleet.commands.refusals.count} were not genuine or stale, {fleet.commands.dropped} came too fast. "
+            f"The last: {fleet.commands.refusals.last or 'none'}",
             "See who may publish at the broker.",
         )
 
@@ -292,79 +327,3 @@ def _options(settings: FleetSettings) -> MqttOptions:
         inbox=_INBOX,
         packet_most_bytes=_PACKET_MOST_BYTES + settings.bundle_kib * KIB,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Views:
-    """Properties: what changes seldom, without counters and times that always differ."""
-
-    control: ControlHost
-    readings: LinuxReadings
-    is_set: Callable[[], bool]
-
-    async def components(self) -> Mapping[str, Any]:
-        """By name; what is live but does not run says why."""
-        deployer, down = self.control.manager.deployer, self.control.manager.restarts.down
-        found: dict[str, Any] = {}
-        for name in deployer.ledger.live_components():
-            release = deployer.ledger.live(name)
-            if release is None:
-                continue
-            running = deployer.running.get(name)
-            found[name] = {
-                "version": release.version,
-                "digest": release.digest,
-                "state": "running" if running is not None else "down",
-                "pinned": release.pinned,
-                "remote": release.remote,
-                "since": round(release.changed_at),
-            }
-            if running is None:
-                found[name]["reason"] = down.get(name, "")
-            candidates = [each.version for each in deployer.ledger.candidates(name)]
-            if candidates:
-                found[name]["candidates"] = candidates
-        return found
-
-    async def remotes(self) -> Mapping[str, Any]:
-        """By name."""
-        return {
-            name: {"state": health.state} | ({"reason": health.reason} if health.reason else {})
-            for name, (health, _) in self.control.remotes.items()
-        }
-
-    async def config(self) -> Mapping[str, Any]:
-        """The generation of the configuration that runs."""
-        life = self.control.life
-        if life is None:
-            return {}
-        return {
-            "generation": life.generation.number,
-            "standing": str(life.generation.standing),
-            "origin": life.generation.origin,
-            "safe_mode": life.safe,
-        }
-
-    async def disk(self) -> Mapping[str, Any]:
-        """In whole percent, so that it is shown when it matters."""
-        read = await self.readings.read()
-        used, total = read.get("disk_used_bytes"), read.get("disk_total_bytes")
-        if not used or not total:
-            return {}
-        return {"used_percent": round(100 * used / total), "total_bytes": int(total)}
-
-    async def clock(self) -> Mapping[str, Any]:
-        """Whether this machine knows the time."""
-        return {"set": self.is_set()}
-
-    async def sandbox(self) -> Mapping[str, Any]:
-        """How far components are confined."""
-        return dict(self.control.confinement())
-
-    async def calls(self) -> Mapping[str, Any]:
-        """Calls and faults since each release came live."""
-        rows: Sequence[Any] = self.control.manager.deployer.running.all()
-        return {
-            each.release.component: {"calls": each.conduct.calls, "faults": each.conduct.faults}
-            for each in rows
-        }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgehost.domain.errors import NotGrantedError, RefusedError
-from edgehost.domain.fleet_command import FleetCommand
+from edgehost.domain.fleet_command import FleetCommand, Operation
 from edgehost.domain.fleet_messages import DEFAULT_LIFE_S, NONCE_BYTES, Submission, read_command
 from edgehost.domain.fleet_rules import ANYBODY, HostTime, Operator, Replays, require_for, require_in_time
 from edgehost.domain.fleet_topics import CommandTopic
@@ -51,6 +51,12 @@ class Admission:
         """
         require_in_time(command, self.time(), replays.newest)
         replays.require_new(command)
+
+    def bundle_command(self, bundle_id: str, content: bytes) -> FleetCommand:
+        """The command that a bundle stands for; the same bytes under the same id are the same command."""
+        where = CommandTopic(Operation.BUNDLE, bundle_id)
+        nonce = hashlib.sha256(f"bundle/{bundle_id}/".encode() + content).digest()[:NONCE_BYTES]
+        return read_command({"nonce": nonce}, plain=self._assumed(where))
 
     async def _opened(self, what: Submission, where: CommandTopic) -> tuple[FleetCommand, Operator]:
         if what.signed:

@@ -8,7 +8,6 @@ back when somebody writes over it. What is not genuine, or stale, leaves no trac
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Mapping
@@ -16,31 +15,27 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from edgehost.domain.errors import BusyError, ConflictError, EdgehostError, RefusedError
-from edgehost.domain.event_rate import EventRate
 from edgehost.domain.fleet_command import CommandRecord, CommandState, FleetCommand, Operation
-from edgehost.domain.fleet_events import FleetCommandMoved, FleetCommandRefused
-from edgehost.domain.fleet_journal import MOST_OPEN, Entry, Journal, journal_document, read_journal
+from edgehost.domain.fleet_events import FleetCommandMoved
+from edgehost.domain.fleet_journal import MOST_OPEN, Entry
 from edgehost.domain.fleet_messages import read_submission, state_document
-from edgehost.domain.fleet_rules import Operator, Replays
+from edgehost.domain.fleet_rules import ANYBODY, Operator, Replays
 from edgehost.domain.fleet_topics import CommandTopic, HostTopics
 from edgehost.domain.json_text import tell_json, write_json
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
-from edgehost.ports.fleet_link import FleetLink, TableStore
+from edgehost.ports.fleet_link import FleetLink
 from edgehost.usecases.admit_commands import SIGNED, Admission
+from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.fleet_operation import FleetOperation, RunningCommand
+from edgehost.usecases.fleet_refusals import Refusals
+from edgehost.usecases.fleet_results import Results
 from edgehost.usecases.fleet_turns import Turns
 
 log = logging.getLogger("edgehost.fleet")
 
 #: Messages that wait to be looked at: a host that wakes has a handful, a flood has more.
 _INBOX: Final = 512
-#: Answers to what is not genuine, at once and then a second; the others get none.
-_REFUSALS: Final = 20.0
-_REFUSAL_EXPIRES_S: Final = 3600.0
-_INLINE_BYTES: Final = 16 * 1024
-_PART_BYTES: Final = 32 * 1024
-_MOST_PARTS: Final = 64
 #: States say how far a command is this often; a terminal follows no faster.
 _TELL_S: Final = 0.5
 
@@ -60,32 +55,23 @@ class FleetCommands:
     topics: HostTopics
     boot: str  # of this run of the host
     admission: Admission
-    store: TableStore
+    book: CommandBook
     operations: Mapping[Operation, FleetOperation]
     link: FleetLink
     clock: Clock
     bus: EventBus
-    journal: Journal = field(default_factory=Journal)
-    refused: int = 0  # what was not genuine or stale, since the start
     dropped: int = 0  # what came too fast
-    last_refusal: str = ""
+    received: dict[str, bytes] = field(default_factory=dict)  # bundles, until they are kept
     _inbox: deque[tuple[str, bytes]] = field(default_factory=deque)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _work: dict[str, _Work] = field(default_factory=dict)
     _turns: Turns = field(default_factory=Turns)
-    _answers: EventRate = field(default_factory=lambda: EventRate(per_s=_REFUSALS))
-    _one_write: asyncio.Lock = field(default_factory=asyncio.Lock)
+    refusals: Refusals = field(init=False)
+    _results: Results = field(init=False)
 
-    async def open(self) -> None:
-        """Read what an earlier run has left.
-
-        A damaged journal is told; nobody can say then what was done, so all that was issued until now is refused.
-        """
-        try:
-            self.journal = read_journal(await self.store.load())
-        except RefusedError as error:
-            log.error("The journal of commands is lost: %s", error)  # noqa: TRY400 - a sentence, not a traceback
-            self.journal = Journal(replays=Replays(lost_at=self.clock.now(), newest=self.clock.now()))
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.topics, self.boot, self.link, self.clock, self.bus)
+        self._results = Results(self.topics, self.link)
 
     def take(self, topic: str, payload: bytes) -> None:
         """A message on the topic of a command; never waits."""
@@ -95,34 +81,35 @@ class FleetCommands:
         self._inbox.append((topic, payload))
         self._filled.set()
 
+    def take_bundle(self, bundle_id: str, content: bytes) -> None:
+        """A bundle that came as a message; never waits. One at a time: they are large."""
+        if self.received or any(topic == self.topics.bundle(bundle_id) for topic, _ in self._inbox):
+            self.dropped += 1
+            where = CommandTopic(Operation.BUNDLE, bundle_id)
+            if bundle_id not in self.book.journal.entries:
+                self.refusals.answer(
+                    where, BusyError("Another bundle is being taken.", hint="Send it again later.")
+                )
+            return
+        self.take(self.topics.bundle(bundle_id), content)
+
     def settled(self, seen: frozenset[str], *, lost: bool) -> None:
         """The link is up and the broker has shown what it holds; ``lost`` when it had forgotten this host.
 
         Outcomes that are gone while the rest is there were cleared by their requesters.
         """
-        for entry in tuple(self.journal.entries.values()):
+        for entry in tuple(self.book.journal.entries.values()):
             if entry.is_open or lost or self._topic(entry) in seen:
                 self._show(entry)
             else:
                 self._forget(entry)
-
-    async def note_order(self, deployment: str, issued_at: float) -> None:
-        """Remember the newest order to a rollout that was obeyed, so that an older one cannot be replayed.
-
-        Raises:
-            EdgehostError: it could not be noted; the order must not be obeyed.
-        """
-        async with self._one_write:
-            journal = self.journal.with_order(deployment, issued_at)
-            await self.store.keep(journal_document(journal))
-            self.journal = journal
 
     async def run(self) -> None:
         """Take commands until cancelled; what an earlier run has left comes first."""
         async with asyncio.TaskGroup() as tasks:
             for operation, each in self.operations.items():
                 self.link.keep(self.topics.capability(operation), write_json(dict(each.capability)))
-            for entry in self.journal.open_entries():
+            for entry in self.book.journal.open_entries():
                 self._begin(tasks, entry, resumed=entry.begun > 0)
             while True:
                 await self._filled.wait()
@@ -131,39 +118,47 @@ class FleetCommands:
                     await self._look_at(tasks, *self._inbox.popleft())
 
     async def _look_at(self, tasks: asyncio.TaskGroup, topic: str, payload: bytes) -> None:
-        where = self.topics.command_in(topic)
+        bundle_id, where = self.topics.bundle_in(topic), self.topics.command_in(topic)
+        if bundle_id is not None:
+            await self._admit_bundle(tasks, bundle_id, payload)
         if where is None:
             return
-        entry = self.journal.entries.get(where.id)
+        entry = self.book.entry(where.id)
         if entry is not None and entry.command.operation is not where.operation:
             if payload:
-                self._refuse(where, ConflictError(f"The id was used for '{entry.command.operation}'."))
-            return
-        if not payload:
+                self.refusals.answer(
+                    where, ConflictError(f"The id was used for '{entry.command.operation}'.")
+                )
+        elif not payload:
             await self._cleared(entry)
+        else:
+            try:
+                await self._consider(tasks, where, entry, payload)
+            except EdgehostError as error:
+                if entry is None:
+                    self.refusals.answer(where, error)
+                else:
+                    self._show(entry, again=True)
+                    self.refusals.note(where, error)
+
+    async def _consider(
+        self, tasks: asyncio.TaskGroup, where: CommandTopic, entry: Entry | None, payload: bytes
+    ) -> None:
+        submission = read_submission(payload)
+        if submission is None:
+            self._compare(where, entry, payload)
             return
-        try:
-            submission = read_submission(payload)
-            if submission is None:
-                self._compare(where, entry, payload)
-                return
-            command, operator = await self.admission.genuine(submission, where)
-            if submission.cancels:
-                await self._cancel(entry, command, operator)
-            elif entry is not None:  # the same again, or another under its id: a command is done once
-                self._show(entry, again=True)
-            else:
-                await self._admit(tasks, command, operator)
-        except EdgehostError as error:
-            if entry is not None:
-                self._show(entry, again=True)
-                self._note_refusal(where, error)
-            else:
-                self._refuse(where, error)
+        command, operator = await self.admission.genuine(submission, where)
+        if submission.cancels:
+            await self._cancel(entry, command, operator)
+        elif entry is not None:  # the same again, or another under its id: a command is done once
+            self._show(entry, again=True)
+        else:
+            await self._admit(tasks, command, operator)
 
     async def _admit(self, tasks: asyncio.TaskGroup, command: FleetCommand, operator: Operator) -> None:
         """Take a genuine command, durably; from here on it has an outcome."""
-        self.admission.require_timely(command, self.journal.replays)
+        self.admission.require_timely(command, self.book.journal.replays)
         now = self.clock.now()
         record = CommandRecord(
             command.id, command.operation, CommandState.EXECUTING, by=command.by, changed_at=now
@@ -174,11 +169,32 @@ class FleetCommands:
             entry = replace(entry, begun=int(self._turns.is_free(operation.turn(command.arguments))))
         except EdgehostError as error:
             entry = replace(entry, record=replace(record, state=CommandState.FAILED, reason=str(error)))
-        await self._keep(entry, replays=self.journal.replays.with_taken(command, now))
+        await self._keep(entry, replays=self.book.journal.replays.with_taken(command, now))
         self._show(entry)
         self._publish(entry)
         if entry.is_open:
             self._begin(tasks, entry, resumed=False)
+
+    async def _admit_bundle(self, tasks: asyncio.TaskGroup, bundle_id: str, content: bytes) -> None:
+        """A bundle needs no operator: its publisher's signatures are checked by the remote that it is for."""
+        where = CommandTopic(Operation.BUNDLE, bundle_id)
+        entry = self.book.entry(bundle_id)
+        if entry is not None:
+            self._show(entry, again=True)
+            return
+        command = self.admission.bundle_command(bundle_id, content)
+        self.received[bundle_id] = content
+        try:
+            await self._admit(tasks, command, ANYBODY)
+        except EdgehostError as error:
+            self.refusals.answer(where, error)
+        if bundle_id not in self._work:
+            self._let_go(bundle_id)
+
+    def _let_go(self, bundle_id: str) -> None:
+        """The bytes are not needed any more, here and at the broker."""
+        if self.received.pop(bundle_id, None) is not None:
+            self.link.put(self.topics.bundle(bundle_id), b"", expires_s=0)
 
     def _require_allowed(self, command: FleetCommand, operator: Operator) -> FleetOperation:
         operation = self.operations.get(command.operation)
@@ -193,7 +209,7 @@ class FleetCommands:
         command_id = entry.command.id
 
         async def remember(memo: Mapping[str, Any]) -> None:
-            await self._keep(replace(self.journal.entries[command_id], memo=dict(memo)))
+            await self._keep(replace(self.book.journal.entries[command_id], memo=dict(memo)))
 
         running = RunningCommand(
             entry.command, entry.begun, entry.memo, lambda how_far: self._tell(command_id, how_far), remember
@@ -219,6 +235,7 @@ class FleetCommands:
             reason = f"Something that should not happen did: {type(error).__name__}."
         finally:
             del self._work[command.id]
+            self._let_go(command.id)
         await self._finish(command.id, state, reason, result)
 
     async def _in_turn(self, running: RunningCommand, *, resumed: bool) -> dict[str, Any]:
@@ -240,10 +257,10 @@ class FleetCommands:
 
     async def _note_begun(self, running: RunningCommand) -> None:
         running.begun += 1
-        await self._keep(replace(self.journal.entries[running.command.id], begun=running.begun))
+        await self._keep(replace(self.book.journal.entries[running.command.id], begun=running.begun))
 
     def _wait_for(self, command_id: str, other: str) -> None:
-        entry = self.journal.entries.get(other)
+        entry = self.book.entry(other)
         who = f" by {entry.command.by[:8]}" if entry is not None and entry.command.by else ""
         what = f"'{entry.command.operation}' " if entry is not None else ""
         self._tell(command_id, f"It waits for {what}{other}{who}.", at_once=True)
@@ -251,8 +268,8 @@ class FleetCommands:
     async def _finish(
         self, command_id: str, state: CommandState, reason: str, result: dict[str, Any]
     ) -> None:
-        entry = self.journal.entries[command_id]
-        shown = self._shown_result(entry, result)
+        entry = self.book.journal.entries[command_id]
+        shown = self._results.shown(entry.record, result)
         record = replace(entry.record, state=state, reason=reason, result=shown, changed_at=self.clock.now())
         entry = replace(entry, record=record)
         try:
@@ -261,32 +278,17 @@ class FleetCommands:
             EdgehostError
         ) as error:  # it is done, and said; after a restart it is gone on with and ends again
             log.warning("The outcome of %s could not be noted: %s", command_id, error)
-            self.journal, _ = self.journal.with_entry(entry)
+            self.book.show(entry)
         self._show(entry)
         self._publish(entry)
 
-    def _shown_result(self, entry: Entry, result: dict[str, Any]) -> dict[str, Any]:
-        """The result, or where its parts are when it is long."""
-        content = tell_json(result)
-        if len(content) <= _INLINE_BYTES:
-            return result
-        parts = [content[at : at + _PART_BYTES] for at in range(0, len(content), _PART_BYTES)]
-        if len(parts) > _MOST_PARTS:
-            most = _MOST_PARTS * _PART_BYTES
-            return {"cut": f"The result has {len(content)} bytes; {most} are the most that is sent."}
-        for number, part in enumerate(parts):
-            topic = self.topics.result_part(entry.command.operation, entry.command.id, number)
-            self.link.put(topic, part, expires_s=_REFUSAL_EXPIRES_S)
-        digest = hashlib.sha256(content).hexdigest()
-        return {"parts": len(parts), "bytes": len(content), "sha256": digest}
-
     async def _cancel(self, entry: Entry | None, command: FleetCommand, operator: Operator) -> None:
         """Take a command back; one that has not come yet will find itself cancelled."""
-        self.admission.require_timely(command, self.journal.replays)
+        self.admission.require_timely(command, self.book.journal.replays)
         operation = self.operations.get(command.operation)
         if operation is not None and entry is not None:
             operator.require(command.operation, operation.about(entry.command.arguments))
-        replays = self.journal.replays.with_taken(command, self.clock.now())
+        replays = self.book.journal.replays.with_taken(command, self.clock.now())
         if entry is None:
             reason = f"{operator.shown} cancelled it before it came."
             state = CommandState.FAILED
@@ -299,7 +301,7 @@ class FleetCommands:
         elif entry.is_open:
             await self._keep(entry, replays=replays)
             self._stop_work(entry, operator.shown)
-        self._show(self.journal.entries[command.id], again=True)
+        self._show(self.book.journal.entries[command.id], again=True)
 
     def _stop_work(self, entry: Entry, who: str) -> None:
         work = self._work.get(entry.command.id)
@@ -317,54 +319,36 @@ class FleetCommands:
             return
         if not entry.is_open:
             self._forget(entry)
-            await self._keep_quietly()
+            await self.book.tidy()
         elif self.admission.mode == SIGNED:
             self._show(entry, again=True)  # anybody may write nothing; taking a command back must be signed
         else:
             self._stop_work(entry, "Its requester")
-            self._show(self.journal.entries[entry.command.id], again=True)
+            self._show(self.book.journal.entries[entry.command.id], again=True)
 
     def _compare(self, where: CommandTopic, entry: Entry | None, payload: bytes) -> None:
         """A state that stands there: this host's own, or somebody wrote over it."""
         if entry is None:
             if payload.startswith(b'{"status":"executing"'):
-                self._refuse(where, ConflictError("This host does not know the command any more."))
+                self.refusals.answer(where, ConflictError("This host does not know the command any more."))
         elif payload != self._payload(entry):
             self._show(entry, again=True)
 
     def _forget(self, entry: Entry) -> None:
-        self.journal = self.journal.without(entry.command.id)
+        self.book.forget(entry.command.id)
         self._withdraw(entry)
 
     def _withdraw(self, entry: Entry) -> None:
         self.link.keep(self._topic(entry), None)
-        parts = entry.record.result.get("parts", 0)
-        for number in range(min(int(parts), _MOST_PARTS) if isinstance(parts, int) else 0):
-            self.link.put(
-                self.topics.result_part(entry.command.operation, entry.command.id, number), b"", expires_s=0
-            )
+        self._results.withdraw(entry.record)
 
     async def _keep(self, entry: Entry, *, replays: Replays | None = None) -> None:
-        """Note it durably; only then it is so."""
-        async with self._one_write:
-            journal, gone = self.journal.with_entry(entry)
-            if replays is not None:
-                journal = replace(journal, replays=replays)
-            await self.store.keep(journal_document(journal))
-            self.journal = journal
-        for each in gone:
-            self._withdraw(each)
-
-    async def _keep_quietly(self) -> None:
-        async with self._one_write:
-            try:
-                await self.store.keep(journal_document(self.journal))
-            except EdgehostError as error:
-                log.warning("The journal of commands was not written: %s", error)
+        for gone in await self.book.keep(entry, replays=replays):
+            self._withdraw(gone)
 
     def _tell(self, command_id: str, how_far: str, *, at_once: bool = False) -> None:
         """Show how far an open command is; not durably, since a restart makes it untrue."""
-        entry, work = self.journal.entries.get(command_id), self._work.get(command_id)
+        entry, work = self.book.entry(command_id), self._work.get(command_id)
         now = self.clock.monotonic()
         if entry is None or not entry.is_open:
             return
@@ -373,35 +357,8 @@ class FleetCommands:
                 return
             work.told_at = now
         record = replace(entry.record, reason=how_far, changed_at=self.clock.now())
-        self.journal, _ = self.journal.with_entry(replace(entry, record=record))
-        self._show(self.journal.entries[command_id])
-
-    def _refuse(self, where: CommandTopic, error: EdgehostError) -> None:
-        self._note_refusal(where, error)
-        if not self._answers.admits("", self.clock.monotonic()):
-            return
-        record = CommandRecord(
-            where.id, where.operation, CommandState.FAILED, str(error), changed_at=self.clock.now()
-        )
-        self.link.put(
-            self.topics.command(where.operation, where.id),
-            tell_json(state_document(record, boot=self.boot)),
-            expires_s=_REFUSAL_EXPIRES_S,
-        )
-
-    def _note_refusal(self, where: CommandTopic, error: EdgehostError) -> None:
-        self.refused += 1
-        self.last_refusal = f"{where.operation}/{where.id}: {error.message}"
-        if self._answers.admits("event", self.clock.monotonic()):
-            self.bus.publish(
-                FleetCommandRefused(
-                    at=self.clock.now(),
-                    id=where.id,
-                    operation=where.operation,
-                    code=error.code,
-                    reason=str(error),
-                )
-            )
+        self.book.show(replace(entry, record=record))
+        self._show(self.book.journal.entries[command_id])
 
     def _show(self, entry: Entry, *, again: bool = False) -> None:
         self.link.keep(self._topic(entry), self._payload(entry), again=again)

@@ -22,6 +22,7 @@ from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, write_json
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.usecases.admit_commands import Admission
+from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.fleet_operation import RunningCommand
 from edgehost.usecases.run_fleet_commands import FleetCommands
 from remotes.cose_sign1 import key_id_of
@@ -192,13 +193,13 @@ class Scene:
                 OperatorKeys(tuple(self.operators)),
                 lambda: HostTime(self.clock.at, self.clock_is_set),
             ),
-            self.store,
+            CommandBook(self.store, self.clock),
             {Operation.DEPLOY: self.step, Operation.LOGS: self.step},
             self.link,
             self.clock,
             self.bus,
         )
-        await commands.open()
+        await commands.book.open()
         async with owned_tasks() as spawn:
             spawn(commands.run(), "commands")
             yield commands

@@ -52,7 +52,7 @@ async def test_a_genuine_command_that_is_not_allowed_fails_for_good(
         commands.take(scene.topic(command), scene.signed(command))
         await asyncio.sleep(0)
         assert not scene.step.done
-        assert command.id in commands.journal.entries
+        assert command.id in commands.book.journal.entries
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_a_command_that_is_not_for_here_and_now_is_refused_and_leaves_no_t
         commands.take(scene.topic(command), scene.signed(changed(command, **change)))
         state = await scene.link.final(scene.topic(command))
         assert reason in state["reason"]
-        assert (scene.step.done, scene.store.writes, commands.refused) == ([], 0, 1)
+        assert (scene.step.done, scene.store.writes, commands.refusals.count) == ([], 0, 1)
         assert (await scene.outcome(commands, command))["status"] == "successful"  # its id was not used up
 
 
@@ -128,7 +128,7 @@ async def test_the_same_again_is_done_once_and_a_replay_after_it_was_cleared_is_
         commands.take(topic, scene.signed(changed(command, nonce=b"x" * 16)))  # another under its id
         commands.take(topic, b"")
         async with asyncio.timeout(5):
-            while command.id in commands.journal.entries:
+            while command.id in commands.book.journal.entries:
                 await asyncio.sleep(0)
         commands.take(topic, payload)
         assert "taken before" in (await scene.link.until(topic, "failed"))["reason"]
@@ -278,7 +278,7 @@ async def test_open_commands_are_bounded_and_so_is_what_is_remembered() -> None:
         scene.step.gate.set()
         for number in range(MOST_FINAL + 5):
             await scene.outcome(commands, scene.command(f"d{number}"))
-        assert len(commands.journal.entries) <= MOST_FINAL
+        assert len(commands.book.journal.entries) <= MOST_FINAL
         assert scene.topic(many[0]) not in scene.link.retained  # its topic went with it
 
 
@@ -357,6 +357,6 @@ async def test_refusals_are_answered_a_bounded_number_of_times() -> None:
         for number in range(200):
             commands.take(TOPICS.command(Operation.DEPLOY, f"f{number}"), b'{"status":"init"}')
         async with asyncio.timeout(5):
-            while commands.refused < 200:
+            while commands.refusals.count < 200:
                 await asyncio.sleep(0)
         assert len(scene.link.retained) <= 22
