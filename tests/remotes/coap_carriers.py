@@ -24,6 +24,8 @@ from remotes.served_repository import ServedSource
 from remotes.transport import Source, Transport
 
 COAP_CARRIERS = ("coap+tcp", "coap+udp", "coaps+tcp", "coap-oscore")
+#: Streams and datagrams; what is attacked there is the trust, which knows no transport.
+ATTACKED_CARRIERS = ("coap+tcp", "coap-oscore")
 #: Any free port on loopback.
 LOOPBACK = CoapServing(port=0, tls_port=0)
 

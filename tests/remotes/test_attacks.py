@@ -13,14 +13,14 @@ from tuf.api.metadata import Root
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, UntrustedReleaseError
 from remotes.repository import STANDARD_EXPIRY, Expiry
 from remotes.transport import CHUNK_BYTES, TIMESTAMP
-from tests.remotes.coap_carriers import COAP_CARRIERS
+from tests.remotes.coap_carriers import ATTACKED_CARRIERS
 from tests.remotes.web_carriers import WEB_CARRIERS
 from tests.remotes.workshop import DAY, NOW, Site, changed, component_bytes, meta, open_site, signed
 
 Attack = Callable[[Site], Awaitable[None]]
 
 
-@pytest.fixture(params=["folder", "mosquitto", *WEB_CARRIERS, *COAP_CARRIERS])
+@pytest.fixture(params=["folder", "mosquitto", *WEB_CARRIERS, *ATTACKED_CARRIERS])
 def carrier(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
