@@ -6,7 +6,7 @@ Works with and without a running host.
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_config import config_path
@@ -14,14 +14,22 @@ from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
 from edgehost.domain.errors import NotFoundError
 
+if TYPE_CHECKING:
+    from edgehost.adapters.storage.life_files import CrashFolder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("number", type=int, nargs="?", help="the whole report with this number")
+    parser.add_argument("--clear", action="store_true", help="forget them, once they have been looked at")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the reports."""
+    if args.clear:
+        count = _folder(args).clear()
+        out.result({"cleared": count}, f"Crash reports forgotten: {count}.")
+        return OK
     reports = crash_documents(args)
     if args.number is not None:
         found = next((each for each in reports if each["number"] == args.number), None)
@@ -51,10 +59,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def crash_documents(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The reports in the host's data folder, oldest first."""
+    return [each.document() for each in _folder(args).all()]
+
+
+def _folder(args: argparse.Namespace) -> CrashFolder:
     from edgehost.adapters.storage.life_files import CrashFolder  # noqa: PLC0415 - not for --help
     from edgehost.composition.agent_life import data_folder  # noqa: PLC0415 - as above
     from edgehost.config import read_config_file  # noqa: PLC0415 - as above
 
     path = config_path(args).absolute()
-    folder = data_folder(read_config_file(path), path) / "crashes"
-    return [each.document() for each in CrashFolder(folder).all()]
+    return CrashFolder(data_folder(read_config_file(path), path) / "crashes")

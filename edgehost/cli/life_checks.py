@@ -120,5 +120,5 @@ def check_life(config: Config) -> Iterator[Finding]:
         yield note(
             "crashes",
             f"{len(reports)} kept; the last was '{reports[-1].kind}': {reports[-1].reason[:200]}",
-            "'edgehost crashes' shows them; 'edgehost diag' puts them into a bundle for whoever helps.",
+            "'edgehost crashes' shows them, with --clear it forgets them; 'edgehost diag' bundles them for whoever helps.",
         )

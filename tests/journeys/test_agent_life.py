@@ -204,6 +204,9 @@ async def test_a_fatal_signal_leaves_its_stacks_for_the_next_start(
     assert json.loads(capsys.readouterr().out)["crashes"][0]["kind"] == "signal"
     assert main(["crashes", "1", "-c", str(tmp_path)]) == 0
     assert "most recent call first" in capsys.readouterr().out
+    assert main(["crashes", "--clear", "-c", str(tmp_path)]) == 0
+    assert main(["crashes", "-c", str(tmp_path)]) == 0
+    assert "Crash reports forgotten: 1.\nThe host never crashed." in capsys.readouterr().out
 
 
 def test_configurations_are_changed_while_the_host_is_down(

@@ -134,6 +134,13 @@ class CrashFolder:
                 log.warning("%s is no crash report.", path)
         return reports
 
+    def clear(self) -> int:
+        """Forget all reports; returns how many there were."""
+        paths = self._paths()
+        for path in paths:
+            remove_quietly(self._disk, path)
+        return len(paths)
+
     def taken_fatal(self) -> str:
         """What the fault handler wrote in the run before; empty when nothing. It is not told twice."""
         content = _read(self.fatal, 4 * MOST_DETAIL)
