@@ -37,6 +37,7 @@ from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.fleet_agent_operations import Configure, Diagnose, FlashBoards
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
+from edgehost.usecases.look_for_deployment import LookForDeployment
 from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
 from remotes.clock_floor import EARLIEST
@@ -156,7 +157,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
         measure_s=settings.measure_s,
     )
     operations: dict[Operation, FleetOperation] = {
-        Operation.DEPLOY: Deploy(control),
+        Operation.DEPLOY: Deploy(control, LookForDeployment(control)),
         Operation.ROLLBACK: RollBack(control),
         Operation.RESTART: Restart(control, life),
         Operation.CALL: Call(control),

@@ -31,7 +31,7 @@ class Deploy:
     """A component, or a deployment by its name."""
 
     control: ControlHost
-    look_again: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None  # at a deployment, by name
+    look: Callable[[str, Callable[[str], None]], Awaitable[Mapping[str, Any]]]  # for a deployment, by name
     capability: ClassVar[Mapping[str, Any]] = {
         "description": "bring a release live, or look for a deployment now",
         "arguments": {
@@ -54,9 +54,7 @@ class Deploy:
         """Bring it live."""
         component, version, deployment = self._read(running.arguments)
         if deployment:
-            if self.look_again is None:
-                raise RefusedError("This host follows no deployments.")
-            return await self.look_again(deployment)
+            return await self.look(deployment, running.tell)
         manager = self.control.manager
         running.tell(f"It looks for {component}{f' {version}' if version else ''}.")
         release = await manager.found(component, version or None)
