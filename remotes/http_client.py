@@ -157,10 +157,12 @@ def _redirected(url: str, location: str) -> str:
     Raises:
         RemoteUnreachableError: it would have us drop the encryption.
     """
-    there = urljoin(url, quote(location[:_URL_MOST_CHARACTERS], safe="%/:=&?~#+!$,;'@()*[]")).partition("#")[
-        0
-    ]
-    if urlsplit(url).scheme == "https" and urlsplit(there).scheme != "https":
+    escaped = quote(location[:_URL_MOST_CHARACTERS], safe="%/:=&?~#+!$,;'@()*[]")
+    try:
+        there = urljoin(url, escaped).partition("#")[0]
+    except ValueError:
+        there = escaped  # no address, and refused as such
+    if read_origin(url).scheme == "https" and read_origin(there).scheme != "https":
         raise RemoteUnreachableError(
             f"{read_origin(url)} redirects to {there[:200]}, where nothing is encrypted.",
             hint="Give the address that serves the files over https.",

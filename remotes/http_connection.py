@@ -268,6 +268,8 @@ async def open_connection(origin: Origin, options: HttpOptions, tls: ssl.SSLCont
         ) from None
     except OSError as error:
         raise RemoteUnreachableError(f"{where} does not answer: {why(error)}.") from None
+    except UnicodeError:  # a label of the name is empty or too long
+        raise RemoteUnreachableError(f"{where[:200]} is no name of a host.") from None
 
 
 async def _through_proxy(

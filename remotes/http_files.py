@@ -20,7 +20,7 @@ ABSENT: Final = frozenset({404, 410})
 _WORTH_BYTES: Final = 1024
 #: As many files as are on the way at once.
 _MOST_PARTS: Final = 4
-#: Of one fetch; each must have brought something, or it ends.
+#: Of one fetch; each must have brought something worth a request, or it ends.
 _MOST_TRIES: Final = 4
 #: Servers may ask to be left alone; a day of that would be an outage made by a typing error.
 _LONGEST_REST_S: Final = 3600.0
@@ -28,6 +28,7 @@ _SHORTEST_RATE_REST_S: Final = 60.0
 #: A file that was changed less than so long before it was served may be changed again under the same validator:
 #: nginx makes it of second and size, and Last-Modified has no more (RFC 9110, 8.8.2.2).
 _SETTLED_S: Final = 2.0
+_VALIDATOR_MOST_BYTES: Final = 256
 _RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.IGNORECASE)
 _DATE: Final = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -107,7 +108,7 @@ class HttpFiles:
         raise RemoteUnreachableError(f"{url} came in parts that do not fit together.")
 
     def _keep(self, url: str, have: bytes, answer: HttpAnswer, most_bytes: int) -> bool:
-        """Remember what came of a file; whether that was anything."""
+        """Remember what came of a file; whether that was enough to go on at once."""
         begun = have if answer.status == 206 and _starts_at(answer) == len(have) else b""  # noqa: PLR2004
         content = begun + answer.body
         validator = _strong(answer)
@@ -116,7 +117,8 @@ class HttpFiles:
             self._parts[url] = Part(validator, content)
             while len(self._parts) > _MOST_PARTS:
                 self._parts.popitem(last=False)
-        return bool(answer.body)
+            return len(content) - len(have) >= _WORTH_BYTES
+        return False
 
     async def _get(self, url: str, headers: Mapping[str, str], *, most_bytes: int) -> HttpAnswer:
         left = self._rest_until - asyncio.get_running_loop().time()
@@ -190,11 +192,15 @@ def _condition(answer: HttpAnswer) -> tuple[str, str] | None:
     """The header that asks whether the file is still this one; None when nobody could tell."""
     if not _settled(answer):
         return None
-    if etag := answer.headers.get("etag"):
+    etag, changed = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+    if _is_sendable(etag):
         return ("If-None-Match", etag)
-    if changed := answer.headers.get("last-modified"):
-        return ("If-Modified-Since", changed)
-    return None
+    return ("If-Modified-Since", changed) if _is_sendable(changed) else None
+
+
+def _is_sendable(validator: str) -> bool:
+    """Whether it can be sent back as it came."""
+    return 0 < len(validator) <= _VALIDATOR_MOST_BYTES and validator.isascii()
 
 
 def _settled(answer: HttpAnswer) -> bool:
@@ -207,7 +213,7 @@ def _settled(answer: HttpAnswer) -> bool:
 def _strong(answer: HttpAnswer) -> str:
     """What If-Range may carry: a strong ETag (RFC 9110, 13.1.5); "" for none."""
     etag = answer.headers.get("etag", "")
-    return "" if etag.startswith("W/") else etag
+    return etag if _is_sendable(etag) and not etag.startswith("W/") else ""
 
 
 def _rest_s(answer: HttpAnswer) -> float | None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from edgehost.domain.errors import EdgehostError
+from edgehost.domain.errors import EdgehostError, UnavailableError
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
@@ -123,7 +123,8 @@ class StickRemote:
                 try:
                     offers = await self._remote.refresh()
                 except EdgehostError as error:
-                    self.reports.note(bundle, Outcome.REFUSED, error)
+                    gone = isinstance(error, UnavailableError)
+                    self.reports.note(bundle, Outcome.UNREADABLE if gone else Outcome.REFUSED, error)
                     refused.append((bundle, error))
                 else:
                     taken = bundle

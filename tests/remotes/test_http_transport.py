@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
+import random
 import time
 from pathlib import Path
 
 import pytest
 
-from edgehost.domain.errors import InvalidConfigError, RemoteUnreachableError, TooLargeError
+from edgehost.domain.errors import EdgehostError, InvalidConfigError, RemoteUnreachableError, TooLargeError
 from remotes.http_options import HttpOptions
 from remotes.http_transport import open_http_transport
 from remotes.transport import CHUNK_BYTES, TIMESTAMP
@@ -374,3 +376,33 @@ async def test_a_token_file_that_holds_none_says_so(tmp_path: Path, content: byt
         token.write_bytes(content)
     with pytest.raises(InvalidConfigError, match="token"):
         await fetched(saying(answer(200)), options=dataclasses.replace(QUICK, token_file=token))
+
+
+async def test_no_answer_however_mangled_is_anything_but_a_plain_error() -> None:
+    source = random.Random(11)  # noqa: S311 - must not be secret but the same
+    whole = answer(206, CONTENT[:500], 'ETag: "v1"', "Content-Range: bytes 0-499/500", "Retry-After: 1")
+    moved = answer(302, b"", "Location: http://127.0.0.1:9/elsewhere", "ETag: \xe9")
+
+    async def mangled(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+        content = bytearray(source.choice((whole, moved)))
+        for _ in range(source.randrange(1, 6)):
+            content[source.randrange(min(len(content), 200))] = source.randrange(256)
+        writer.write(content[: source.randrange(1, len(content))] if source.random() < 0.3 else content)
+        await writer.drain()
+        raise ConnectionError
+
+    async with open_scripted_server(mangled) as server:
+        for _ in range(300):
+            async with open_http_transport(server.url, HASTY, look_s=NEVER) as transport:
+                with contextlib.suppress(EdgehostError):
+                    await transport.fetch(source.choice((CHUNK, TIMESTAMP)), most_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[", "http://a..b/", f"http://{'x' * 70}.example/", "//", "http://127.0.0.1:99999/", "\xff"],
+)
+async def test_a_redirect_to_nowhere_is_a_plain_error(location: str) -> None:
+    moved = f"HTTP/1.1 302 X\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode("latin-1")
+    with pytest.raises(RemoteUnreachableError):
+        await fetched(saying(moved), options=HASTY)
