@@ -7,13 +7,19 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from tests.boards.an3155_bench import an3155_bench
+from tests.boards.avr_bench import avr_bench
 from tests.boards.esp_bench import esp_bench
 from tests.boards.programmer_bench import Bench
 from tests.boards.smp_bench import smp_bench
+from tests.boards.uf2_bench import uf2_bench
 
 BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "an3155": an3155_bench,
+    "avr109": avr_bench("avr109"),
     "esp32s3": esp_bench("esp32s3"),
     "esp8266": esp_bench("esp8266"),
     "smp": smp_bench,
+    "uf2": uf2_bench,
+    "stk500v1": avr_bench("stk500v1"),
+    "stk500v2": avr_bench("stk500v2"),
 }
