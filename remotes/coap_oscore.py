@@ -26,7 +26,7 @@ from remotes.durable_file import read_bounded
 _ID_BYTES: Final = 3
 _SERVER_ID: Final = b""
 _SECRET_BYTES: Final = 16
-_MOST_CONTEXTS: Final = 1000
+_MOST_CONTEXTS: Final = 256  # each holds a file open, its lock
 _MOST_FILE_BYTES: Final = 4096
 _NO_PROTECTION: Final = "the answer is not protected"
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiocoap
 import pytest
@@ -315,3 +315,41 @@ async def test_a_context_that_is_absent_or_in_use_is_a_plain_error(tmp_path: Pat
     with pytest.raises(InvalidConfigError, match="cannot be used"):
         async with open_coap_transport("demo", options):
             pass
+
+
+class LossyRelay(asyncio.DatagramProtocol):
+    """Stands between one client and the server, and loses the datagrams with these numbers, both ways counted."""
+
+    def __init__(self, server_port: int, lost: set[int]) -> None:
+        self._server = ("127.0.0.1", server_port)
+        self._client: tuple[str, int] | None = None
+        self._lost = lost
+        self.seen = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        if address != self._server:
+            self._client = address
+        self.seen += 1
+        receiver = self._client if address == self._server else self._server
+        if self.seen not in self._lost and receiver is not None:
+            self.transport.sendto(data, receiver)
+
+
+async def test_lost_requests_and_lost_answers_are_made_good(tmp_path: Path) -> None:
+    async with open_served(tmp_path / "mirror") as (publisher, served):
+        await publisher.publish(TIMESTAMP, b"one")
+        await publisher.publish(CHUNK, bytes(range(250)) * 12)
+        loop = asyncio.get_running_loop()
+        transport, relay = await loop.create_datagram_endpoint(
+            lambda: LossyRelay(port_of(served.udp), {1, 4}), local_addr=("127.0.0.1", 0)
+        )
+        try:
+            port = transport.get_extra_info("sockname")[1]
+            async with open_coap_transport("demo", quick(port, over="udp", answer_timeout_s=20)) as reader:
+                assert await reader.fetch(CHUNK, most_bytes=CHUNK_BYTES) == bytes(range(250)) * 12
+            assert relay.seen >= 8
+        finally:
+            transport.close()
