@@ -37,14 +37,15 @@ class Avr109Programmer:
         """Write the image, read it back, start it."""
         run = FlashRun(job, report)
         with run.stating():
-            run.tell(Phase.CONNECT)
             path = job.line
             if job.board.flash.reset == "touch1200":
+                run.tell(Phase.CONNECT)
                 path = await touch_1200(self._lines, job.line, job.board, pause=self._pause)
                 if path != job.line:
                     run.tell(Phase.CONNECT, detail=f"bootloader on {path}")
             settings = LineSettings(baud=job.baud or job.board.flash.baud)
             async with self._lines.open(path, settings) as line:
+                run.tell(Phase.CONNECT)
                 boot = _Bootloader(line)
                 await self._connect(job, boot)
                 return await flash_pages(run, boot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,12 +104,16 @@ async def open_socket(path: str, settings: LineSettings) -> AsyncIterator[Device
         raise NoLineError(f"Nobody answers at {path}.") from None
     except OSError as problem:
         raise NoLineError(
-            f"There is no line at {path}: {problem.strerror or problem}.", hint="Is the server running there?"
+            f"There is no line at {path}: {_in_words(problem)}.", hint="Is the server running there?"
         ) from None
     try:
         yield SocketLine(path, connection)
     finally:
         connection.close()
+
+
+def _in_words(problem: OSError) -> str:
+    return os.strerror(problem.errno) if problem.errno else str(problem)  # asyncio's own text names the call
 
 
 async def _connected(host: str, tcp_port: int) -> socket.socket:
