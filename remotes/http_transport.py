@@ -33,9 +33,9 @@ class HttpTransport(PolledSource):
     async def fetch(self, path: str, *, most_bytes: int) -> bytes | None:
         """See Source."""
         url = f"{self._base}/{require_path(path)}"
+        if path != TIMESTAMP:
+            return await self._files.lasting(url, most_bytes=most_bytes)
         async with self.noting_the_link():
-            if path != TIMESTAMP:
-                return await self._files.lasting(url, most_bytes=most_bytes)
             content = await self._files.revalidated(
                 url, most_bytes=most_bytes, headers={"Cache-Control": "no-cache"}
             )

@@ -67,7 +67,11 @@ class PolledSource(ABC):
 
     @asynccontextmanager
     async def noting_the_link(self) -> AsyncIterator[None]:
-        """Around a request: whether it was answered is what ``connected`` says from then on."""
+        """Around a request: whether it was answered is what ``connected`` says from then on.
+
+        Only around what every look asks for: one file that a server cannot serve is no lost link, and a link that came
+        and went with each try would have the follower try without a pause.
+        """
         try:
             yield
         except UnavailableError:

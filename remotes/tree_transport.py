@@ -125,10 +125,10 @@ class TreeTransport(PolledSource):
         require_path(path)
         async with self.noting_the_link():
             commit = await self._head(anew=path == TIMESTAMP)
-            kept = self._kept.get(path, b"")
-            if kept != b"" and len(kept or b"") <= most_bytes:
-                return kept
-            content = await self._file(commit, path, most_bytes)
+        kept = self._kept.get(path, b"")
+        if kept != b"" and len(kept or b"") <= most_bytes:
+            return kept
+        content = await self._file(commit, path, most_bytes)
         if commit == self._commit and (content is None or path == TIMESTAMP):
             self._kept[path] = content
         if path == TIMESTAMP:
