@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import HostClient
@@ -21,6 +22,11 @@ from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
 from edgehost.config import read_config_file
 from edgehost.domain.errors import NotFoundError, UnavailableError
+
+_READING: Final = ("ls", "show", "diff")
+#: A host that restarts in place answers again within this time.
+_PATIENCE_S: Final = 5.0
+_KNOCK_S: Final = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,16 +119,36 @@ class _Source:
 
 @contextmanager
 def _opened(args: argparse.Namespace) -> Iterator[_Source]:
-    client = own_host(args)
-    try:
-        client.control("GET", "generations")
-    except UnavailableError:
-        from edgehost.composition.agent_life import open_generations  # noqa: PLC0415 - only for a host that is down
+    """The running host; else its files. A host that is just starting or stopping is waited for, where it matters."""
+    from edgehost.composition.agent_life import (  # noqa: PLC0415 - not for --help
+        data_folder,
+        generations_in,
+        open_generations,
+    )
 
-        with open_generations(config_path(args)) as generations:
-            yield _Source(None, generations, config_path(args))
-    else:
-        yield _Source(client)
+    path = config_path(args).absolute()
+    client = own_host(args)
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            client.control("GET", "generations")
+        except UnavailableError:
+            if args.verb in _READING:
+                yield _Source(None, generations_in(path, data_folder(read_config_file(path), path)), path)
+                return
+        else:
+            yield _Source(client)
+            return
+        with ExitStack() as stack:
+            try:
+                generations = stack.enter_context(open_generations(path))
+            except UnavailableError:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_KNOCK_S)
+                continue
+            yield _Source(None, generations, path)
+            return
 
 
 def _list(source: _Source, out: Output) -> None:

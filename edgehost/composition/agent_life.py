@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
+from edgehost.adapters.storage.disk_reserve import DiskReserve
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder, GenerationFolder
 from edgehost.composition.crash_notes import death_report, exception_report
@@ -193,7 +194,11 @@ class AgentLife:
         """Whether an end with this error is the trial's end, and the host is to start again on the last good one."""
         if self.generation.standing is not Standing.TRIAL:
             return False
-        back = self.generations.fail(self.generation.number, str(problem) or type(problem).__name__)
+        try:
+            back = self.generations.fail(self.generation.number, str(problem) or type(problem).__name__)
+        except UnavailableError as full:
+            log.warning("That generation %d failed cannot be kept: %s", self.generation.number, full)
+            return False
         if back is None:
             return False
         log.error(
@@ -267,6 +272,7 @@ def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
     text = read_config_file(path)
     data = data_folder(text, path)
     with _owned(data):
+        DiskReserve(data / "config").settle()
         life = _opened(path, text, data, safe=safe)
         with _fault_handler(life.crashes):
             yield life

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.config_generation import Generation
+from edgehost.domain.errors import UnavailableError
 from edgehost.domain.host_events import ConfigurationMoved, SafeModeEntered
 from edgehost.ports.clock import Clock
 from edgehost.ports.remote import Remote
@@ -16,6 +18,8 @@ from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.watch_safe_mode import Leave, leave_after, leave_for_news
 from remotes.owned_tasks import Spawn, owned_tasks
 
+log = logging.getLogger("edgehost.life")
+_AGAIN_S = 60.0
 _HEARD = frozenset({"ok", "refused"})  # a remote that is not trusted was at least reached
 
 
@@ -61,7 +65,14 @@ async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn:
     await asyncio.sleep(life.config.host.config_trial_s)
     down = control.manager.restarts.down
     running = control.manager.deployer.running
-    await life.prove([component for component in down if running.get(component) is None])
+    while True:
+        try:
+            await life.prove([component for component in down if running.get(component) is None])
+        except UnavailableError as problem:  # a full disk: it is well all the same, and noted later
+            log.warning("That the host is well cannot be noted: %s", problem)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return
 
 
 async def follow_in_safe_mode(

@@ -91,3 +91,43 @@ async def test_a_release_that_would_touch_the_reserve_is_not_fetched(tmp_path: P
         with pytest.raises(StorageFullError, match="kept for records"):
             await follower.shelved(offers[0])
         assert host.live_version("telemetry") == ""
+
+
+FULL = """
+set -e
+mkdir -p data
+mount -t tmpfs -o size=12m,nr_inodes=100 tmpfs data
+host() { "$PYTHON" -m edgehost run > "$1" 2>&1 & HOST=$!; }
+answers() { for _ in $(seq 100); do "$PYTHON" -m edgehost status --json > "$1" 2> /dev/null && return; sleep 0.1; done; false; }
+host first.log; answers first.json; kill $HOST; wait $HOST
+dd if=/dev/zero of=data/ballast bs=4k 2> /dev/null || true
+for number in $(seq 200); do touch data/$number 2> /dev/null || break; done
+sed -i s/log_level/#log_level/ edgehost.toml
+host second.log; answers second.json
+sleep 1
+kill -0 $HOST
+"$PYTHON" -m edgehost config ls --json > generations.json
+kill $HOST; wait $HOST
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not may_mount(), reason="needs root and mount namespaces for a small disk")
+def test_a_host_starts_and_answers_on_a_disk_without_a_byte_or_an_inode_left(tmp_path: Path) -> None:
+    (tmp_path / "edgehost.toml").write_text(
+        '[host]\nconfig_trial_s = 0.5\nlog_level = "info"\n[api]\ntcp_port = 0\n'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", FULL],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
+    )
+    log = (tmp_path / "second.log").read_text() if (tmp_path / "second.log").exists() else ""
+    assert done.returncode == 0, done.stderr[-2000:] + log[-2000:]
+    assert json.loads((tmp_path / "second.json").read_text())["disk"]["state"] == "short"
+    assert "the reserve in" in log
+    assert json.loads((tmp_path / "generations.json").read_text())["generations"]
