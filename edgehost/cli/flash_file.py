@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgehost.adapters.boards.image_files import parse_image, parse_parts, read_file
@@ -17,6 +18,7 @@ from edgehost.composition.boards import make_catalog, make_flash_board, make_lin
 from edgehost.domain.board import Board
 from edgehost.domain.errors import DeviceError
 from edgehost.domain.flashing import FirmwareImage, FlashJob
+from edgehost.ports.board_catalog import BoardCatalog
 from edgehost.usecases.choose_line import choose_line
 from edgehost.usecases.flash_board import plan_document
 
@@ -26,18 +28,23 @@ def flash_file(args: argparse.Namespace, out: Output) -> int:
     catalog = make_catalog(args.boards or boards_folder(args))
     board = catalog.get(args.board)
     image = _image(args, board)
-    return asyncio.run(_flash(args, out, board, image))
+    return asyncio.run(
+        _flash(
+            args,
+            out,
+            catalog,
+            FlashJob(board, image, args.line, not args.no_verify, args.baud, args.erase_all),
+        )
+    )
 
 
-async def _flash(args: argparse.Namespace, out: Output, board: Board, image: FirmwareImage) -> int:
+async def _flash(args: argparse.Namespace, out: Output, catalog: BoardCatalog, wanted: FlashJob) -> int:
     lines = make_lines()
     flasher = make_flash_board(lines)
     # The image is judged before a line is looked for: what is wrong with it is wrong with no board plugged in too.
-    job = FlashJob(board, image, args.line, not args.no_verify, args.baud, args.erase_all)
-    flasher.plan(job)
-    catalog = make_catalog(args.boards or boards_folder(args))
-    line = choose_line(board, await lines.found(), catalog, args.line)
-    plan = flasher.plan(FlashJob(board, image, line, not args.no_verify, args.baud, args.erase_all))
+    flasher.plan(wanted)
+    line = choose_line(wanted.board, await lines.found(), catalog, args.line)
+    plan = flasher.plan(replace(wanted, line=line))
     view = FlashView(out)
     view.plan(plan_document(plan))
     if args.dry_run:
@@ -48,6 +55,9 @@ async def _flash(args: argparse.Namespace, out: Output, board: Board, image: Fir
             outcome = await flasher.run(plan, view.report)
         except DeviceError as problem:
             view.failed(problem.state)
+            raise
+        except asyncio.CancelledError:
+            view.interrupted()
             raise
     view.done(outcome_document(outcome))
     return OK

@@ -23,6 +23,13 @@ _TITLES: Final = {
     Phase.VERIFY: "Verifying",
     Phase.RESTART: "Starting the firmware",
 }
+#: What Ctrl-C leaves, by the phase that it came in.
+_INTERRUPTED: Final[dict[Phase | None, str]] = {
+    Phase.ERASE: "Interrupted while erasing: the board has no whole firmware; flash it again.",
+    Phase.WRITE: "Interrupted while writing: the board has no whole firmware, or the old one; flash it again.",
+    Phase.VERIFY: "Interrupted while verifying: the firmware is written, but nobody has looked at the rest of it.",
+    Phase.RESTART: "Interrupted while starting the firmware: it is written; reset the board.",
+}
 
 
 class FlashView:
@@ -89,6 +96,13 @@ class FlashView:
         self._end_bar()
         if self._out.as_json:
             self._out.item({"event": "failed", "board_state": str(state)}, "")
+
+    def interrupted(self) -> None:
+        """Ctrl-C: what it came to is all that anybody will hear."""
+        self._end_bar()
+        if self._out.as_json:
+            self._out.item({"event": "interrupted", "phase": str(self._phase or "")}, "")
+        self._out.note(_INTERRUPTED.get(self._phase, "Nothing was written yet."))
 
     def done(self, outcome: Mapping[str, Any]) -> None:
         """It went well."""

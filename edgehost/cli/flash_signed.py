@@ -43,7 +43,13 @@ def flash_signed(args: argparse.Namespace, out: Output) -> int:
         view.note("Nothing was touched: this was a dry run.")
         return OK
     with view:
-        flash = _followed(host, flash, view)
+        try:
+            flash = _followed(host, flash, view)
+        except KeyboardInterrupt:
+            view.note(
+                f"The host flashes on. 'edgehost get /api/host/flash-state/{flash['flash']}' shows how it is."
+            )
+            raise
     if problem := flash["problem"]:
         error = error_named(problem["code"], problem["message"], problem["hint"])
         if isinstance(error, DeviceError):

@@ -12,7 +12,9 @@ from edgehost.ports.device_line import FoundLine
 
 _BY_SERIAL = "id:"
 #: Reached over USB by a tool that finds the device itself, or as a drive; a line is only a wish there.
-_NO_LINE = ("dfu", "swd", "uf2", "volume")
+_NO_LINE = ("dfu", "swd", "volume")
+#: A drive too, but the firmware that runs now may have a line on which it is told to show it.
+_DRIVE = "uf2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def choose_line(board: Board, found: Sequence[FoundLine], catalog: BoardCatalog,
     fitting = [line for line in found if _may_be(board, line, catalog)]
     if len(fitting) == 1:
         return fitting[0].path
+    if not fitting and board.flash.protocol == _DRIVE:
+        return ""
     if fitting:
         raise NoLineError(
             f"{len(fitting)} lines may lead to '{board.id}': {_listed(fitting)}.",

@@ -14,6 +14,7 @@ UNO = FoundLine("/dev/ttyACM0", "Uno", "2341:0043", "A1", "1-1:1.0")
 SECOND_UNO = FoundLine("/dev/ttyACM1", "Uno", "2341:0043", "A2", "1-2:1.0")
 CH340 = FoundLine("/dev/ttyUSB0", "USB Serial", "1A86:7523")
 BOOTING = FoundLine("/dev/ttyACM2", "", "2341:0036")
+PICO = FoundLine("/dev/ttyACM3", "Pico", "2E8A:000A")
 PLAIN = FoundLine("/dev/ttyS0")
 STRANGE = FoundLine("/dev/ttyACM9", "", "FFFF:0001")
 
@@ -54,6 +55,8 @@ def test_none_says_what_is_there_and_what_to_do() -> None:
 def test_a_named_line_is_taken_as_it_is() -> None:
     assert chosen("uno", wanted="socket://127.0.0.1:4000") == "socket://127.0.0.1:4000"
     assert chosen("pico", wanted="") == "", "a drive is found by whoever writes to it"
+    assert chosen("pico", UNO, PICO) == PICO.path, "the firmware that runs is told to show the drive"
+    assert chosen("nucleo-f401re", UNO, wanted="id:0670FF") == "id:0670FF", "of a probe"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pty
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from edgehost.cli.command_table import (
     CHIP_MISMATCH,
     FAILED,
+    INTERRUPTED,
     LINE_BUSY,
     NO_LINE,
     NO_SYNC,
@@ -27,7 +30,7 @@ from edgehost.cli.flash_progress import FlashView, bar_line
 from edgehost.cli.main import main
 from edgehost.cli.output import Output
 from edgehost.domain.flashing import FlashProgress, Phase
-from tests.boards.avr_boards import KINDS, app, powered
+from tests.boards.avr_boards import KINDS, app, firmware, powered
 
 KIND = KINDS["stk500v1"]
 Run = Callable[..., tuple[int, str, str]]
@@ -199,3 +202,24 @@ def test_on_a_terminal_the_bar_moves_in_place() -> None:
     assert shown.count("\n") == 2
     assert "100%" in shown
     assert "\x1b[2J" not in shown, "what a device says does not steer the terminal"
+
+
+async def test_ctrl_c_says_what_it_leaves(tmp_path: Path) -> None:
+    image = tmp_path / "large.bin"
+    image.write_bytes(firmware(KIND, "large", 25_000))
+    async with powered(KIND, tmp_path / "flash", speed=1) as board:
+        command = [sys.executable, "-m", "edgehost", "flash", KIND.board, "--image", str(image), "--unsigned"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--line", board.line, "--json", stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        async for line in process.stdout:
+            told = json.loads(line)
+            if told.get("phase") == "write" and told["done"]:
+                break
+        process.send_signal(signal.SIGINT)
+        last = json.loads((await process.stdout.read()).splitlines()[-1])
+        assert last == {"event": "interrupted", "phase": "write"}
+        assert await process.wait() == INTERRUPTED
+        again = await asyncio.create_subprocess_exec(*command, "--line", board.line, "--dry-run")
+        assert await again.wait() == OK

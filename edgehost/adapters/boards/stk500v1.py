@@ -24,6 +24,8 @@ _WRITE_PAGE: Final = b"\x64"
 _READ_PAGE: Final = b"\x74"
 _READ_SIGNATURE: Final = b"\x75"
 
+#: What ATmegaBOOT has where Optiboot has the other.
+_OTHER_BAUD: Final = {57_600: 115_200, 115_200: 57_600}
 _SYNC_S: Final = 0.15
 _SYNC_TRIES: Final = 18
 _TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
@@ -60,9 +62,13 @@ class Stk500v1Programmer:
                 pulsed = await pulse_reset(line, self._pause)
             if await boot.is_in_sync() and await boot.is_entered():
                 return
-        raise no_sync(
-            job, pulsed=pulsed, extra="Old bootloaders of the same board want 57600 baud: try --baud 57600."
+        other = _OTHER_BAUD.get(job.baud or job.board.flash.baud)
+        extra = (
+            f"Boards of the same name have bootloaders at {other} baud too: try --baud {other}."
+            if other
+            else ""
         )
+        raise no_sync(job, pulsed=pulsed, extra=extra)
 
 
 class _Bootloader:
