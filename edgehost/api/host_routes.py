@@ -38,6 +38,7 @@ class HostRoutes:
             "deployment-plan": (0, {"GET": self._plan, "POST": self._plan_document}),
             "deploy": (0, {"POST": self._deploy}),
             "rollback": (0, {"POST": self._rollback}),
+            "withdraw": (0, {"POST": self._withdraw}),
             "unquarantine": (0, {"POST": self._unquarantine}),
             "config": (0, {"GET": self._config}),
             "traffic": (1, {"GET": self._traffic, "POST": self._change_traffic}),
@@ -112,6 +113,10 @@ class HostRoutes:
     async def _rollback(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, required=("component",))
         return json_response(await self._host.rollback(order["component"]))
+
+    async def _withdraw(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("component",))
+        return json_response(await self._host.withdraw(order["component"]))
 
     async def _unquarantine(self, request: Request, _rest: tuple[str, ...]) -> Response:
         order = await self._order(request, required=("digest",))

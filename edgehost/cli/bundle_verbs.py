@@ -130,10 +130,30 @@ def _show(args: argparse.Namespace, out: Output) -> int:
 
 
 def _apply(args: argparse.Namespace, out: Output) -> int:
-    config = host_config(args)
-    file = args.file.expanduser()
+    config, file = host_config(args), args.file.expanduser()
+    with Progress("waiting for the host", out):
+        found = apply_bundle(config, file, remote_name=args.remote, timeout_s=args.timeout)
+    if found is None:
+        out.result(
+            {"bundle": str(file), "outcome": "waits"},
+            f"No host runs with this configuration: {file.name} is taken when it starts.",
+        )
+        return OK
+    out.result(found, *_report_lines(found))
+    return FAILED if found["outcome"] in _BAD else OK
+
+
+def apply_bundle(
+    config: Config, file: Path, *, remote_name: str | None, timeout_s: float
+) -> dict[str, Any] | None:
+    """Give a bundle to the host and wait for its report; None when no host runs: it is taken when one starts.
+
+    Raises:
+        RefusedError: it is no bundle, or this host takes none.
+        TimeoutError: the host did not look at it in time.
+    """
     read_bundle(file)  # what is none is refused here, in plain words
-    remote = _stick_remote(config, args.remote)
+    remote = _stick_remote(config, remote_name)
     inbox = inbox_of(config.host.data / "remotes" / remote.name)
     inbox.mkdir(parents=True, exist_ok=True)
     there = inbox / file.with_suffix(SUFFIX).name
@@ -143,15 +163,8 @@ def _apply(args: argparse.Namespace, out: Output) -> int:
         shutil.copyfileobj(source, copy, _COPY_BYTES)
     host = HostClient(config.unix_socket, root=config.api.root)
     if _checked_at(host, remote.name) is None:
-        out.result(
-            {"bundle": str(file), "outcome": "waits"},
-            f"No host runs with this configuration: {file.name} is taken when it starts.",
-        )
-        return OK
-    with Progress("waiting for the host", out):
-        found = _awaited(report, host, remote, args.timeout)
-    out.result(found, *_report_lines(found))
-    return FAILED if found["outcome"] in _BAD else OK
+        return None
+    return _awaited(report, host, remote, timeout_s)
 
 
 def _stick_remote(config: Config, wanted: str | None) -> RemoteSettings:

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "safe-mode": Command("host", "components off, control on; and out of it again"),
     "diag": Command("host", "put what it knows of itself into a file for whoever helps, without secrets"),
     "crashes": Command("host", "how its last unhappy ends came about"),
+    "sm-plugin": Command("fleet", "the software-management plug-in of thin-edge.io"),
     "build": Command("author", "check a component and make it one file"),
     "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),
     "keygen": Command("author", "make a signing key"),
@@ -54,6 +55,7 @@ COMMANDS: Final[dict[str, Command]] = {
 GROUPS: Final[dict[str, str]] = {
     "host": "The host",
     "author": "Writing and publishing components",
+    "fleet": "Fleets of hosts",
     "release": "Releases on this host",
     "use": "Using what runs",
     "device": "Microcontrollers",

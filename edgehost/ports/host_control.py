@@ -52,6 +52,10 @@ class HostControl(Protocol):
         """Bring the last good release before the live one back; returns it."""
         ...
 
+    async def withdraw(self, component: str) -> Mapping[str, Any]:
+        """Take a component out of service until it is deployed again; returns what was live, or nothing."""
+        ...
+
     async def traffic(self, component: str) -> Mapping[str, Any]:
         """How a component's calls are divided between its versions, and what came of it."""
         ...

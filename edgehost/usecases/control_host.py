@@ -212,6 +212,11 @@ class ControlHost:
             )
         return asdict(restored)
 
+    async def withdraw(self, component: str) -> Mapping[str, Any]:
+        """Take a component out of service until it is deployed again."""
+        was = await self.manager.withdraw(component, "An operator took it out of service.")
+        return {} if was is None else asdict(was)
+
     async def traffic(self, component: str) -> Mapping[str, Any]:
         """How a component's calls are divided, and what came of it."""
         return self.traffic_watch.describe(component)

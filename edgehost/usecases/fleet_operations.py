@@ -17,7 +17,6 @@ from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.agent_control import AgentControl
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.fleet_operation import RunningCommand
-from edgehost.usecases.restart_instances import restart_instances
 
 #: A command that was in the midst of a restart so often brings the host down, as it seems.
 MOST_BEGUN: Final = 3
@@ -143,7 +142,7 @@ class Restart:
         component = self._read(running.arguments)
         running.committed = True
         if component:
-            return _shown(await restart_instances(self.control.manager, component))
+            return _shown(await self.control.manager.restart(component, _nothing_more))
         if self.agent is None:
             raise UnavailableError("This host cannot start itself again: 'edgehost run' did not start it.")
         running.tell("It ends in order and starts again.")
@@ -270,6 +269,10 @@ class Logs:
         if host and component:
             raise RefusedError("host stands beside component.", hint="Drop one.")
         return component, host, count
+
+
+async def _nothing_more() -> None:
+    """The same release again: nothing is to be kept."""
 
 
 def _component(arguments: Mapping[str, Any]) -> str:
