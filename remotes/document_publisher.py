@@ -13,6 +13,7 @@ from tuf.api.metadata import TargetFile, Targets
 
 from edgehost.domain.errors import ConflictError, NotFoundError
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
+from remotes.delegated_roles import all_targets, role_for
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.repository_files import drop_stale_files
 from remotes.signed_document import (
@@ -22,7 +23,14 @@ from remotes.signed_document import (
     read_document,
     require_consistent,
 )
-from remotes.target_changes import Published, next_sequence, next_targets, sign_change, write_chunks
+from remotes.target_changes import (
+    Published,
+    next_sequence,
+    next_targets,
+    require_free,
+    sign_change,
+    write_chunks,
+)
 
 _NO_WORDS: Final[Mapping[str, str]] = {}
 
@@ -56,10 +64,12 @@ def publish_document(
     with repository.locked():
         repository.root()
         drop_stale_files(repository)
-        targets = next_targets(repository, expiry, now)
-        sequence = next_sequence(targets, f"@{kind}/{name}")
+        role = role_for(repository, document_path(kind, name, version or "1"), signers)
+        targets = next_targets(repository, expiry, now, role)
+        sequence = next_sequence(repository, targets, f"@{kind}/{name}")
         version = str(sequence) if kind is DocumentKind.DEPLOYMENT else version
         path = document_path(kind, name, version)
+        require_free(repository, role, path)
         content = content(sequence) if callable(content) else content
         digest = hashlib.sha256(content).hexdigest()
         known = targets.targets.get(path)
@@ -85,7 +95,7 @@ def publish_document(
         targets.targets[path] = TargetFile(len(content), {"sha256": digest}, path, custom)
         _keep_newest(targets, document, keep)
         return sign_change(
-            repository, targets, signers, expiry, now, document=document, chunks=document.chunks
+            repository, targets, signers, expiry, now, role=role, document=document, chunks=document.chunks
         )
 
 
@@ -108,18 +118,19 @@ def withdraw_document(
     repository = Repository(folder)
     with repository.locked():
         drop_stale_files(repository)
-        targets = next_targets(repository, expiry, now)
-        if targets.targets.pop(document_path(kind, name, version), None) is None:
+        path = document_path(kind, name, version)
+        role = role_for(repository, path, signers)
+        targets = next_targets(repository, expiry, now, role)
+        if targets.targets.pop(path, None) is None:
             raise NotFoundError(
                 f"{kind} {name} {version} is not on offer.", hint="See 'edgehost remote show'."
             )
-        return sign_change(repository, targets, signers, expiry, now)
+        return sign_change(repository, targets, signers, expiry, now, role=role)
 
 
 def documents(repository: Repository) -> tuple[SignedDocument, ...]:
     """The documents on offer, oldest first in each name."""
-    targets = repository.targets()
-    found = () if targets is None else _documents(targets.signed)
+    found = [each for _, targets in all_targets(repository, waiting=False) for each in _documents(targets)]
     return tuple(sorted(found, key=lambda each: (each.kind, each.name, each.sequence)))
 
 

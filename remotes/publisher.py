@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.errors import ConflictError, NotFoundError, TooLargeError
 from edgehost.domain.offered_release import OfferedRelease
 from remotes.clock_floor import from_seconds
+from remotes.delegated_roles import all_targets, role_for, staged_path, waiting_roles
+from remotes.delegation import role_rows
 from remotes.delta_publisher import write_deltas
 from remotes.document_publisher import document_row, documents
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
@@ -28,6 +31,7 @@ from remotes.target_changes import (
     Published,
     next_sequence,
     next_targets,
+    require_free,
     sign_change,
     timestamp_bytes,
     write_chunks,
@@ -63,8 +67,10 @@ def publish_release(
         repository.root()
         drop_stale_files(repository)
         digest = hashlib.sha256(content).hexdigest()
-        targets = next_targets(repository, expiry, now)
         path = target_path(spec.name, spec.version)
+        role = role_for(repository, path, signers)
+        require_free(repository, role, path)
+        targets = next_targets(repository, expiry, now, role)
         known = targets.targets.get(path)
         if known is not None and known.hashes.get("sha256") != digest:
             raise ConflictError(
@@ -77,7 +83,9 @@ def publish_release(
         deltas = write_deltas(
             folder, content, [each for each in _offers(targets) if each.component == spec.name]
         )
-        custom = custom_field(spec, sequence=next_sequence(targets, spec.name), chunks=chunks, deltas=deltas)
+        custom = custom_field(
+            spec, sequence=next_sequence(repository, targets, spec.name), chunks=chunks, deltas=deltas
+        )
         targets.targets[path] = TargetFile(len(content), {"sha256": digest}, path, {"custom": custom})
         release = read_target(
             path, length=len(content), hashes={"sha256": digest}, custom=custom, remote=folder.name
@@ -88,6 +96,7 @@ def publish_release(
             signers,
             expiry,
             now,
+            role=role,
             release=release,
             chunks=(*chunks, *(chunk for delta in deltas for chunk in delta.chunks)),
             notes=notes,
@@ -112,16 +121,20 @@ def withdraw_release(
     repository = Repository(folder)
     with repository.locked():
         drop_stale_files(repository)
-        targets = next_targets(repository, expiry, now)
-        if targets.targets.pop(target_path(component, version), None) is None:
+        path = target_path(component, version)
+        role = role_for(repository, path, signers)
+        targets = next_targets(repository, expiry, now, role)
+        if targets.targets.pop(path, None) is None:
             raise NotFoundError(f"{component} {version} is not on offer.", hint="See 'edgehost remote show'.")
-        return sign_change(repository, targets, signers, expiry, now)
+        return sign_change(repository, targets, signers, expiry, now, role=role)
 
 
 def refresh_metadata(
     folder: Path, *, signers: Sequence[Signer], expiry: Expiry = STANDARD_EXPIRY, now: float
 ) -> Published:
-    """Sign a new timestamp, and the rest again where it is half-way to its expiry or its keys have changed.
+    """Take in what teams have signed and sign a new timestamp.
+
+    The rest is signed again where it is half-way to its expiry or its keys have changed.
 
     Raises:
         NotFoundError: there is no repository in the folder.
@@ -129,8 +142,14 @@ def refresh_metadata(
     """
     repository = Repository(folder)
     with repository.locked():
-        if _must_sign_again(repository, expiry, now):
-            return sign_change(repository, next_targets(repository, expiry, now), signers, expiry, now)
+        waiting = waiting_roles(repository)
+        if waiting or _must_sign_again(repository, expiry, now):
+            targets = next_targets(repository, expiry, now)
+            published = sign_change(repository, targets, signers, expiry, now, delegated=waiting)
+            for role in waiting:
+                (folder / staged_path(role)).unlink(missing_ok=True)
+            # A mirror of the state before lacks what teams have brought since: then everything is compared.
+            return replace(published, before=b"") if waiting else published
         before = timestamp_bytes(repository)
         repository.sign_timestamp(signers, expiry=expiry, now=now)
         return Published(None, frozenset({TIMESTAMP}), before)
@@ -153,7 +172,8 @@ def show_repository(folder: Path, *, now: float) -> dict[str, Any]:
             "missing": waiting.missing,
         }
     if not repository.root_versions() and staged is not None:
-        return {"root": None, "staged_root": staged, "roles": {}, "releases": [], "documents": []}
+        nothing: dict[str, Any] = {"releases": [], "documents": [], "delegated": []}
+        return {"root": None, "staged_root": staged, "roles": {}} | nothing
     root = repository.root().signed
     found: dict[str, Any] = {"root": root, "timestamp": repository.timestamp()}
     found |= {"snapshot": repository.snapshot(), "targets": repository.targets()}
@@ -174,13 +194,13 @@ def show_repository(folder: Path, *, now: float) -> dict[str, Any]:
         "roles": roles,
         "releases": [_release_row(release) for release in releases(repository)],
         "documents": [document_row(document) for document in documents(repository)],
+        "delegated": role_rows(repository),
     }
 
 
 def releases(repository: Repository) -> tuple[OfferedRelease, ...]:
     """What is on offer, oldest first in each component."""
-    targets = repository.targets()
-    found = [] if targets is None else _offers(targets.signed)
+    found = [offer for _, targets in all_targets(repository, waiting=False) for offer in _offers(targets)]
     return tuple(sorted(found, key=lambda offer: (offer.component, offer.sequence)))
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from securesystemslib.signer import Signer
@@ -27,6 +28,7 @@ from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP
 from remotes.trust import SIGNED_AT
 
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
+_NONE: Final[Mapping[str, Metadata[Targets]]] = MappingProxyType({})
 ONLINE_ROLES: Final = (Targets.type, Snapshot.type, Timestamp.type)
 
 
@@ -141,18 +143,31 @@ class Repository:
         write_durably(self.folder / path, content)
         return content
 
-    def sign_state(self, targets: Targets, signers: Sequence[Signer], *, expiry: Expiry, now: float) -> None:
+    def sign_state(
+        self,
+        targets: Targets | None,
+        signers: Sequence[Signer],
+        *,
+        expiry: Expiry,
+        now: float,
+        delegated: Mapping[str, Metadata[Targets]] = _NONE,
+    ) -> None:
         """Sign the targets and all that leads to them; the timestamp, written last, makes it current.
+
+        ``delegated`` are signed targets of other roles; with None for ``targets`` those of the top role stay.
 
         Raises:
             InvalidConfigError: a role lacks a key.
         """
         root = self.root().signed
-        targets_file = self._signed(root, targets, signers)
         old_snapshot, old_timestamp = self.snapshot(), self.timestamp()
         metas = dict(old_snapshot.signed.meta) if old_snapshot is not None else {}
-        path = f"metadata/{targets.version}.targets.json"
-        metas["targets.json"] = _meta(targets.version, self.write(path, targets_file))
+        files = dict(delegated)
+        if targets is not None:
+            files[Targets.type] = self._signed(root, targets, signers)
+        for role, file in files.items():
+            path = f"metadata/{file.signed.version}.{role}.json"
+            metas[f"{role}.json"] = _meta(file.signed.version, self.write(path, file))
         version = old_snapshot.signed.version + 1 if old_snapshot is not None else 1
         snapshot = Snapshot(version=version, expires=expiry.of(Snapshot.type, now), meta=metas)
         self._write_tip(root, snapshot, old_timestamp, signers, expiry=expiry, now=now)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tuf.api.metadata import Metadata, Snapshot, Targets
 
+from remotes.delegated_roles import current_targets, delegated_roles
 from remotes.repository import Repository
 from remotes.transport import TIMESTAMP
 
@@ -36,6 +37,9 @@ def needed_files(repository: Repository) -> tuple[str, ...]:
 def stale_files(repository: Repository) -> tuple[str, ...]:
     """Paths that no reader needs any more."""
     needed = set(needed_files(repository))
+    for role in delegated_roles(repository):  # what waits to be taken in is not mirrored, and not dropped
+        waiting = current_targets(repository, role)
+        needed.update(() if waiting is None else _chunks(waiting))
     found = (
         f"{kind}/{file.name}"
         for kind in ("metadata", "chunk")

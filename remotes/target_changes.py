@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import Targets
+from tuf.api.metadata import Metadata, Targets
 
+from edgehost.domain.errors import ConflictError
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_document import SignedDocument
+from remotes.delegated_roles import (
+    all_targets,
+    current_targets,
+    has_online_key,
+    signed_by_role,
+    stage,
+    staged_path,
+)
 from remotes.durable_file import read_bounded, write_durably
 from remotes.repository import Expiry, Repository
 from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP
 
 #: In the targets role: the last sequence of each name, which a withdrawal does not take back.
 _SEQUENCES: Final = "x-edgehost-sequences"
+_NONE: Final[Mapping[str, Metadata[Targets]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +43,9 @@ class Published:
     document: SignedDocument | None = None
 
 
-def next_targets(repository: Repository, expiry: Expiry, now: float) -> Targets:
-    """A copy of the current targets with the next version."""
-    current = repository.targets()
+def next_targets(repository: Repository, expiry: Expiry, now: float, role: str = Targets.type) -> Targets:
+    """A copy of the role's current targets with the next version; what waits to be taken in is current for its role."""
+    current = current_targets(repository, role)
     if current is None:
         return Targets(version=1, expires=expiry.of(Targets.type, now), targets={})
     targets = current.signed
@@ -43,11 +54,25 @@ def next_targets(repository: Repository, expiry: Expiry, now: float) -> Targets:
     return targets
 
 
-def next_sequence(targets: Targets, name: str) -> int:
-    """The next sequence of this name, which is taken by asking."""
-    sequences = targets.unrecognized_fields.setdefault(_SEQUENCES, {})
-    sequences[name] = sequence = int(sequences.get(name, 0)) + 1
+def next_sequence(repository: Repository, targets: Targets, name: str) -> int:
+    """The next sequence of this name, whichever role signed the last; it is taken by asking."""
+    signed = [targets, *(each for _, each in all_targets(repository))]
+    sequence = max(int(each.unrecognized_fields.get(_SEQUENCES, {}).get(name, 0)) for each in signed) + 1
+    targets.unrecognized_fields.setdefault(_SEQUENCES, {})[name] = sequence
     return sequence
+
+
+def require_free(repository: Repository, role: str, path: str) -> None:
+    """Check that no other role signs this path: hosts would take the first one's.
+
+    Raises:
+        ConflictError: one does.
+    """
+    for other, targets in all_targets(repository):
+        if other != role and path in targets.targets:
+            raise ConflictError(
+                f"Role '{other}' signs {path} already.", hint="Withdraw it there, or raise the version."
+            )
 
 
 def sign_change(
@@ -57,18 +82,38 @@ def sign_change(
     expiry: Expiry,
     now: float,
     *,
+    role: str = Targets.type,
     release: OfferedRelease | None = None,
     document: SignedDocument | None = None,
     chunks: Sequence[str] = (),
     notes: tuple[str, ...] = (),
+    delegated: Mapping[str, Metadata[Targets]] = _NONE,
 ) -> Published:
-    """Make the targets current, and say what a mirror lacks then."""
+    """Make the targets current, and say what a mirror lacks then.
+
+    What a delegated role signs waits for the holder of the online key, unless that key is at hand too.
+    """
     before = timestamp_bytes(repository)
-    repository.sign_state(targets, signers, expiry=expiry, now=now)
+    fresh = {f"chunk/{chunk}" for chunk in chunks}
+    if role == Targets.type:
+        repository.sign_state(targets, signers, expiry=expiry, now=now, delegated=delegated)
+        written = {role: targets.version, **{name: each.signed.version for name, each in delegated.items()}}
+    else:
+        signed = signed_by_role(repository, role, targets, signers)
+        if not has_online_key(repository, signers):
+            stage(repository, role, signed)
+            note = (
+                f"It waits in {repository.folder / staged_path(role)} until the holder of the online key "
+                f"has run 'edgehost remote refresh'."
+            )
+            return Published(release, frozenset(fresh), before, (*notes, note), document)
+        repository.sign_state(None, signers, expiry=expiry, now=now, delegated={role: signed})
+        (repository.folder / staged_path(role)).unlink(missing_ok=True)
+        written = {role: targets.version}
     snapshot = repository.snapshot()
     version = snapshot.signed.version if snapshot is not None else 0
-    fresh = {f"metadata/{targets.version}.targets.json", f"metadata/{version}.snapshot.json", TIMESTAMP}
-    fresh |= {f"chunk/{chunk}" for chunk in chunks}
+    fresh |= {f"metadata/{version}.snapshot.json", TIMESTAMP}
+    fresh |= {f"metadata/{number}.{name}.json" for name, number in written.items()}
     return Published(release, frozenset(fresh), before, notes, document)
 
 

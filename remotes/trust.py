@@ -177,7 +177,10 @@ class _Updater(Updater):
         """The top-level role and those it delegates to: name, metadata, and who may sign what (None: all)."""
         top = self._trusted_set.targets
         yield Targets.type, top, None
+        announced = self._trusted_set.snapshot.meta  # from which TUF lets nobody drop a role again
         for role in ((top.delegations and top.delegations.roles) or {}).values():
+            if f"{role.name}.json" not in announced:
+                continue  # it has signed nothing yet
             yield role.name, self._load_targets(role.name, Targets.type), role
 
     def past_moment(self) -> datetime:

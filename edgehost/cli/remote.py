@@ -4,7 +4,8 @@
   edgehost remote show fleet
 
 A root that needs several holders waits in fleet/staged/root.json until enough of them have run
-'edgehost remote sign'. NAME.key signs at once; NAME.pub only names the key.
+'edgehost remote sign'. NAME.key signs at once; NAME.pub only names the key. A team that 'edgehost remote
+delegate' named publishes with its own key; what it signed is on offer after the next 'edgehost remote refresh'.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _key(rotate, "another " + _KEY_HELP)
 
     refresh = verbs.add_parser(
-        "refresh", help="sign the dates anew; from a timer, well within the timestamp's 30 days"
+        "refresh",
+        help="take in what teams signed, and sign the dates anew; from a timer, well within the timestamp's 30 days",
     )
     _folder(refresh)
     _key(refresh, "online " + _KEY_HELP, required=True)
@@ -61,6 +63,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     withdraw.add_argument("release", metavar="NAME@VERSION", help="the release")
     _key(withdraw, "online " + _KEY_HELP, required=True)
     _targets(withdraw)
+
+    delegate = verbs.add_parser(
+        "delegate", allow_abbrev=False, help="let a team sign its own components with its own key"
+    )
+    _folder(delegate)
+    delegate.add_argument("--role", metavar="NAME", required=True, help="what the team is called")
+    delegate.add_argument(
+        "--paths",
+        metavar="PATTERN",
+        action="append",
+        required=True,
+        help="what it may sign, such as 'greeter/*' or '@firmware/valve/*'; may be repeated",
+    )
+    delegate.add_argument(
+        "--team-key", metavar="FILE", action="append", required=True, help="the team's key; may be repeated"
+    )
+    delegate.add_argument(
+        "--threshold", metavar="N", type=int, default=1, help="how many of them must sign; default 1"
+    )
+    _key(delegate, "online " + _KEY_HELP, required=True)
+    _targets(delegate)
+
+    undelegate = verbs.add_parser("undelegate", allow_abbrev=False, help="let a team sign nothing any more")
+    _folder(undelegate)
+    undelegate.add_argument("--role", metavar="NAME", required=True, help="what the team is called")
+    _key(undelegate, "online " + _KEY_HELP, required=True)
+    _targets(undelegate)
 
     mirror = verbs.add_parser("mirror", allow_abbrev=False, help="copy the repository to where hosts look")
     _folder(mirror)

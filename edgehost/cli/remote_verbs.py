@@ -15,6 +15,8 @@ from edgehost.cli.mirror_targets import MirrorTarget, mirror_to_all, mirrored_li
 from edgehost.cli.output import Output, size, table
 from edgehost.cli.signing_keys import key_names, public_keys, require_private, signers
 from edgehost.cli.usage import UsageError
+from remotes.delegation import delegate, undelegate
+from remotes.keys import PRIVATE_SUFFIX
 from remotes.publisher import refresh_metadata, show_repository, withdraw_release
 from remotes.repository import Repository
 from remotes.root_ceremony import STAGED, RootSigning, init_repository, rotate_root, sign_root, sign_root_file
@@ -109,6 +111,30 @@ def _withdraw(args: argparse.Namespace, out: Output) -> int:
     return _mirrored(folder, targets, published, out, f"{component} {version} is off the offer.")
 
 
+def _delegate(args: argparse.Namespace, out: Output) -> int:
+    folder = args.folder.expanduser()
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    private = [name for name in args.team_key if name.endswith(PRIVATE_SUFFIX)]
+    published = delegate(
+        folder,
+        args.role,
+        paths=args.paths,
+        keys=public_keys(args.team_key),
+        threshold=args.threshold,
+        signers=signers([*require_private(args.key), *private]),
+        now=_now(),
+    )
+    line = f"'{args.role}' may sign {', '.join(args.paths)}: 'edgehost publish {folder} FILE.wasm --key TEAM.key'."
+    return _mirrored(folder, targets, published, out, line)
+
+
+def _undelegate(args: argparse.Namespace, out: Output) -> int:
+    folder = args.folder.expanduser()
+    targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
+    published = undelegate(folder, args.role, signers=signers(require_private(args.key)), now=_now())
+    return _mirrored(folder, targets, published, out, f"'{args.role}' may sign nothing any more.")
+
+
 def _mirror(args: argparse.Namespace, out: Output) -> int:
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
     return _mirrored(args.folder.expanduser(), targets, _NOTHING_NEW, out)
@@ -183,6 +209,19 @@ def _show_lines(document: Mapping[str, Any]) -> list[str]:
     ]
     if documents:
         lines += ["", *table(("kind", "name", "version", "seq", "size", "sha256"), documents)]
+    delegated = [
+        (
+            role["role"],
+            ", ".join(role["paths"]),
+            f"{role['threshold']} of {len(role['keys'])}",
+            role["targets"],
+            role["expires"][:10] or "-",
+            "waits for 'remote refresh'" if role["waiting"] else "",
+        )
+        for role in document["delegated"]
+    ]
+    if delegated:
+        lines += ["", *table(("team", "may sign", "keys", "signs", "expires", ""), delegated)]
     return lines
 
 
@@ -232,5 +271,7 @@ VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = {
     "refresh": _refresh,
     "show": _show,
     "withdraw": _withdraw,
+    "delegate": _delegate,
+    "undelegate": _undelegate,
     "mirror": _mirror,
 }

@@ -235,3 +235,22 @@ def test_a_built_component_is_one_signed_file_away(fleet: Edgehost, tmp_path: Pa
 
 def test_a_folder_without_component_toml_is_not_built(edgehost: Edgehost, tmp_path: Path) -> None:
     assert "component.toml" in edgehost("build", str(tmp_path), code=5)["message"]
+
+
+def test_a_team_publishes_with_its_own_key_and_the_next_refresh_brings_it_on_offer(fleet: Edgehost) -> None:
+    fleet("keygen", "keys/team", "--no-passphrase")
+    fleet(
+        "remote", "delegate", "fleet", "--role", "sensing", "--paths", "telemetry/*",
+        "--team-key", "keys/team.pub", "--key", "keys/online.key",
+    )  # fmt: skip
+    published = fleet("publish", "fleet", str(TELEMETRY), "--key", "keys/team.key")
+    assert "edgehost remote refresh" in published["notes"][-1]
+    shown = fleet("remote", "show", "fleet")
+    assert (shown["releases"], shown["delegated"][0]["waiting"]) == ([], True)
+    fleet("remote", "refresh", "fleet", "--key", "keys/online.key", "--to", "stick")
+    shown = fleet("remote", "show", "fleet")
+    assert [each["version"] for each in shown["releases"]] == ["1.0.0"]
+    assert not shown["delegated"][0]["waiting"]
+    assert any(Path("stick/chunk").iterdir())
+    fleet("remote", "undelegate", "fleet", "--role", "sensing", "--key", "keys/online.key")
+    assert fleet("remote", "show", "fleet")["releases"] == []
