@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from edgehost.cli.demo_fleet import as_version, demo_component
 from edgehost.cli.finding import State
+from edgehost.cli.main import main
 from edgehost.cli.network_checks import check_remotes
 from edgehost.config import Config, load_config
 from tests.journeys.fleet import Fleet
@@ -43,6 +45,16 @@ async def test_a_release_on_a_web_server_goes_live_and_its_successor_follows(tmp
             await host.live("sensors", "1.0.1")
             fetched = [line.split()[1] for line in server.requests() if "/chunk/" in line]
             assert len(fetched) == len(set(fetched))  # nothing twice
+
+
+async def test_a_mirror_on_a_web_server_becomes_a_bundle(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    await fleet.publish(demo_component("sensors-1.0.0"))
+    file, root = tmp_path / "site.edgehost-bundle", tmp_path / "root.json"
+    async with open_nginx(tmp_path / "mirror") as server:
+        assert await asyncio.to_thread(main, ["bundle", "create", server.url, str(file)]) == 0
+        assert await asyncio.to_thread(main, ["bundle", "create", f"{server.url}/not", str(file)]) == 5
+    assert await asyncio.to_thread(main, ["bundle", "show", str(file), "--root", str(root)]) == 0
 
 
 async def test_a_release_on_a_forge_goes_live(tmp_path: Path) -> None:
