@@ -30,7 +30,10 @@ def make_flash_board(lines: DeviceLines, users: LineUsers | None = None) -> Flas
 
 def programmers(lines: DeviceLines) -> Mapping[str, Callable[[], Programmer]]:
     """By protocol; each is imported when it is made."""
+    return {**_on_lines(lines), **_elsewhere(lines)}
 
+
+def _on_lines(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
     def esp() -> Programmer:
         from edgehost.adapters.boards.esp_programmer import EspProgrammer  # noqa: PLC0415
 
@@ -69,3 +72,27 @@ def programmers(lines: DeviceLines) -> Mapping[str, Callable[[], Programmer]]:
         "an3155": an3155,
         "smp": smp,
     }
+
+
+def _elsewhere(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
+    def uf2() -> Programmer:
+        from edgehost.adapters.boards.uf2_programmer import Uf2Programmer  # noqa: PLC0415
+
+        return Uf2Programmer(lines)
+
+    def volume() -> Programmer:
+        from edgehost.adapters.boards.volume_programmer import VolumeProgrammer  # noqa: PLC0415
+
+        return VolumeProgrammer()
+
+    def dfu() -> Programmer:
+        from edgehost.adapters.boards.dfu_programmer import DfuProgrammer  # noqa: PLC0415
+
+        return DfuProgrammer()
+
+    def swd() -> Programmer:
+        from edgehost.adapters.boards.swd_programmer import SwdProgrammer  # noqa: PLC0415
+
+        return SwdProgrammer()
+
+    return {"uf2": uf2, "volume": volume, "dfu": dfu, "swd": swd}

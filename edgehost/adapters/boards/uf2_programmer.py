@@ -79,7 +79,7 @@ class Uf2Programmer:
         folder = Path(job.line)
         roots: tuple[Path, ...] = self._roots
         looks = 1
-        if await asyncio.to_thread(folder.is_dir):
+        if bool(job.line) and await asyncio.to_thread(folder.is_dir):
             roots = (folder,)
         elif job.line and job.board.flash.reset == "touch1200":
             with suppress(LineLostError):  # it may be gone while its line is closed

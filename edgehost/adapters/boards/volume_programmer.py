@@ -46,7 +46,7 @@ class VolumeProgrammer:
         run = FlashRun(job, report)
         with run.stating():
             folder = Path(job.line)
-            named = await asyncio.to_thread(folder.is_dir)
+            named = bool(job.line) and await asyncio.to_thread(folder.is_dir)
             drive = await self._drive((folder,) if named else self._roots, job, looks=1)
             _require_chip(job, drive)
             run.tell(Phase.CONNECT, detail=str(drive.folder))

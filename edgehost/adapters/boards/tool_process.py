@@ -1,0 +1,105 @@
+"""Runs a program of others that flashes boards, and reads what it says while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from asyncio.subprocess import PIPE, STDOUT
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgehost.domain.errors import FlashFailedError, UnavailableError
+
+_CHUNK: Final = 4096
+_MOST_LINE: Final = 4096
+_KEPT_LINES: Final = 40
+_ENDS: Final = re.compile(rb"[\r\n]+")
+_KILL_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnd:
+    """How it ended, and the last lines that it said."""
+
+    status: int
+    lines: tuple[str, ...]
+
+    def said(self, *words: str) -> bool:
+        """Whether one of the lines has one of the words."""
+        return any(word.lower() in line.lower() for line in self.lines for word in words)
+
+    @property
+    def last(self) -> str:
+        """The last line with something in it."""
+        return next((line for line in reversed(self.lines) if line.strip()), "it said nothing").strip()
+
+
+def require_tool(program: str, package: str) -> str:
+    """The path of a program.
+
+    Raises:
+        UnavailableError: it is not installed; the hint names Debian's package.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise UnavailableError(
+            f"Boards of this kind are flashed by '{program}', which is not installed.",
+            hint=f"sudo apt install {package}",
+        )
+    return path
+
+
+async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, timeout_s: float) -> ToolEnd:
+    """Run it to its end; ``on_line`` gets each line, progress bars included. Cancelling ends the program.
+
+    Raises:
+        FlashFailedError: it takes longer than ``timeout_s``.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            lines = await _read(process, on_line)
+            return ToolEnd(await process.wait(), lines)
+    except TimeoutError:
+        raise FlashFailedError(f"{command[0]} has not come to an end in {timeout_s:.0f} s.") from None
+    finally:
+        if process.returncode is None:
+            await asyncio.shield(_end(process))
+
+
+async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> tuple[str, ...]:
+    kept: deque[str] = deque(maxlen=_KEPT_LINES)
+    rest = b""
+    stream = process.stdout
+    if stream is None:
+        return ()
+    while chunk := await stream.read(_CHUNK):
+        *whole, rest = _ENDS.split(rest + chunk)
+        if len(rest) > _MOST_LINE:
+            whole, rest = [*whole, rest], b""
+        for line in whole:
+            _take(line, kept, on_line)
+    _take(rest, kept, on_line)
+    return tuple(kept)
+
+
+def _take(line: bytes, kept: deque[str], on_line: Callable[[str], None]) -> None:
+    text = line.decode("utf-8", "replace")
+    if text.strip():
+        kept.append(text)
+        on_line(text)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    try:
+        async with asyncio.timeout(_KILL_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
