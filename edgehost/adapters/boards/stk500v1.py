@@ -29,8 +29,10 @@ _OTHER_BAUD: Final = {57_600: 115_200, 115_200: 57_600}
 _SYNC_S: Final = 0.15
 _SYNC_TRIES: Final = 18
 _TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
-_SETTLE_S: Final = 0.05  # a second answer to a question that was asked twice
-_ANSWER_S: Final = 2.0
+_SETTLE_S: Final = 0.05  # answers to questions that were asked while the bootloader still blinked its LED
+#: Shorter than a bootloader waits before it starts the application, so that there is time to try again.
+_ANSWER_S: Final = 0.6
+_BITS: Final = 20  # for each byte that goes or comes: ten, and as many for whoever is slow
 _WORDS: Final = 0x1_0000  # an address has 16 bits
 
 
@@ -51,7 +53,7 @@ class Stk500v1Programmer:
             settings = LineSettings(baud=job.baud or job.board.flash.baud)
             async with self._lines.open(job.line, settings) as line:
                 run.tell(Phase.CONNECT)
-                boot = _Bootloader(line)
+                boot = _Bootloader(line, settings.baud)
                 await self._connect(job, line, boot)
                 return await flash_pages(run, boot)
 
@@ -77,11 +79,14 @@ class _Bootloader:
     #: ``rjmp .-2``: until the last page is in, the chip turns on the spot instead of running half a program.
     guard = b"\xff\xcf"
 
-    def __init__(self, line: DeviceLine) -> None:
-        self._line, self._reader = line, LineReader(line)
+    def __init__(self, line: DeviceLine, baud: int) -> None:
+        self._line, self._reader, self._baud = line, LineReader(line), baud
 
     async def is_in_sync(self) -> bool:
-        """Whether somebody answers the question for it."""
+        """Whether somebody answers the question for it; asked twice, since the first answer may be to an older one."""
+        return await self._answers_sync() and await self._answers_sync()
+
+    async def _answers_sync(self) -> bool:
         await self._reader.drop()
         await self._line.write(_GET_SYNC + _END)
         try:
@@ -129,8 +134,9 @@ class _Bootloader:
 
     async def _asked(self, command: bytes, size: int) -> bytes:
         await self._line.write(command + _END)
+        wait_s = _ANSWER_S + (len(command) + size) * _BITS / self._baud
         try:
-            answer = await self._reader.exactly(size + 2, _ANSWER_S)
+            answer = await self._reader.exactly(size + 2, wait_s)
         except TimeoutError:
             raise LostAnswerError from None
         if not (answer.startswith(_IN_SYNC) and answer.endswith(_OK)):
