@@ -15,6 +15,7 @@ from aiocoap.tokenmanager import TokenManager
 from remotes.coap_bounds import (
     WIRE_LOG,
     BoundedStreams,
+    ServerContext,
     add_datagrams,
     cannot_listen,
     datagram_socket,
@@ -59,7 +60,7 @@ async def open_coap_server(
             stack.callback(oscore.close)
         access = Access(open=serving.is_open, certificates=serving.client_ca_file is not None, oscore=oscore)
         site = CoapShelf(repositories, access, most_observers=serving.most_observers)
-        context = aiocoap.Context(loop=asyncio.get_running_loop(), serversite=site, loggername=WIRE_LOG)
+        context = ServerContext(loop=asyncio.get_running_loop(), serversite=site, loggername=WIRE_LOG)
         udp = tcp = tls_port = 0
         with _Sockets(serving) as sockets:
             stack.push_async_callback(_end, context)

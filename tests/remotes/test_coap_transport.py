@@ -15,7 +15,7 @@ from aiocoap.numbers.codes import Code
 
 from edgehost.domain.errors import ConflictError, InvalidConfigError, RemoteUnreachableError
 from remotes.change_signals import ChangeSignals
-from remotes.coap_bounds import WIRE_LOG, add_datagrams, datagram_socket
+from remotes.coap_bounds import WIRE_LOG, ServerContext, add_datagrams, datagram_socket
 from remotes.coap_oscore import make_contexts
 from remotes.coap_server import open_coap_server
 from remotes.coap_shelf import Access, CoapShelf
@@ -158,7 +158,7 @@ async def test_without_tcp_it_falls_back_to_udp_and_remembers(tmp_path: Path) ->
     (tmp_path / "chunk").mkdir()
     (tmp_path / CHUNK).write_bytes(b"x" * 5000)
     async with open_served_folder(tmp_path) as folder:
-        context = aiocoap.Context(
+        context = ServerContext(
             serversite=CoapShelf({"demo": folder}, Access(open=True)), loggername=WIRE_LOG
         )
         sock = datagram_socket("127.0.0.1")
