@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from edgehost.domain.rollout_report import RolloutCommand, RolloutReport
@@ -20,6 +20,10 @@ class FleetView(Protocol):
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         ...
 
+    def away(self) -> Collection[str]:
+        """Ids of the hosts that are offline, as they or their broker say."""
+        ...
+
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
         ...
@@ -30,6 +34,10 @@ class FleetView(Protocol):
 
     async def report(self, report: RolloutReport) -> None:
         """Show this host's state to the others; kept and sent later while the link is down."""
+        ...
+
+    def withdraw(self, deployment: str) -> None:
+        """Show nothing of a deployment any more."""
         ...
 
     def changes(self) -> AsyncIterator[None]:

@@ -144,6 +144,9 @@ class DeploymentReconciler:
         if whole and held.state is RolloutState.WAITING:
             return await self._prepare(held, tasks)
         turn = await self._asked(deployment)
+        if turn.halt:
+            await self._move(held, RolloutState.HALTED, turn.reason)
+            return []
         if not turn.go:
             self.reasons[deployment.name] = turn.reason
             return [_ASK_AGAIN_S]

@@ -14,6 +14,7 @@ class Turn:
 
     go: bool
     reason: str = ""
+    halt: bool = False  # not now, and not later either unless somebody resumes it
 
 
 class RolloutTurn(Protocol):

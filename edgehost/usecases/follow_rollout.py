@@ -1,0 +1,194 @@
+"""A host's part in rollouts: waits for its turn, watches itself, tells the others, and gives back what failed elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from edgehost.domain.deployment import Deployment
+from edgehost.domain.deployment_events import DeploymentEvent
+from edgehost.domain.deployment_life import HeldDeployment
+from edgehost.domain.errors import EdgehostError
+from edgehost.domain.events import Event
+from edgehost.domain.rollout_decision import Decision, FleetSight, decide, must_go_back, place_of
+from edgehost.domain.rollout_report import RolloutReport, RolloutState
+from edgehost.ports.clock import Clock
+from edgehost.ports.event_bus import EventBus
+from edgehost.ports.fleet_view import FleetView
+from edgehost.usecases.reconcile_deployment import DeploymentReconciler
+from edgehost.usecases.rollout_turn import Turn
+from edgehost.usecases.take_deployments import HostWords
+from edgehost.usecases.watch_soak import Consent, SoakWatch
+
+log = logging.getLogger("edgehost.rollout")
+
+#: How often the gates of what soaks are looked at, and what waits is told again when its reason changed.
+_LOOK_S: Final = 1.0
+_CHANGED: Final = frozenset({RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL})
+
+
+@dataclass(slots=True)
+class FleetRollout:
+    """Meets RolloutTurn; ``run`` does the rest. Without a fleet it knows windows, consent and gates alone."""
+
+    host: HostWords
+    reconciler: DeploymentReconciler
+    soak: SoakWatch
+    consent: Consent
+    bus: EventBus
+    clock: Clock
+    local: Callable[[], datetime]  # the host's local time, for windows
+    view: FleetView | None = None
+    reason_of: Callable[[HeldDeployment], str] = lambda held: held.reason
+    look_s: float = _LOOK_S
+    _asked_at: dict[str, float] = field(default_factory=dict)  # digest: monotonic seconds
+    _put_off_at: dict[str, float] = field(default_factory=dict)
+    _told: dict[str, RolloutReport] = field(default_factory=dict)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def may_begin(self, deployment: Deployment) -> Turn:
+        """See RolloutTurn."""
+        decision = self._decision(deployment)
+        if not decision.go:
+            return Turn(go=False, halt=decision.halt, reason=decision.reason)
+        refusal = await self._put_off(deployment)
+        return Turn(go=not refusal, reason=refusal)
+
+    async def run(self) -> None:
+        """Tell, watch and take back until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hear(), name="edgehost.rollout.hear")
+            if self.view is not None:
+                tasks.create_task(self._see(self.view), name="edgehost.rollout.see")
+            while True:
+                await self.look()
+                try:
+                    async with asyncio.timeout(self.look_s if self._busy() else None):
+                        await self._moved.wait()
+                except TimeoutError:
+                    continue
+                self._moved.clear()
+
+    async def look(self) -> None:
+        """One look at everything that is held."""
+        everything = self._held()
+        for held in everything:
+            try:
+                await self._attend(held)
+            except EdgehostError as error:
+                log.warning("Rollout of %s %d: %s", held.deployment.name, held.deployment.sequence, error)
+        await self._tell()
+        digests = {held.deployment.digest: held for held in everything}
+        self.soak.forget(digests)
+        self._asked_at = {key: at for key, at in self._asked_at.items() if key in digests}
+        self._put_off_at = {key: at for key, at in self._put_off_at.items() if key in digests}
+
+    def _busy(self) -> bool:
+        """Whether something changes without a word: what soaks, and the reasons of what waits."""
+        return any(
+            held.state in {RolloutState.SOAKING, RolloutState.WAITING, RolloutState.PREPARED}
+            for held in self._held()
+        )
+
+    def _held(self) -> tuple[HeldDeployment, ...]:
+        return (*self.reconciler.book.current(), *self.reconciler.book.queued())
+
+    async def _attend(self, held: HeldDeployment) -> None:
+        deployment, reconciler = held.deployment, self.reconciler
+        if held.state in _CHANGED and not held.taking_back:
+            why = must_go_back(deployment, self._sight(deployment))
+            if not why and held.state is RolloutState.SOAKING:
+                why = await self.soak.verdict(held)
+            if why:
+                await reconciler.take_back(deployment.name, deployment.sequence, why)
+        elif held.state is RolloutState.HALTED and not self._decision(deployment).halt:
+            await reconciler.resume(deployment.name, deployment.sequence)
+
+    def _decision(self, deployment: Deployment) -> Decision:
+        now = self.clock.monotonic()
+        waited_s = now - self._asked_at.setdefault(deployment.digest, now)
+        return decide(deployment, self._sight(deployment), local=self.local(), waited_s=waited_s)
+
+    async def _put_off(self, deployment: Deployment) -> str:
+        """Why a component puts the change off, for as long as the deployment lets it."""
+        most_s = deployment.rollout.defer_most_s
+        if most_s <= 0:
+            return ""
+        refusal = await self.consent.refusal(deployment)
+        if not refusal:
+            return ""
+        now = self.clock.monotonic()
+        if now - self._put_off_at.setdefault(deployment.digest, now) >= most_s:
+            log.info("Deployment %s begins although %s", deployment.name, refusal)
+            return ""
+        return refusal
+
+    def _sight(self, deployment: Deployment) -> FleetSight:
+        labels = {**self.host.labels, "class": self.host.device_class}
+        if self.view is None:
+            return FleetSight(self.host.name, labels, connected=False)
+        return FleetSight(
+            self.host.name,
+            labels,
+            self.view.members(),
+            self.view.away(),
+            self.view.reports(deployment.name),
+            self.view.command(deployment.name),
+            self.view.connected,
+        )
+
+    async def _tell(self) -> None:
+        """Show what has changed since it was shown last; what waits in front of what holds."""
+        if self.view is None:
+            return
+        newest: dict[str, HeldDeployment] = {held.deployment.name: held for held in self._held()}
+        for name in set(self._told) - set(newest):
+            del self._told[name]
+            self.view.withdraw(name)
+        for name, held in newest.items():
+            report = self._report(held)
+            if report != self._told.get(name):
+                self._told[name] = report
+                await self.view.report(report)
+
+    def _report(self, held: HeldDeployment) -> RolloutReport:
+        deployment = held.deployment
+        place = place_of(deployment, self._sight(deployment))
+        return RolloutReport(
+            host=self.host.name,
+            site=place.site,
+            deployment=deployment.name,
+            sequence=deployment.sequence,
+            digest=deployment.digest,
+            wave=place.wave,
+            state=held.state,
+            since=held.since or held.accepted_at,
+            reason=self.reason_of(held),
+        )
+
+    async def _hear(self) -> None:
+        async with self.bus.subscription(_of_deployments) as events:
+            async for _ in events:
+                self._moved.set()
+
+    async def _see(self, view: FleetView) -> None:
+        async for _ in view.changes():
+            self._moved.set()
+            self.reconciler.wake()
+
+
+def _of_deployments(event: Event) -> bool:
+    return isinstance(event, DeploymentEvent)
+
+
+def told_reasons(reasons: Mapping[str, str]) -> Callable[[HeldDeployment], str]:
+    """A deployment's own reason, or what its turn waits for."""
+
+    def reason(held: HeldDeployment) -> str:
+        return held.reason or ("" if held.begun else reasons.get(held.deployment.name, ""))
+
+    return reason

@@ -1,0 +1,135 @@
+"""Health gates: what the components of a deployment must show while it soaks on this host."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from edgehost.domain.deployment import Deployment, Gates
+from edgehost.domain.deployment_life import HeldDeployment
+from edgehost.domain.errors import BusyError, EdgehostError, NotFoundError
+from edgehost.domain.probation import Conduct
+from edgehost.usecases.pool_statistics import PoolStatistics
+from edgehost.usecases.running_components import RunningComponents, RunningRelease
+
+#: A check that hangs is a check that failed.
+_CHECK_S: Final = 5.0
+#: What a check or a consent may say of its reason.
+_LONGEST_REASON: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How a release stood when the soak began, or when it was first seen in it."""
+
+    running: RunningRelease
+    conduct: Conduct
+    deaths: int
+
+
+@dataclass(slots=True)
+class SoakWatch:
+    """Looks at what runs; ``verdict`` is asked again and again while a deployment soaks."""
+
+    running: RunningComponents
+    _marks: dict[tuple[str, str], _Mark] = field(default_factory=dict)  # digest of the deployment, component
+
+    async def verdict(self, held: HeldDeployment) -> str:
+        """Why the deployment does not hold its gates; "" while it does."""
+        deployment, gates = held.deployment, held.deployment.rollout.gates
+        for wanted in deployment.components:
+            if not wanted.present or wanted.name in held.failed:
+                continue
+            running = self.running.get(wanted.name)
+            if running is None:
+                return f"{wanted.name} does not run any more."
+            mark = self._mark(deployment, wanted.name, running)
+            why = _figures(gates, mark, running) or await self._check(gates, wanted.name)
+            if why:
+                return f"{wanted.name} {running.release.version}: {why}"
+        return ""
+
+    def forget(self, held: Mapping[str, object]) -> None:
+        """Keep marks of these deployments only, by digest."""
+        self._marks = {key: mark for key, mark in self._marks.items() if key[0] in held}
+
+    def _mark(self, deployment: Deployment, component: str, running: RunningRelease) -> _Mark:
+        key = (deployment.digest, component)
+        mark = self._marks.get(key)
+        if mark is None or mark.running is not running:
+            mark = self._marks[key] = _Mark(running, running.conduct, _statistics(running).deaths)
+        return mark
+
+    async def _check(self, gates: Gates, component: str) -> str:
+        if not gates.check:
+            return ""
+        try:
+            answer = await self.running.call(component, gates.check, b"{}", deadline_s=_CHECK_S)
+        except BusyError:
+            return ""  # of a busy component its calls say more than a check
+        except EdgehostError as error:
+            return f"its check '{gates.check}' failed: {error.message}"
+        consent, reason = read_consent(answer)
+        return "" if consent else f"its check '{gates.check}' says no{reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Asks the components of a deployment whether they can be changed now."""
+
+    running: RunningComponents
+
+    async def refusal(self, deployment: Deployment) -> str:
+        """Which of them puts the change off, and why; "" when none does.
+
+        A component says so by its export ``may_update``; one without it, or that fails to answer, has no say.
+        """
+        for wanted in deployment.components:
+            if self.running.get(wanted.name) is None:
+                continue
+            question = json.dumps({"deployment": deployment.name, "sequence": deployment.sequence}).encode()
+            try:
+                answer = await self.running.call(wanted.name, "may_update", question, deadline_s=_CHECK_S)
+            except NotFoundError:
+                continue
+            except EdgehostError:
+                continue  # a broken component must not be able to keep its own repair away
+            consent, reason = read_consent(answer)
+            if not consent:
+                return f"{wanted.name} puts it off{reason}"
+        return ""
+
+
+def read_consent(answer: bytes) -> tuple[bool, str]:
+    """``{"ok": true}``, or not and why; anything else is a no that says so."""
+    try:
+        document = json.loads(answer)
+    except (ValueError, RecursionError):
+        return False, ": its answer is no JSON."
+    if not isinstance(document, Mapping) or not isinstance(document.get("ok"), bool):
+        return False, ': its answer has no "ok".'
+    reason = document.get("reason", "")
+    return document["ok"], f": {str(reason)[:_LONGEST_REASON]}" if reason else "."
+
+
+def _figures(gates: Gates, mark: _Mark, running: RunningRelease) -> str:
+    calls = running.conduct.calls - mark.conduct.calls
+    faults = running.conduct.faults - mark.conduct.faults
+    if calls >= max(1, gates.calls_min) and faults > calls * gates.error_rate:
+        return f"{faults} of {calls} calls failed; {gates.error_rate:.1%} is the most."
+    statistics = _statistics(running)
+    deaths = statistics.deaths - mark.deaths
+    if gates.restarts and deaths > gates.restarts:
+        return f"{deaths} of its sandboxes died; {gates.restarts} is the most."
+    late_s = statistics.latency_s(0.95)
+    if gates.latency_ms and calls >= gates.calls_min and late_s * 1000 > gates.latency_ms:
+        return f"95 % of its calls take up to {math.ceil(late_s * 1000)} ms; {gates.latency_ms:g} ms is the most."
+    return ""
+
+
+def _statistics(running: RunningRelease) -> PoolStatistics:
+    """Pools that count nothing, as tests have them, have no deaths."""
+    return getattr(running.pool, "statistics", None) or PoolStatistics()
