@@ -69,9 +69,9 @@ async def make_desired_state(
 ) -> DesiredState:
     """What this host has accepted; ``reconciler.run`` drives it there."""
     book = DeploymentBook(DeploymentFiles(rooms.config.host.data / "deployments"))
-    await book.load()
     settings = rooms.config.host
     words = HostWords(settings.name, settings.device_class, settings.labels)
+    await book.load(lambda held: words.are_among(held.deployment.hosts))
     facts = HostFacts(manager, configs, PortBindings(rooms.ports))
     boards = firmware or NoBoards()
     reconciler = DeploymentReconciler(
@@ -82,7 +82,8 @@ async def make_desired_state(
         rooms.clock,
         turn=turn or AtOnce(),
     )
-    intake = DeploymentIntake(words, book, rooms.bus, rooms.clock, wake=reconciler.wake)
+    intake = DeploymentIntake(words, book, rooms.bus, rooms.clock, wake=reconciler.wake, shelf=rooms.shelf)
+    rooms.ledger.beside = intake.shelved
     view = DeploymentsView(reconciler, words)
     control.deployment_views = view
     control.more_status["deployments"] = view.rows

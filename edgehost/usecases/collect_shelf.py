@@ -15,7 +15,7 @@ HISTORY_PER_COMPONENT = 50
 
 async def collect_shelf(shelf: ReleaseShelf, ledger: ReleaseLedger, *, keep_good: int) -> tuple[str, ...]:
     """Keep what is in use and ``keep_good`` earlier good releases of each component; returns what was dropped."""
-    keep: set[str] = set()
+    keep = set(ledger.beside())
     forgotten: list[str] = []
     for component in {release.component for release in ledger.all()}:
         releases = ledger.of(component)

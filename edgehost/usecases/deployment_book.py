@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,6 +33,10 @@ class Page:
         """What holds, then what waits."""
         return tuple(each for each in (self.current, self.queued) if each is not None)
 
+    def has_had(self, sequence: int) -> bool:
+        """Whether this one is no news; the newest may be held again once it is for this host again."""
+        return sequence < self.floor or (sequence == self.floor and bool(self.all))
+
 
 class DeploymentBook:
     """Held in memory; durable before it holds."""
@@ -41,11 +45,18 @@ class DeploymentBook:
         self._store = store
         self._pages: dict[str, Page] = {}
 
-    async def load(self) -> None:
-        """Read what was kept; what this version does not understand is left out, and its file stays."""
+    async def load(self, ours: Callable[[HeldDeployment], bool] = lambda _held: True) -> None:
+        """Read what was kept; what this version does not understand is left out, and its file stays.
+
+        What is not ``ours`` any more, since this host is called or labelled otherwise now, holds no longer.
+        """
         for name, document in (await self._store.load()).items():
             try:
-                self._pages[name] = _read_page(name, document)
+                page = _read_page(name, document)
+                kept = [
+                    each if each is not None and ours(each) else None for each in (page.current, page.queued)
+                ]
+                self._pages[name] = replace(page, current=kept[0], queued=kept[1])
             except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as problem:
                 log.warning("Deployment '%s' as it is kept cannot be read: %s", name, problem)
 
@@ -148,7 +159,7 @@ class DeploymentBook:
                 f"Deployment '{name}' is remote '{page.remote}''s; '{remote}' has one of the same name.",
                 hint="Publish it under another name.",
             )
-        if sequence <= page.floor:
+        if page.has_had(sequence):
             raise ConflictError(
                 f"Deployment {name} {sequence} is not newer than {page.floor}, which was accepted."
             )

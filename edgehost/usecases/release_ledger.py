@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from edgehost.domain.errors import NotFoundError
@@ -29,6 +29,7 @@ class ReleaseLedger:
         self._bus = bus
         self._clock = clock
         self._releases: dict[str, Release] = {}  # by digest, oldest first
+        self.beside: Callable[[], Iterable[str]] = tuple  # digests of what else the shelf must keep
 
     async def load(self) -> None:
         """Read the shelf's ledger; whatever was half-way when the host stopped is put right."""

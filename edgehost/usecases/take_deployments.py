@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from edgehost.domain.deployment import Audience
 from edgehost.domain.deployment_events import DeploymentAccepted, DeploymentRefused, DeploymentSuperseded
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_reader import read_signed_deployment
@@ -13,6 +15,7 @@ from edgehost.domain.errors import ConflictError, EdgehostError, RefusedError, U
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
+from edgehost.ports.release_shelf import ReleaseShelf
 from edgehost.ports.remote import Remote
 from edgehost.usecases.deployment_book import DeploymentBook
 
@@ -27,6 +30,10 @@ class HostWords:
     device_class: str
     labels: Mapping[str, str]
 
+    def are_among(self, audience: Audience) -> bool:
+        """Whether the host belongs to an audience."""
+        return audience.includes(self.name, self.device_class, self.labels)
+
 
 @dataclass(slots=True)
 class DeploymentIntake:
@@ -37,6 +44,10 @@ class DeploymentIntake:
     bus: EventBus
     clock: Clock
     wake: Callable[[], None] = lambda: None  # the reconciler
+    shelf: ReleaseShelf | None = None  # where neighbours find the documents, whomever they are for
+    _shelved: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # remote and name: digest of the newest
     _seen: set[tuple[str, str]] = field(
         default_factory=set
     )  # remote and digest of what is not for us, or refused
@@ -68,12 +79,12 @@ class DeploymentIntake:
 
     def _is_old(self, remote: Remote, document: SignedDocument) -> bool:
         page = self.book.page(document.name)
-        return page.remote == remote.name and document.sequence <= page.floor
+        return page.remote == remote.name and page.has_had(document.sequence)
 
     async def _take(self, remote: Remote, document: SignedDocument) -> None:
-        content = await remote.fetch(document)
+        content = await self._content(remote, document)
         deployment = read_signed_deployment(content, name=document.name, sequence=document.sequence)
-        if not deployment.hosts.includes(self.host.name, self.host.device_class, self.host.labels):
+        if not self.host.are_among(deployment.hosts):
             self._seen.add((remote.name, document.digest))
             if self.book.page(document.name).all:
                 for before in await self.book.let_go(document.name, remote.name, document.sequence):
@@ -94,6 +105,25 @@ class DeploymentIntake:
                 remote=remote.name,
             )
         )
+
+    def shelved(self) -> Iterable[str]:
+        """The digests of documents that the shelf must keep."""
+        held = (each.deployment.digest for page in self.book.pages().values() for each in page.all)
+        return {*held, *self._shelved.values()}
+
+    async def _content(self, remote: Remote, document: SignedDocument) -> bytes:
+        if self.shelf is None:
+            return await remote.fetch(document)
+        self._shelved[remote.name, document.name] = document.digest
+        if await self.shelf.has(document.digest):
+            with suppress(EdgehostError):  # damaged: it is fetched again
+                return await self.shelf.get(document.digest)
+        content = await remote.fetch(document)
+        try:
+            await self.shelf.put(document.digest, content)
+        except EdgehostError as error:  # what neighbours lack they have from elsewhere
+            log.warning("Deployment %s %s is not shelved: %s", document.name, document.version, error)
+        return content
 
     def _superseded(self, before: HeldDeployment, sequence: int) -> None:
         self.bus.publish(superseded(before, sequence, at=self.clock.now()))

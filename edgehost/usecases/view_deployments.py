@@ -71,7 +71,7 @@ class DeploymentsView:
 
     async def _planned(self, held: HeldDeployment) -> Mapping[str, Any]:
         deployment = held.deployment
-        ours = deployment.hosts.includes(self.host.name, self.host.device_class, self.host.labels)
+        ours = self.host.are_among(deployment.hosts)
         plans = await self.reconciler.plans.of(held) if ours else ()
         return {
             "deployment": deployment.name,

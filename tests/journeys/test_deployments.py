@@ -10,6 +10,7 @@ from typing import Any
 from edgehost.cli.demo_fleet import as_version, demo_component
 from edgehost.domain.deployment_reader import signed_bytes
 from edgehost.domain.signed_document import DocumentKind
+from edgehost.usecases.collect_shelf import collect_shelf
 from remotes.document_publisher import publish_document
 from remotes.folder_transport import open_folder_transport
 from remotes.mirror import mirror_repository
@@ -146,3 +147,20 @@ async def test_all_or_none_with_one_that_cannot_run_changes_nothing(tmp_path: Pa
         await deploy(fleet, {"name": "site", "on_failure": "all-or-none", "components": news})
         await host.until(lambda: state(host) == "failed 2")
         assert (host.live_version("telemetry"), host.live_version("sensors")) == ("1.0.0", "1.0.0")
+
+
+async def test_a_host_has_the_documents_on_its_shelf_for_its_neighbours_whomever_they_are_for(
+    tmp_path: Path,
+) -> None:
+    fleet = Fleet(tmp_path)
+    await fleet.publish(telemetry("1.0.0"))
+    await deploy(fleet, {"name": "others", "hosts": {"ids": ["neighbour"]}, "components": {}})
+    await deploy(fleet, {"name": "site", "components": {"telemetry": {"version": "^1"}}})
+    async with fleet.host() as host:
+        await host.until(lambda: state(host) == "successful 1")
+        ledger = host.host.control.manager.deployer.ledger
+        shelf = host.host.control.manager.deployer.shelf
+        digests = set(ledger.beside())
+        assert len(digests) == 2
+        await collect_shelf(shelf, ledger, keep_good=1)
+        assert all([await shelf.has(digest) for digest in digests])

@@ -211,7 +211,7 @@ class Held:
 class Desired(Scene):
     """One run of the host."""
 
-    def __init__(self, world: World, turn: RolloutTurn | None = None) -> None:
+    def __init__(self, world: World, turn: RolloutTurn | None = None, words: HostWords = WORDS) -> None:
         super().__init__(world.shelf)
         self.world = world
         self.clock = world.clock
@@ -239,13 +239,14 @@ class Desired(Scene):
         self.configs = ComponentConfigs(ConfigStore(world))
         self.book = DeploymentBook(world)
         self.turn = turn or Held()
+        self.words = words
 
     @asynccontextmanager
     async def on(self) -> AsyncIterator[DeploymentReconciler]:
         """The host runs within the block."""
         await self.ledger.load()
         await self.configs.load()
-        await self.book.load()
+        await self.book.load(lambda held: self.words.are_among(held.deployment.hosts))
         async with asyncio.TaskGroup() as self.tasks:
             owned: list[asyncio.Task[None]] = []
 
@@ -265,7 +266,9 @@ class Desired(Scene):
                 turn=self.turn,
                 backoff=Backoff(10, 10),
             )
-            self.intake = DeploymentIntake(WORDS, self.book, self.bus, self.clock, wake=self.reconciler.wake)
+            self.intake = DeploymentIntake(
+                self.words, self.book, self.bus, self.clock, wake=self.reconciler.wake
+            )
             self.follow = FollowRemote(
                 self.world,
                 Following(),

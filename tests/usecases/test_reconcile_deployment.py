@@ -7,6 +7,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.release_life import Stage
 from edgehost.domain.rollout_report import RolloutState
+from edgehost.usecases.take_deployments import HostWords
 from tests.usecases.desired_scene import TWO, Desired, Held, drained, stages, world_of_two
 
 
@@ -75,6 +76,16 @@ async def test_a_host_is_let_go_by_a_deployment_that_is_no_longer_for_it() -> No
         await host.settle()
         assert host.live("pump") == "1.0.0"
         assert host.told()[-1].startswith("superseded")
+
+
+async def test_a_host_that_is_labelled_otherwise_is_let_go_and_taken_up_again() -> None:
+    world = world_of_two()
+    world.deploy(1, hosts={"labels": {"site": "north"}}, components={"pump": {"present": False}})
+    for site, live in (("north", ""), ("south", "1.0.0"), ("north", "")):
+        host = Desired(world, words=HostWords("host-1", "generic", {"site": site}))
+        async with host.on():
+            await host.settle()
+            assert host.live("pump") == live
 
 
 async def test_a_smaller_sequence_is_not_taken_after_a_larger_one_was_withdrawn() -> None:
