@@ -120,7 +120,7 @@ class _Source:
 @contextmanager
 def _opened(args: argparse.Namespace) -> Iterator[_Source]:
     """The running host; else its files. A host that is just starting or stopping is waited for, where it matters."""
-    from edgehost.composition.agent_life import (  # noqa: PLC0415 - not for --help
+    from edgehost.composition.life_opening import (  # noqa: PLC0415 - not for --help
         data_folder,
         generations_in,
         open_generations,

@@ -64,7 +64,7 @@ def crash_documents(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _folder(args: argparse.Namespace) -> CrashFolder:
     from edgehost.adapters.storage.life_files import CrashFolder  # noqa: PLC0415 - not for --help
-    from edgehost.composition.agent_life import data_folder  # noqa: PLC0415 - as above
+    from edgehost.composition.life_opening import data_folder  # noqa: PLC0415 - as above
     from edgehost.config import read_config_file  # noqa: PLC0415 - as above
 
     path = config_path(args).absolute()

@@ -62,7 +62,7 @@ def _config(args: argparse.Namespace) -> tuple[Config, bytes]:
         if found is None:
             raise
         config = found
-    from edgehost.composition.agent_life import generations_in  # noqa: PLC0415 - not for --help
+    from edgehost.composition.life_opening import generations_in  # noqa: PLC0415 - not for --help
 
     generations = generations_in(path.absolute(), config.host.data)
     chosen = generations.known.chosen

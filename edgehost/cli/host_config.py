@@ -48,7 +48,7 @@ def own_host(args: argparse.Namespace) -> HostClient:
 
 def last_good_config(path: Path) -> Config | None:
     """The configuration that a host with a broken file runs on; None when it has none, or there is no file."""
-    from edgehost.composition.agent_life import data_folder, generations_in  # noqa: PLC0415 - rarely needed
+    from edgehost.composition.life_opening import data_folder, generations_in  # noqa: PLC0415 - rarely needed
 
     path = path.absolute()
     try:

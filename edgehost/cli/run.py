@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         handlers=[logging.StreamHandler(), lines],
     )
-    from edgehost.composition.agent_life import open_life  # noqa: PLC0415 - the whole host, only for this command
+    from edgehost.composition.life_opening import open_life  # noqa: PLC0415 - the whole host, only for this command
 
     with open_life(config_path(args), safe=args.safe) as life:
         life.host_lines = lines.lines

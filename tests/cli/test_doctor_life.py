@@ -22,8 +22,8 @@ from edgehost.cli.file_checks import check_certificates, check_secrets, named_fi
 from edgehost.cli.finding import Finding, State
 from edgehost.cli.life_checks import check_kernel, check_life, check_signed_times
 from edgehost.cli.main import main
-from edgehost.composition.agent_life import open_generations
 from edgehost.composition.crash_notes import killed_for_memory
+from edgehost.composition.life_opening import open_generations
 from edgehost.config import Config, read_config
 from edgehost.domain.boot_record import BootRecord
 from edgehost.domain.crash_report import CrashReport

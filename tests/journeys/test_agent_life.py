@@ -130,7 +130,7 @@ async def test_what_came_from_afar_must_find_its_way_back(tmp_path: Path) -> Non
         await until(host, generation=1, standing="good")
         away = config.path.read_text().replace('path = "mirror"', 'path = "elsewhere"')
         # As the fleet's control does it: the host's own route speaks for operators at the machine.
-        from edgehost.composition.agent_life import open_generations  # noqa: PLC0415 - needs the host to be down
+        from edgehost.composition.life_opening import open_generations  # noqa: PLC0415 - needs the host to be down
 
         await host.stop()
         with open_generations(config.path) as generations:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.services.system_clock import SystemClock
-from edgehost.composition.agent_life import data_folder, open_generations, open_life
+from edgehost.composition.life_opening import data_folder, open_generations, open_life
 from edgehost.domain.config_generation import Generation, Standing
 from edgehost.domain.errors import ConflictError, InvalidConfigError, RemoteUnreachableError, UnavailableError
 from edgehost.usecases.keep_following import RemoteHealth

@@ -1,0 +1,188 @@
+"""How a run of the host begins: whose data folder, which configuration, how the run before ended."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from edgehost.adapters.services.system_clock import SystemClock
+from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
+from edgehost.adapters.storage.disk_reserve import DiskReserve
+from edgehost.adapters.storage.folder_lock import FolderLock
+from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder, GenerationFolder
+from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.crash_notes import death_report
+from edgehost.config import Config, parse_config, read_config_file
+from edgehost.domain.boot_record import Ending
+from edgehost.domain.errors import InvalidConfigError, RefusedError, UnavailableError
+from edgehost.usecases.configuration_generations import ConfigurationGenerations
+
+log = logging.getLogger("edgehost.life")
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_DATA_LINE: Final = re.compile(rb"""^\s*data\s*=\s*["']([^"'\n]{1,4000})["']""", re.MULTILINE)
+
+
+@contextmanager
+def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
+    """Choose the configuration, count the start, and own the data folder's own-life files until the block ends.
+
+    Raises:
+        NotFoundError, RefusedError: there is no configuration to start on.
+        UnavailableError: another host uses the data folder.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - as in load_config
+    text = read_config_file(path)
+    data = data_folder(text, path)
+    with _owned(data):
+        DiskReserve(data / "config").settle()
+        life = _opened(path, text, data, safe=safe)
+        with _fault_handler(life.crashes):
+            yield life
+
+
+@contextmanager
+def open_generations(path: Path) -> Iterator[ConfigurationGenerations[Config]]:
+    """The generations of a host that does not run, for whoever changes them meanwhile.
+
+    Raises:
+        NotFoundError: there is no configuration file.
+        UnavailableError: the host runs.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - as above
+    data = data_folder(read_config_file(path), path)
+    with _owned(data):
+        yield generations_in(path, data)
+
+
+def generations_in(path: Path, data: Path) -> ConfigurationGenerations[Config]:
+    """The generations as they are on the disk."""
+
+    def read(content: bytes) -> Config:
+        config = parse_config(content, path)
+        if config.host.data != data:
+            raise InvalidConfigError(
+                f"host.data is {config.host.data}; this host's data is in {data}.",
+                hint="Change it in the configuration file.",
+            )
+        return config
+
+    return ConfigurationGenerations(GenerationFolder(data / "config"), read=read, now=SystemClock().now)
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    folder = data / "config"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = FolderLock(folder)
+    except OSError as problem:
+        if problem.errno in FULL_ERRNOS:
+            raise storage_error(problem, folder) from None
+        raise InvalidConfigError(
+            f"host.data is {data}, which cannot be used: {problem.strerror}.",
+            hint="Name a folder that the host's user may write to.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
+    now = SystemClock().now
+    crashes = CrashFolder(data / "crashes")
+    boots = BootRecordFile(data / "config" / "boot.json")
+    before = boots.load()
+    boot_id = machine_boot()
+    ending = before.ending(boot_id)
+
+    generations = generations_in(path, data)
+    fatal = crashes.taken_fatal()
+    if ending is not Ending.CLEAN:
+        if not before.reported:
+            report = death_report(before, ending, fatal, now(), version("edgehost"))
+            crashes.add(report)
+            log.warning("The run before ended uncleanly (%s): %s", report.kind, report.reason)
+        try:
+            generations.ended_uncleanly(before.generation)
+        except UnavailableError as problem:
+            log.warning("That the host died on generation %d is not kept: %s", before.generation, problem)
+    chosen = generations.chosen(text)
+    if chosen.refused:
+        log.error(
+            "The configuration file is not taken; generation %d runs: %s",
+            chosen.generation.number,
+            chosen.refused,
+        )
+    record = before.begun(
+        pid=os.getpid(),
+        machine_boot=boot_id,
+        generation=chosen.generation.number,
+        new_generation=chosen.generation.number != before.generation and before.generation > 0,
+    )
+    if not chosen.config.host.config_trial_s:  # nothing is on trial, so nothing is counted either
+        record = record.proven()
+        with suppress(UnavailableError):  # a full disk: it stays on trial, which does no harm
+            generations.confirm(chosen.generation.number)
+    if safe:
+        record = record.entered_safe_mode("It was started with --safe.")
+    boots.keep(record)
+    if record.safe:
+        log.error("Safe mode, components are off: %s 'edgehost safe-mode off' ends it.", record.safe)
+    return AgentLife(chosen, generations, boots, crashes, record, ending)
+
+
+def data_folder(text: bytes, path: Path) -> Path:
+    """Where the data is by this text, also when the rest of it cannot be read."""
+    try:
+        return parse_config(text, path).host.data
+    except RefusedError:
+        pass
+    named: object = None
+    with suppress(ValueError, RecursionError, AttributeError):
+        named = tomllib.loads(text.decode()).get("host", {}).get("data")
+    if named is None and (line := _DATA_LINE.search(text)):
+        named = line[1].decode("utf-8", "replace")
+    relative = named if isinstance(named, str) and named and "\0" not in named else "data"
+    return Path(os.path.abspath(path.parent / Path(relative).expanduser()))  # noqa: PTH100 - as in FilePath
+
+
+def machine_boot() -> str:
+    """The kernel's id of this boot of the machine; empty where it has none."""
+    try:
+        return _BOOT_ID.read_text().strip()[:64]
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _fault_handler(crashes: CrashFolder) -> Iterator[None]:
+    """Fatal signals leave their stacks in a file, which the next start reads."""
+    if faulthandler.is_enabled():  # whoever runs us has its own
+        yield
+        return
+    try:
+        crashes.folder.mkdir(mode=0o700, exist_ok=True)
+        file = crashes.fatal.open("wb")
+    except OSError as problem:
+        log.warning("Fatal signals leave no report: %s", problem)
+        yield
+        return
+    with file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+            with suppress(OSError):
+                crashes.fatal.unlink()
