@@ -73,13 +73,17 @@ class Machine:
         self._order("memsave", val=0, size=FLASH_BYTES, filename=str(kept))
         return kept.read_bytes()
 
-    def cut(self) -> None:
-        """What the firmware says while it starts again is for ``booted``."""
-        self._is_on = False
+    def drop_lines(self) -> None:
+        """As if the cable were pulled: the machine runs on."""
         for back in self._backs:
             back.cancel()
         for writer in self.writers:
             writer.transport.abort()
+
+    def cut(self) -> None:
+        """What the firmware says while it starts again is for ``booted``."""
+        self._is_on = False
+        self.drop_lines()
         self._order("system_reset")
 
     def close(self) -> None:

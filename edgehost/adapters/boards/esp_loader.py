@@ -81,6 +81,7 @@ class EspLoader:
         try:
             await self._exchange(SYNC, _SYNC_DATA, 0, timeout_s)
         except TimeoutError:
+            self.noise = (self.noise + self._reader.waiting)[-_NOISE:]
             return False
         with suppress(TimeoutError):
             for _ in range(_SYNC_ANSWERS - 1):

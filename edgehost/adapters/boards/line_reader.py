@@ -47,6 +47,11 @@ class LineReader:
         del self._buffer[: end + len(delimiter)]
         return answer
 
+    @property
+    def waiting(self) -> bytes:
+        """What has arrived and is not read: the part of an answer that came before its time was over."""
+        return bytes(self._buffer)
+
     async def drop(self) -> None:
         """Forget all that has arrived."""
         self._buffer.clear()
