@@ -38,7 +38,7 @@ def built(target: str, *, compiler: str = "gcc") -> Path:
     require_tool("make")
     require_tool(compiler)
     done = subprocess.run(
-        ["make", "-s", "-C", str(DEVICE), target, f"PYTHON={sys.executable}"],
+        ["make", "-s", "-j2", "-C", str(DEVICE), target, f"PYTHON={sys.executable}"],
         capture_output=True,
         text=True,
         timeout=300,

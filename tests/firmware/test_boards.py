@@ -12,7 +12,7 @@ from firmware_bridge.device.provision import provisioned
 from tests.firmware.conftest import BLINK, KEY, UID, Manifest, built, public_bytes
 from tests.firmware.device_client import CHANGED, GET, POST, PUT
 from tests.firmware.emulated_boards import BOARDS, SZX, emulated
-from tests.firmware.wat_guests import component, saying
+from tests.firmware.wat_guests import component, nested, saying
 
 V1, V2 = saying("one"), padded(saying("two"), 6000)
 SMALL = component("""(module (memory 1)
@@ -52,9 +52,11 @@ def test_a_board_runs_a_component_and_stops_it_where_it_must(board: str, tmp_pat
         assert "out of bounds" in client.call("device-blink", "beyond").text
         assert client.call("device-blink", "spin").text.startswith("budget:")
         assert "[trap]" in client.call("device-blink", "recurse").text
+        deep = nested(1500)  # refused for the C stack or for memory, or taken: the device goes on
+        client.deploy(deep, Manifest(deep, 2, members={8: 0}).bytes(), szx)
         assert client.ask(POST, "reset").code == CHANGED
         running.ready()
-        assert client.call("device-blink", "touch").code == CHANGED
+        assert client.ask(GET, "slot").document["sequence"] in (1, 2)
 
 
 @pytest.mark.parametrize("board", [board for board in BOARDS if board != "microbit"])

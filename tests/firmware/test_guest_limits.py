@@ -7,6 +7,7 @@ import pytest
 from tests.firmware.conftest import BLINK, Device, Manifest, Start
 from tests.firmware.device_client import CHANGED, GET
 from tests.firmware.wat_guests import (
+    IMPORTED_MEMORY,
     LOOPING,
     LOOPING_PROBE,
     NAMED,
@@ -73,12 +74,22 @@ def test_memory_ends_where_the_manifest_says_and_does_not_grow_beyond(start: Sta
         (LOOPING_PROBE, "budget"),
         (TRAPPING_PROBE, "unreachable"),
         (UNKNOWN_IMPORT, "missing imported function"),
+        (IMPORTED_MEMORY, "something else than functions"),
         (STARTING, "start functions are not run"),
         (NAMED, "debug names"),
         (b"\0asm\x02\0\0\0 and more", "no WebAssembly"),
         (nested(20_000), "engine: "),
     ],
-    ids=["looping probe", "trapping probe", "unknown import", "start", "names", "no module", "nested"],
+    ids=[
+        "looping probe",
+        "trapping probe",
+        "unknown import",
+        "memory",
+        "start",
+        "names",
+        "no module",
+        "nested",
+    ],
 )
 def test_a_release_that_fails_its_probe_leaves_the_old_one_running(
     start: Start, wasm: bytes, why: str

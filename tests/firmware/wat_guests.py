@@ -74,6 +74,8 @@ LOOPING_PROBE = with_probe("""(module (func (export "probe") (result i32) (loop 
 TRAPPING_PROBE = with_probe("""(module (func (export "probe") (result i32) (unreachable)))""")
 UNKNOWN_IMPORT = with_probe("""(module (import "extism:host/user" "save" (func (param i64) (result i64)))
   (func (export "probe") (result i32) (drop (call 0 (i64.const 0))) (i32.const 0)))""")
+IMPORTED_MEMORY = component("""(module (import "env" "memory" (memory 1))
+  (func (export "a") (result i32) (i32.load (i32.const 0))))""")
 STARTING = component("""(module (func) (start 0))""")
 NAMED = component("""(module (func $named (export "a") (result i32) (i32.const 0)))""")
 

@@ -11,27 +11,31 @@ static manifest running;
 
 const manifest *lifecycle_running(void) { return runner_loaded() ? &running : NULL; }
 
-/* Everything that stands between a slot and its running: signature, digest, engine, probe. */
-static verdict start_slot(uint8_t slot, const uint8_t *digest) {
-  verdict result = slots_manifest(slot, &running);
-  if (result.code == 0u && memcmp(running.sha256, digest, DIGEST_KEPT) != 0) {
+/* Everything that stands between a slot and its component's running, but for the engine. */
+static verdict check_slot(uint8_t slot, manifest *found) {
+  verdict result = slots_manifest(slot, found);
+  return result.code != 0u ? result : slots_require_whole(slot, found);
+}
+
+static verdict run_slot(uint8_t slot, const manifest *checked) {
+  running = *checked;
+  return runner_load(slots_image(slot), running.size, running.memory);
+}
+
+static verdict start_release(const journal_release *release) {
+  manifest found;
+  verdict result = check_slot(release->slot, &found);
+  if (result.code == 0u && memcmp(found.sha256, release->digest, DIGEST_KEPT) != 0) {
     result = REFUSED(COAP_CONFLICT, "slot: it holds another release by now");
   }
-  if (result.code == 0u) {
-    result = slots_require_whole(slot, &running);
-  }
-  if (result.code == 0u) {
-    result = runner_load(slots_image(slot), running.size, running.memory);
-  }
-  return result;
+  return result.code != 0u ? result : run_slot(release->slot, &found);
 }
 
 /* The release to go back to is gone once the transfer of another one into its slot has begun. */
 static bool can_go_back(void) {
   const journal_release *previous = &journal_read()->previous;
   manifest stored;
-  return previous->slot != NO_SLOT && !journal_is_bad(previous->digest) &&
-         slots_manifest(previous->slot, &stored).code == 0u &&
+  return previous->slot != NO_SLOT && !journal_is_bad(previous->digest) && slots_peek(previous->slot, &stored) &&
          memcmp(stored.sha256, previous->digest, DIGEST_KEPT) == 0;
 }
 
@@ -63,7 +67,7 @@ void lifecycle_start(void) {
     }
     /* Written before the engine touches the module: a crash from here on counts. */
     (void)journal_starts(state->starts + 1u);
-    verdict result = start_slot(state->active.slot, state->active.digest);
+    verdict result = start_release(&state->active);
     if (result.code == 0u) {
       (void)journal_starts(0);
       return;
@@ -75,7 +79,7 @@ void lifecycle_start(void) {
 /* The active release runs again after an attempt with another one. */
 static void resume_active(void) {
   const journal_state *state = journal_read();
-  if (state->active.slot != NO_SLOT && start_slot(state->active.slot, state->active.digest).code != 0u) {
+  if (state->active.slot != NO_SLOT && start_release(&state->active).code != 0u) {
     log_word("commit: the release that ran before does not start again");
   }
 }
@@ -91,10 +95,7 @@ verdict lifecycle_commit(void) {
   if (have != whole) {
     return REFUSED(COAP_INCOMPLETE, "offset: the image is not complete");
   }
-  verdict result = slots_manifest(slot, &offered);
-  if (result.code == 0u) {
-    result = slots_require_whole(slot, &offered);
-  }
+  verdict result = check_slot(slot, &offered);
   if (result.code != 0u) {
     slots_forget(slot);
     return result;
@@ -109,7 +110,7 @@ verdict lifecycle_commit(void) {
   if (!journal_trials(digest, tried ? state->trials + 1u : 1u)) {
     return REFUSED(COAP_SERVER_ERROR, "flash: the journal cannot be written");
   }
-  result = start_slot(slot, digest);
+  result = run_slot(slot, &offered);
   if (result.code != 0u) {
     log_word(result.why);
     (void)journal_bad(digest);
@@ -133,7 +134,7 @@ verdict lifecycle_roll_back(void) {
   if (!can_go_back()) {
     return REFUSED(COAP_CONFLICT, "previous: there is no release to go back to");
   }
-  verdict result = start_slot(previous.slot, previous.digest);
+  verdict result = start_release(&previous);
   if (result.code != 0u) {
     resume_active();
     return result;

@@ -19,6 +19,9 @@ typedef struct {
 /* Reads the manifest and requires a signature of one of the provisioned keys. Spans point into `bytes`. */
 verdict manifest_require_signed(const uint8_t *bytes, uint32_t size, manifest *out);
 
+/* The same without a look at the signature, for what is told to people: it costs a hundredth of the time. */
+verdict manifest_read(const uint8_t *bytes, uint32_t size, manifest *out);
+
 /* Requires that it is for this board and device, and asks for no more than there is. */
 verdict manifest_require_fit(const manifest *wanted);
 

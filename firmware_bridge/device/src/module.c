@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { CUSTOM = 0, MEMORY = 5, START = 8, LAST_SECTION = 12 };
+enum { CUSTOM = 0, IMPORT = 2, MEMORY = 5, START = 8, LAST_SECTION = 12 };
 
 static bool leb(const uint8_t **at, const uint8_t *end, uint32_t *value) {
   uint32_t shift = 0;
@@ -39,6 +39,25 @@ static bool read_memory(const uint8_t *at, const uint8_t *end, module_outline *o
   return count == 0u || (leb(&at, end, &flags) && leb(&at, end, &outline->pages));
 }
 
+/* The engine would run a module whose imported memory is not there. */
+static bool imports_functions_only(const uint8_t *at, const uint8_t *end) {
+  uint32_t count = 0, type = 0;
+  span name = {0};
+  if (!leb(&at, end, &count)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if (!name_of(&at, end, &name) || !name_of(&at, end, &name) || at == end || *at != 0u) {
+      return false;
+    }
+    at++;
+    if (!leb(&at, end, &type)) {
+      return false;
+    }
+  }
+  return at == end;
+}
+
 verdict module_require_sound(const uint8_t *wasm, uint32_t size, module_outline *outline) {
   static const uint8_t MAGIC[8] = {0, 'a', 's', 'm', 1, 0, 0, 0};
   const uint8_t *at = wasm + sizeof MAGIC, *end = wasm + size;
@@ -56,6 +75,9 @@ verdict module_require_sound(const uint8_t *wasm, uint32_t size, module_outline 
     const uint8_t *next = at + length;
     if (id == (uint8_t)START) {
       return REFUSED(COAP_UNPROCESSABLE, "module: start functions are not run");
+    }
+    if (id == (uint8_t)IMPORT && !imports_functions_only(at, next)) {
+      return REFUSED(COAP_UNPROCESSABLE, "module: it imports something else than functions");
     }
     if (id == (uint8_t)MEMORY && !read_memory(at, next, outline)) {
       return REFUSED(COAP_UNPROCESSABLE, "module: the memory section is no single memory");

@@ -50,6 +50,11 @@ verdict slots_manifest(uint8_t slot, manifest *out) {
   return result.code != 0u ? result : manifest_require_fit(out);
 }
 
+bool slots_peek(uint8_t slot, manifest *out) {
+  span bytes = {0};
+  return slot < SLOTS && stored_manifest(slot, &bytes) && manifest_read(bytes.at, bytes.size, out).code == 0u;
+}
+
 /* The CRC of a sector of the image, as its mark has it: never that of erased flash. */
 static uint32_t mark_of(uint8_t slot, uint32_t sector, uint32_t whole) {
   uint32_t start = sector * FLASH_SECTOR;
@@ -112,7 +117,7 @@ void slots_start(void) {
   for (uint8_t slot = 0; slot < SLOTS; slot++) {
     manifest stored;
     const journal_state *state = journal_read();
-    if (slot != state->active.slot && slots_manifest(slot, &stored).code == 0u &&
+    if (slot != state->active.slot && slots_peek(slot, &stored) && stored.size <= SLOT_BYTES &&
         !same_release(&state->previous, stored.sha256)) {
       incoming.slot = slot;
       incoming.whole = stored.size;

@@ -15,6 +15,9 @@ void slots_start(void);
 /* The manifest that is stored in a slot, its signature and fit checked anew; code 4.04 when there is none. */
 verdict slots_manifest(uint8_t slot, manifest *out);
 
+/* The same without a look at the signature; false when there is none. */
+bool slots_peek(uint8_t slot, manifest *out);
+
 /* Where the image is. */
 const uint8_t *slots_image(uint8_t slot);
 
