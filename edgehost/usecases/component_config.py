@@ -6,6 +6,7 @@ nothing was said of has what was said last.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -28,6 +29,7 @@ class ComponentConfigs:
         self._store = store
         self._table: dict[str, dict[str, Mapping[str, str]]] = {}  # component: digest: overrides, newest last
         self._proposed: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._one_change = asyncio.Lock()
 
     async def load(self) -> None:
         """Read what was kept."""
@@ -67,16 +69,19 @@ class ComponentConfigs:
             raise TooLargeError(
                 f"'{component}' would have {len(overrides)} values; {_MOST_KEYS} are possible."
             )
-        before = self.of(component, live) if live else _NOTHING
-        if self.of(component, digest) == overrides and (not live or digest == live or before == overrides):
-            return
-        entries = dict(self._table.get(component, {}))
-        if live and live != digest:
-            entries.pop(live, None)
-            entries[live] = dict(before)
-        entries.pop(digest, None)
-        entries[digest] = dict(overrides)
-        await self._replace(component, dict(list(entries.items())[-_MOST_RELEASES:]))
+        async with self._one_change:
+            before = self.of(component, live) if live else _NOTHING
+            if self.of(component, digest) == overrides and (
+                not live or digest == live or before == overrides
+            ):
+                return
+            entries = dict(self._table.get(component, {}))
+            if live and live != digest:
+                entries.pop(live, None)
+                entries[live] = dict(before)
+            entries.pop(digest, None)
+            entries[digest] = dict(overrides)
+            await self._replace(component, dict(list(entries.items())[-_MOST_RELEASES:]))
 
     async def _replace(self, component: str, entries: dict[str, Mapping[str, str]]) -> None:
         table = {**self._table, component: entries}

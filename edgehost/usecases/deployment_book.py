@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ class DeploymentBook:
     def __init__(self, store: DeploymentStore) -> None:
         self._store = store
         self._pages: dict[str, Page] = {}
+        self._one_change = asyncio.Lock()
 
     async def load(self, ours: Callable[[HeldDeployment], bool] = lambda _held: True) -> None:
         """Read what was kept; what this version does not understand is left out, and its file stays.
@@ -108,9 +110,10 @@ class DeploymentBook:
             StorageFullError: nothing was changed.
         """
         name, sequence = held.deployment.name, held.deployment.sequence
-        page = self.page(name)
-        self._require_next(name, held.remote, sequence)
-        await self._keep(name, replace(page, remote=held.remote, floor=sequence, queued=held))
+        async with self._one_change:
+            page = self.page(name)
+            self._require_next(name, held.remote, sequence)
+            await self._keep(name, replace(page, remote=held.remote, floor=sequence, queued=held))
         return page.queued
 
     async def let_go(self, name: str, remote: str, sequence: int) -> tuple[HeldDeployment, ...]:
@@ -119,20 +122,25 @@ class DeploymentBook:
         Raises:
             ConflictError, StorageFullError: as for accept.
         """
-        self._require_next(name, remote, sequence)
-        before = self.page(name).all
-        await self._keep(name, Page(remote=remote, floor=sequence))
+        async with self._one_change:
+            self._require_next(name, remote, sequence)
+            before = self.page(name).all
+            await self._keep(name, Page(remote=remote, floor=sequence))
         return before
 
     async def begin(self, held: HeldDeployment) -> HeldDeployment | None:
         """Let what waited hold from now on; returns what held before.
 
         Raises:
+            ConflictError: a newer one waits in its place.
             StorageFullError: nothing was changed.
         """
-        name = held.deployment.name
-        page = self.page(name)
-        await self._keep(name, replace(page, current=held, queued=None))
+        name, sequence = held.deployment.name, held.deployment.sequence
+        async with self._one_change:
+            page = self.page(name)
+            if page.queued is None or page.queued.deployment.sequence != sequence:
+                raise ConflictError(f"Deployment {name} {sequence} waits no longer.")
+            await self._keep(name, replace(page, current=held, queued=None))
         return page.current
 
     async def change(self, held: HeldDeployment) -> None:
@@ -143,14 +151,15 @@ class DeploymentBook:
             StorageFullError: nothing was changed.
         """
         name, sequence = held.deployment.name, held.deployment.sequence
-        page = self.page(name)
-        if page.current is not None and page.current.deployment.sequence == sequence:
-            page = replace(page, current=held)
-        elif page.queued is not None and page.queued.deployment.sequence == sequence:
-            page = replace(page, queued=held)
-        else:
-            raise ConflictError(f"Deployment {name} {sequence} is no longer held.")
-        await self._keep(name, page)
+        async with self._one_change:
+            page = self.page(name)
+            if page.current is not None and page.current.deployment.sequence == sequence:
+                page = replace(page, current=held)
+            elif page.queued is not None and page.queued.deployment.sequence == sequence:
+                page = replace(page, queued=held)
+            else:
+                raise ConflictError(f"Deployment {name} {sequence} is no longer held.")
+            await self._keep(name, page)
 
     def _require_next(self, name: str, remote: str, sequence: int) -> None:
         page = self.page(name)

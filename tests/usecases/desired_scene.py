@@ -124,6 +124,7 @@ class World:
 
     async def keep(self, name: str, document: Mapping[str, Any]) -> None:
         with self.write():
+            await asyncio.sleep(0)  # others have their turn while a disk works
             self.deployments[name] = document
 
     def write(self) -> Cut:
@@ -177,6 +178,7 @@ class ConfigStore:
 
     async def keep(self, table: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]]) -> None:
         with self.world.write():
+            await asyncio.sleep(0)
             self.world.configs = table
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -88,3 +89,33 @@ async def test_what_cannot_be_kept_is_not_begun() -> None:
         assert host.book.pages() == {}
         assert host.follow.unfinished >= 1
     assert issubclass(StorageFullError, UnavailableError)
+
+
+async def test_configurations_that_change_at_once_are_all_kept() -> None:
+    world = world_of_two()
+    host = Desired(world)
+    async with host.on():
+        await host.settle()
+        merged = {name: {"merge": {"rate": name}} for name in ("pump", "valve")}
+        world.deploy(1, components=merged)
+        await host.settle()
+    again = Desired(world)
+    async with again.on():
+        for name in ("pump", "valve"):
+            assert again.started[f"{name} 1.0.0"] == {"rate": name}
+
+
+async def test_what_is_accepted_while_another_changes_its_state_is_not_lost() -> None:
+    world = world_of_two()
+    world.deploy(1, components=TWO, rollout={"soak_s": 60})
+    host = Desired(world)
+    async with host.on() as reconciler:
+        await host.settle()
+        world.deploy(2, components=TWO)
+        world.clock.pass_by(61)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reconciler.look(host.tasks))  # the first has soaked
+            tasks.create_task(host.follow.catch_up())
+        assert host.book.page("site").floor == 2
+        await host.settle()
+        assert (host.held().deployment.sequence, host.held().state) == (2, RolloutState.SUCCESSFUL)
