@@ -20,6 +20,7 @@ BENCHES: Final = (
     "storage_bench",
     "query_bench",
     "remote_bench",
+    "transport_bench",
     "api_bench",
     "traffic_bench",
     "flow_bench",
