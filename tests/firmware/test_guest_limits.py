@@ -39,6 +39,16 @@ def test_a_guest_that_loops_for_ever_is_stopped_and_the_device_goes_on(start: St
         assert device.client.ask(GET, "tel").document["faults"] == 1
 
 
+def test_a_guest_that_takes_few_steps_but_long_is_stopped_by_the_clock(start: Start) -> None:
+    with start() as device:
+        deployed(device, LOOPING)
+        before = device.client.ask(GET, "tel").document
+        assert device.client.call("device-blink", "spin_slowly").code == TIMEOUT
+        after = device.client.ask(GET, "tel").document
+        assert after["steps"] - before["steps"] < 20_000_000
+        assert 1000 <= after["up_ms"] - before["up_ms"] < 5000
+
+
 @pytest.mark.parametrize("export", ["direct", "indirect", "mutual"])
 def test_a_guest_that_recurses_for_ever_traps(start: Start, export: str) -> None:
     with start() as device:
