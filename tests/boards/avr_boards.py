@@ -107,6 +107,24 @@ def caterina() -> Path:
     return folder / "caterina.hex"
 
 
+@functools.cache
+def optiboot() -> Path:
+    """Optiboot from Debian's source. Its own .hex overlaps its version word; without LED it fits (496 bytes)."""
+    source, folder = BOOTLOADERS / "optiboot", build_folder() / "optiboot"
+    if not source.exists():
+        require_tool("optiboot's source (arduino-core-avr)")
+    shutil.copytree(source, folder)
+    command = [require_tool("avr-gcc"), "-mmcu=atmega328p", "-Os", "-w", "-fno-split-wide-types", "-mrelax"]
+    command += [f"-DF_CPU={HZ}L", "-DLED_START_FLASHES=0", "-DBAUD_RATE=115200", "-nostartfiles"]
+    command += ["-Wl,--section-start=.text=0x7e00", "-Wl,--section-start=.version=0x7ffe"]
+    command += ["optiboot.c", "-o", "optiboot.elf"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    copy = [require_tool("avr-objcopy"), "-O", "ihex", "-j", ".text", "-j", ".data", "-j", ".version"]
+    copy += ["--set-section-flags", ".version=alloc,load", "optiboot.elf", "ours.hex"]
+    subprocess.run(copy, check=True, capture_output=True, cwd=folder)
+    return folder / "ours.hex"
+
+
 def firmware(kind: Kind, mark: str, size: int) -> bytes:
     """The program, and noise behind it up to ``size`` bytes."""
     code = app(kind.mcu, kind.baud, mark).with_suffix(".bin").read_bytes()

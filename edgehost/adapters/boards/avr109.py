@@ -107,7 +107,10 @@ class _Bootloader:
         return await self._exactly(size)
 
     async def recover(self) -> bool:
-        return await self.is_in_sync()
+        for _ in range(_SYNC_TRIES):  # a block that lost bytes takes some of these for them
+            if await self.is_in_sync():
+                return True
+        return False
 
     async def leave(self) -> None:
         await self._acknowledged(b"L")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_pages, no_sync, pulse_reset
@@ -29,6 +30,7 @@ _OTHER_BAUD: Final = {57_600: 115_200, 115_200: 57_600}
 _SYNC_S: Final = 0.15
 _SYNC_TRIES: Final = 18
 _TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
+_RESETS: Final = 4  # for one lost answer
 _SETTLE_S: Final = 0.05  # answers to questions that were asked while the bootloader still blinked its LED
 #: Shorter than a bootloader waits before it starts the application, so that there is time to try again.
 _ANSWER_S: Final = 0.6
@@ -53,24 +55,23 @@ class Stk500v1Programmer:
             settings = LineSettings(baud=job.baud or job.board.flash.baud)
             async with self._lines.open(job.line, settings) as line:
                 run.tell(Phase.CONNECT)
-                boot = _Bootloader(line, settings.baud)
-                await self._connect(job, line, boot)
+                boot = _Bootloader(line, settings.baud, partial(pulse_reset, line, self._pause))
+                await _connect(job, boot)
                 return await flash_pages(run, boot)
 
-    async def _connect(self, job: FlashJob, line: DeviceLine, boot: _Bootloader) -> None:
-        pulsed = False
-        for attempt in range(_SYNC_TRIES):
-            if attempt % _TRIES_PER_RESET == 0:
-                pulsed = await pulse_reset(line, self._pause)
-            if await boot.is_in_sync() and await boot.is_entered():
-                return
-        other = _OTHER_BAUD.get(job.baud or job.board.flash.baud)
-        extra = (
-            f"Boards of the same name have bootloaders at {other} baud too: try --baud {other}."
-            if other
-            else ""
-        )
-        raise no_sync(job, pulsed=pulsed, extra=extra)
+
+async def _connect(job: FlashJob, boot: _Bootloader) -> None:
+    pulsed = False
+    for attempt in range(_SYNC_TRIES):
+        if attempt % _TRIES_PER_RESET == 0:
+            pulsed = await boot.reset()
+        if await boot.is_in_sync() and await boot.is_entered():
+            return
+    other = _OTHER_BAUD.get(job.baud or job.board.flash.baud)
+    extra = (
+        f"Boards of the same name have bootloaders at {other} baud too: try --baud {other}." if other else ""
+    )
+    raise no_sync(job, pulsed=pulsed, extra=extra)
 
 
 class _Bootloader:
@@ -79,8 +80,8 @@ class _Bootloader:
     #: ``rjmp .-2``: until the last page is in, the chip turns on the spot instead of running half a program.
     guard = b"\xff\xcf"
 
-    def __init__(self, line: DeviceLine, baud: int) -> None:
-        self._line, self._reader, self._baud = line, LineReader(line), baud
+    def __init__(self, line: DeviceLine, baud: int, reset: Callable[[], Awaitable[bool]]) -> None:
+        self._line, self._reader, self._baud, self.reset = line, LineReader(line), baud, reset
 
     async def is_in_sync(self) -> bool:
         """Whether somebody answers the question for it; asked twice, since the first answer may be to an older one."""
@@ -119,9 +120,15 @@ class _Bootloader:
         return await self._asked(_READ_PAGE + size.to_bytes(2, "big") + b"F", size)
 
     async def recover(self) -> bool:
-        for _ in range(_TRIES_PER_RESET):
-            if await self.is_in_sync():
-                return True
+        """Ask for sync; a bootloader that has given up waiting is back after a reset, and the page is written again."""
+        for _ in range(_RESETS):
+            for _ in range(_TRIES_PER_RESET):
+                if await self.is_in_sync():
+                    if await self.is_entered():
+                        return True
+                    break
+            if not await self.reset():
+                break
         return False
 
     async def leave(self) -> None:

@@ -45,7 +45,7 @@ static avr_irq_t *uart_in;
 static queue_t to_chip, to_host;
 static int line = -1, listener = -1, is_open, is_new;
 static volatile sig_atomic_t reset_wanted;
-static avr_cycle_count_t byte_cycles;
+static avr_cycle_count_t byte_cycles, last_turn;
 
 static void fail(const char *what) {
   perror(what);
@@ -123,7 +123,7 @@ static void move_bytes(int is_tcp) {
 
 /* Once per byte time of the simulated clock. */
 static avr_cycle_count_t byte_turn(struct avr_t *chip, avr_cycle_count_t when, void *is_tcp) {
-  (void)chip;
+  last_turn = chip->cycle;
   if (!is_open && !is_new) look_for_opener(is_tcp != NULL);
   if (is_open) move_bytes(is_tcp != NULL);
   if (held(&to_chip)) avr_raise_irq(uart_in, to_chip.bytes[to_chip.tail++ % QUEUE]);
@@ -225,6 +225,10 @@ int main(int count, char **words) {
     if (avr->pc < VECTORS_END && (avr->data[MCUCR] & IVSEL)) avr->pc += avr->reset_pc;
     if (state == cpu_Done || state == cpu_Crashed) reset_chip(is_tcp);
     if (turn % 1024u) continue;
+    if (avr->cycle - last_turn > 16u * byte_cycles + 4096u) { /* the chip's watchdog has reset it, and its timers */
+      last_turn = avr->cycle;
+      avr_cycle_timer_register(avr, byte_cycles, byte_turn, is_tcp ? avr : NULL);
+    }
     simulated += (double)(avr->cycle - last) / hz / speed;
     last = avr->cycle;
     const double ahead = simulated - (now_s() - began);
