@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -58,6 +58,7 @@ class DeploymentReconciler:
     standing: dict[str, tuple[ComponentPlan, ...]] = field(default_factory=dict)  # by name, at the last look
     work: ReconcileWork = field(init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _asking: dict[str, asyncio.Task[Turn]] = field(default_factory=dict)  # by the deployment's digest
     _begun_at: dict[tuple[str, RolloutState], float] = field(
         default_factory=dict
     )  # digest and state, monotonic
@@ -97,7 +98,7 @@ class DeploymentReconciler:
         while True:
             self._news.clear()
             wait_s = await self.look(tasks)
-            if self.work.busy:
+            if self.work.busy or self._asking:
                 await self._news.wait()
             elif not self._news.is_set() and (wait_s is None or wait_s > 0):
                 return
@@ -133,6 +134,17 @@ class DeploymentReconciler:
         await self.book.change(replace(held, taking_back=True, reason=reason))
         self.wake()
 
+    async def condemn(self, name: str, sequence: int, component: str, reason: str) -> None:
+        """Count a component that misbehaves as failed; the deployment says what follows from it.
+
+        Raises:
+            NotFoundError: it is not held. StorageFullError: nothing was changed.
+        """
+        held = self.book.named(name, sequence)
+        if held.begun and held.state is not RolloutState.FAILED and component not in held.failed:
+            await self._fail(held, {component: reason})
+            self.wake()
+
     # What waits
 
     async def _consider(self, held: HeldDeployment, tasks: asyncio.TaskGroup) -> list[float]:
@@ -143,7 +155,9 @@ class DeploymentReconciler:
         whole = deployment.on_failure is OnFailure.ALL_OR_NONE
         if whole and held.state is RolloutState.WAITING:
             return await self._prepare(held, tasks)
-        turn = await self._asked(deployment)
+        turn = self._asked(deployment, tasks)
+        if turn is None:
+            return []
         if turn.halt:
             await self._move(held, RolloutState.HALTED, turn.reason)
             return []
@@ -154,12 +168,28 @@ class DeploymentReconciler:
         await self._begin(held)
         return [0.0]
 
-    async def _asked(self, deployment: Deployment) -> Turn:
+    def _asked(self, deployment: Deployment, tasks: asyncio.TaskGroup) -> Turn | None:
+        """The answer to whose turn it is; None while it is being asked, which holds no other deployment up."""
+        asking = self._asking.get(deployment.digest)
+        if asking is None:
+            asking = tasks.create_task(self._ask(deployment), name=f"edgehost.turn.{deployment.name}")
+            self._asking[deployment.digest] = asking
+        if not asking.done():
+            return None
+        del self._asking[deployment.digest]
+        return asking.result()
+
+    async def _ask(self, deployment: Deployment) -> Turn:
         try:
             async with asyncio.timeout(_TURN_S):
                 return await self.turn.may_begin(deployment)
         except TimeoutError:
             return Turn(go=False, reason=f"Whose turn it is was not known within {_TURN_S:g} s.")
+        except Exception as fault:  # a fault of ours with one deployment must not end the work on the others
+            log.exception("Whose turn it is for deployment %s cannot be said.", deployment.name)
+            return Turn(go=False, reason=f"A fault of the host, see its log: {fault!r}")
+        finally:
+            self.wake()
 
     async def _prepare(self, held: HeldDeployment, tasks: asyncio.TaskGroup) -> list[float]:
         """All is fetched and tried before anything is changed."""
@@ -211,12 +241,7 @@ class DeploymentReconciler:
             return []
         whole = held.deployment.on_failure is OnFailure.ALL_OR_NONE
         if failed := self._newly_failed(held, plans):
-            failures = {**held.failed, **failed}
-            await self.book.change(replace(held, failed=failures, taking_back=held.taking_back or whole))
-            for component, why in failed.items():
-                log.warning("Deployment %s: %s failed: %s", name, component, why)
-                self.work.forget(component)
-                self.work.drop(component, unless=lambda _errand: False)
+            await self._fail(held, failed)
             return [0.0]
         waits: list[float] = []
         for plan in plans:
@@ -231,6 +256,15 @@ class DeploymentReconciler:
             late = not all(goes_back(held, plan.component) for plan in left)
             return waits + (self._deadline(held) if late else [])
         return waits + await self._arrived(held, plans)
+
+    async def _fail(self, held: HeldDeployment, failed: Mapping[str, str]) -> None:
+        whole = held.deployment.on_failure is OnFailure.ALL_OR_NONE
+        failures = {**held.failed, **failed}
+        await self.book.change(replace(held, failed=failures, taking_back=held.taking_back or whole))
+        for component, why in failed.items():
+            log.warning("Deployment %s: %s failed: %s", held.deployment.name, component, why)
+            self.work.forget(component)
+            self.work.drop(component, unless=lambda _errand: False)
 
     def _judged(self, held: HeldDeployment, plan: ComponentPlan) -> ComponentPlan:
         """The plan, unless the way back is barred: then it stays as it is."""
@@ -334,6 +368,10 @@ class DeploymentReconciler:
         except EdgehostError as error:
             self.work.try_later(key, str(error))
             return [self.work.wait_s(key)]
+        except Exception as fault:  # as in _ask
+            log.exception("%s cannot be looked after.", key)
+            self.work.try_later(key, f"A fault of the host, see its log: {fault!r}")
+            return [self.work.wait_s(key)]
         self.work.forget(key)
         return waits
 
@@ -342,6 +380,8 @@ class DeploymentReconciler:
         held = {each.deployment.digest for each in self._held()}
         names = {each.deployment.name for each in self._held()}
         self.work.forget_deployments(held)
+        for digest in self._asking.keys() - held:
+            self._asking.pop(digest).cancel()
         self._begun_at = {key: at for key, at in self._begun_at.items() if key[0] in held}
         self.reasons = {name: why for name, why in self.reasons.items() if name in names}
         self.standing = {name: plans for name, plans in self.standing.items() if name in names}

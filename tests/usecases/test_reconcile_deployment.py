@@ -7,6 +7,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.release_life import Stage
 from edgehost.domain.rollout_report import RolloutState
+from edgehost.usecases.rollout_turn import Turn
 from edgehost.usecases.take_deployments import HostWords
 from tests.usecases.desired_scene import TWO, Desired, Held, drained, stages, world_of_two
 
@@ -139,11 +140,9 @@ async def test_one_component_that_is_stuck_blocks_no_other() -> None:
     async with host.on() as reconciler:
         await host.follow.catch_up()
         async with asyncio.timeout(5):
-            await reconciler.look(host.tasks)
-            await world.begun.wait()
-            while not host.live("valve"):
-                await asyncio.sleep(0)
+            while not (world.begun.is_set() and host.live("valve")):
                 await reconciler.look(host.tasks)
+                await asyncio.sleep(0)
         assert host.held().state is RolloutState.APPLYING
         world.stuck.clear()
         world.offer("pump", "1.1.0", 2)
@@ -153,6 +152,28 @@ async def test_one_component_that_is_stuck_blocks_no_other() -> None:
         assert host.live("pump") == "1.1.0"
         assert host.held().state is RolloutState.SUCCESSFUL
         assert "superseded:applying" in host.told()
+
+
+async def test_a_turn_that_takes_its_time_holds_no_other_deployment_up() -> None:
+    class Slow(Held):
+        async def may_begin(self, deployment: object) -> Turn:
+            if getattr(deployment, "name", "") == "slow":
+                await asyncio.Event().wait()
+            return await super().may_begin(deployment)
+
+    world = world_of_two()
+    world.deploy(1, "slow", components={"pump": {}})
+    world.deploy(1, "swift", components={"valve": {}})
+    host = Desired(world, Slow())
+    async with host.on() as reconciler:
+        await host.follow.catch_up()
+        async with asyncio.timeout(5):
+            while host.held("swift").state is not RolloutState.SUCCESSFUL:
+                await reconciler.look(host.tasks)
+                await asyncio.sleep(0)
+        assert host.held("slow").state is RolloutState.WAITING
+        world.deploy(2, "slow", hosts={"ids": ["other"]}, components={})
+        await host.settle()  # what is no longer held is no longer asked about
 
 
 async def test_the_newest_takes_the_place_of_what_waits() -> None:
