@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from edgehost.domain.component_file import padded
@@ -52,6 +53,9 @@ def test_a_board_runs_a_component_and_stops_it_where_it_must(board: str, tmp_pat
         assert "out of bounds" in client.call("device-blink", "beyond").text
         assert client.call("device-blink", "spin").text.startswith("budget:")
         assert "[trap]" in client.call("device-blink", "recurse").text
+        assert client.ask(PUT, "line", cbor2.dumps({"baud": 57_600})).code == CHANGED
+        assert client.ask(GET, "line").document == {"baud": 57_600}
+        assert client.ask(PUT, "line", cbor2.dumps({"baud": 7_000_000})).code == 0x80
         deep = nested(1500)  # refused for the C stack or for memory, or taken: the device goes on
         client.deploy(deep, Manifest(deep, 2, members={8: 0}).bytes(), szx)
         assert client.ask(POST, "reset").code == CHANGED

@@ -246,3 +246,29 @@ def test_a_device_survives_any_messages(start: Start) -> None:
         device.client.tries = 5
         assert device.client.ask(GET, "id").code == CONTENT
         assert device.client.call("device-blink", "telemetry").code == CHANGED
+
+
+def test_the_rate_of_the_line_changes_after_the_answer(start: Start) -> None:
+    with start() as device:
+        client = device.client
+        assert client.ask(GET, "line").document == {"baud": 115200}
+        assert client.ask(PUT, "line", cbor2.dumps({"baud": 1_000_000})).code == CHANGED
+        assert client.ask(GET, "line").document == {"baud": 1_000_000}
+        wrongs: list[dict[str, int]] = [{"baud": 300}, {"baud": 10**9}, {"rate": 9600}, {}]
+        for wrong in wrongs:
+            assert client.ask(PUT, "line", cbor2.dumps(wrong)).code == 0x80
+
+
+def test_a_rate_at_which_nobody_speaks_is_given_up(start: Start) -> None:
+    with start() as device:
+        client = device.client
+        assert client.ask(PUT, "line", cbor2.dumps({"baud": 230_400})).code == CHANGED
+        while not client.texts or not client.texts[-1].startswith("line:"):
+            client.receive(1)
+        assert client.ask(GET, "line").document == {"baud": 115200}
+
+
+def test_a_block_option_that_is_too_long_is_no_block_option(start: Start) -> None:
+    with start() as device:
+        answer = device.client.ask(GET, ".well-known/core", options=[(23, bytes.fromhex("10000005"))])
+        assert answer.code == CONTENT

@@ -72,6 +72,27 @@ void cortexm_start_clock(uint32_t hertz) {
   SYSTICK_CONTROL = 7; /* core clock, interrupt, on */
 }
 
+bool cortexm_close_enough(uint32_t hertz, uint32_t divider, uint32_t baud) {
+  if (divider == 0u) {
+    return false;
+  }
+  uint32_t real = hertz / divider, off = real > baud ? real - baud : baud - real;
+  return off <= baud / 50u;
+}
+
+bool cortexm_set_pl011(uint32_t uart, uint32_t hertz, uint32_t baud) {
+  uint32_t divider = baud == 0u ? 0u : ((hertz * 4u) + (baud / 2u)) / baud; /* in 1/64 of 16 clocks */
+  if (divider < 64u || divider > 0x3FFFFFu || !cortexm_close_enough(hertz * 4u, divider, baud)) {
+    return false;
+  }
+  while ((REG(uart + 0x18u) & (1u << 3)) != 0u) { /* busy sending */
+  }
+  REG(uart + 0x24u) = divider / 64u;
+  REG(uart + 0x28u) = divider % 64u;
+  REG(uart + 0x2Cu) = 0x70; /* 8N1, FIFOs; the dividers are taken over by this write */
+  return true;
+}
+
 void cortexm_received(uint8_t byte) {
   uint32_t at = put_at;
   if (at - taken_at < WAITING) {

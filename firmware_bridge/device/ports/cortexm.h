@@ -2,6 +2,7 @@
 #ifndef CORTEXM_H
 #define CORTEXM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
@@ -17,6 +18,12 @@ void cortexm_enable_interrupt(uint32_t number);
 /* A tick every millisecond by SysTick, for a core that runs at this rate. */
 void cortexm_start_clock(uint32_t hertz);
 void cortexm_tick(void);
+
+/* Whether a divider of a clock comes within 2 % of a rate. */
+bool cortexm_close_enough(uint32_t hertz, uint32_t divider, uint32_t baud);
+
+/* PL011: sets its divider of 1/64 steps for a rate; false when it cannot. */
+bool cortexm_set_pl011(uint32_t uart, uint32_t hertz, uint32_t baud);
 
 /* From the UART's interrupt: one more byte. What finds no room is lost, and CoAP says it again. */
 void cortexm_received(uint8_t byte);

@@ -16,14 +16,14 @@ void port_start(void) {
   REG(0x400FE108u) |= 1u;          /* RCGC2: and port A, whose pins it uses */
   REG(0x40004420u) |= 3u;          /* GPIOAFSEL */
   REG(0x4000451Cu) |= 3u;          /* GPIODEN */
-  REG(UART + 0x24u) = 6;           /* 115200 baud at 12 MHz: 6.51 */
-  REG(UART + 0x28u) = 33;
-  REG(UART + 0x2Cu) = 0x70;        /* 8N1, FIFOs */
+  (void)port_set_baud(115200u);
   REG(UART + 0x30u) = 0x301;       /* on, both ways */
   MASK = RX_INTERRUPTS;
   cortexm_enable_interrupt(5);
   cortexm_start_clock(12000000u);
 }
+
+bool port_set_baud(uint32_t baud) { return cortexm_set_pl011(UART, 12000000u, baud); }
 
 void board_interrupt(void) {
   while ((FLAGS & RX_EMPTY) == 0u) {

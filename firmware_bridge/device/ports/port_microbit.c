@@ -27,7 +27,7 @@ _Static_assert(FLASH_BYTES <= 0x10000u, "the slots end with the flash");
 void port_start(void) {
   REG(UART + 0x50Cu) = 24;          /* TXD to the USB interface */
   REG(UART + 0x514u) = 25;          /* RXD */
-  REG(UART + 0x524u) = 0x01D7E000u; /* 115200 baud */
+  (void)port_set_baud(115200u);
   REG(UART + 0x500u) = 4;           /* on */
   REG(UART + 0x304u) = 1u << 2;     /* an interrupt for each byte received */
   REG(UART + 0x000u) = 1;           /* STARTRX */
@@ -40,6 +40,15 @@ void port_start(void) {
   REG(TIMER + 0x304u) = 1u << 16;   /* and interrupts */
   REG(TIMER + 0x000u) = 1;
   cortexm_enable_interrupt(8);
+}
+
+/* The register takes the rate as a share of 16 MHz in 2^32, rounded to 4096 as in the data sheet's table. */
+bool port_set_baud(uint32_t baud) {
+  if (baud < 1200u || baud > 1000000u) {
+    return false;
+  }
+  REG(UART + 0x524u) = (uint32_t)((((uint64_t)baud << 28) / 1000000u) + 0x800u) & 0xFFFFF000u;
+  return true;
 }
 
 void board_interrupt(void) {

@@ -11,10 +11,21 @@
 #define RX_FULL 2u
 
 void port_start(void) {
-  REG(UART + 0x10u) = 217; /* 115200 baud at 25 MHz */
+  (void)port_set_baud(115200u);
   CONTROL = 0x0Bu;         /* both ways, an interrupt for each byte received */
   cortexm_enable_interrupt(0);
   cortexm_start_clock(25000000u);
+}
+
+bool port_set_baud(uint32_t baud) {
+  uint32_t divider = baud == 0u ? 0u : 25000000u / baud;
+  if (divider < 16u || !cortexm_close_enough(25000000u, divider, baud)) {
+    return false;
+  }
+  while ((STATE & TX_FULL) != 0u) {
+  }
+  REG(UART + 0x10u) = divider;
+  return true;
 }
 
 void board_interrupt(void) {

@@ -41,14 +41,14 @@ void port_start(void) {
   }
   REG(0x40014004u) = 2;     /* GPIO 0 and 1: UART */
   REG(0x4001400Cu) = 2;
-  REG(UART + 0x24u) = 6;    /* 115200 baud at 12 MHz: 6.51 */
-  REG(UART + 0x28u) = 33;
-  REG(UART + 0x2Cu) = 0x70; /* 8N1, FIFOs */
+  (void)port_set_baud(115200u);
   REG(UART + 0x30u) = 0x301;
   REG(UART + 0x38u) = RX_INTERRUPTS;
   cortexm_enable_interrupt(UART_INTERRUPT);
   cortexm_start_clock(12000000u);
 }
+
+bool port_set_baud(uint32_t baud) { return cortexm_set_pl011(UART, 12000000u, baud); }
 
 void board_interrupt(void) {
   while ((FLAGS & RX_EMPTY) == 0u) {

@@ -144,6 +144,9 @@ void port_write(const uint8_t *bytes, uint32_t size) {
   }
 }
 
+/* A pipe or pty has no rate. */
+bool port_set_baud(uint32_t baud) { return baud >= 1200u && baud <= 4000000u; }
+
 void port_idle(uint32_t most_ms) { (void)wait_readable((int)most_ms); }
 
 const uint8_t *port_flash(void) { return flash; }

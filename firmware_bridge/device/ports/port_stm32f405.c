@@ -19,10 +19,21 @@ void port_start(void) {
   REG(0x40023844u) |= 1u << 4;                                      /* APB2ENR: USART1 */
   REG(0x40020000u) = (REG(0x40020000u) & ~(15u << 18)) | (10u << 18); /* PA9, PA10: alternate function */
   REG(0x40020024u) = (REG(0x40020024u) & ~(0xFFu << 4)) | (0x77u << 4);
-  REG(USART + 0x08u) = 139;                                         /* 115200 baud at 16 MHz */
+  (void)port_set_baud(115200u);
   REG(USART + 0x0Cu) = (1u << 13) | (1u << 5) | (1u << 3) | (1u << 2); /* on, receive interrupt, both ways */
   cortexm_enable_interrupt(37);
   cortexm_start_clock(SYSTICK_HERTZ);
+}
+
+bool port_set_baud(uint32_t baud) {
+  uint32_t divider = baud == 0u ? 0u : (16000000u + (baud / 2u)) / baud;
+  if (divider < 16u || divider > 0xFFFFu || !cortexm_close_enough(16000000u, divider, baud)) {
+    return false;
+  }
+  while ((STATUS & (1u << 6)) == 0u) { /* not all is out */
+  }
+  REG(USART + 0x08u) = divider;
+  return true;
 }
 
 void board_interrupt(void) {

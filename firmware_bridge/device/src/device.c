@@ -27,7 +27,9 @@ int main(void) {
       if (resources_reset_due()) {
         port_reset();
       }
+      link_tick();
     }
+    link_tick();
     resources_tick();
     port_idle(IDLE_MS);
   }

@@ -96,16 +96,15 @@ verdict lifecycle_commit(void) {
     return REFUSED(COAP_INCOMPLETE, "offset: the image is not complete");
   }
   verdict result = check_slot(slot, &offered);
+  if (result.code == 0u) {
+    result = slots_require_news(&offered);
+  }
   if (result.code != 0u) {
     slots_forget(slot);
     return result;
   }
   uint8_t digest[DIGEST_KEPT];
   (void)memcpy(digest, offered.sha256, sizeof digest);
-  if (journal_is_bad(digest)) {
-    slots_forget(slot);
-    return REFUSED(COAP_FORBIDDEN, "quarantine: this release has failed here before");
-  }
   bool tried = state->trials != 0u && memcmp(state->trial_digest, digest, sizeof digest) == 0;
   if (!journal_trials(digest, tried ? state->trials + 1u : 1u)) {
     return REFUSED(COAP_SERVER_ERROR, "flash: the journal cannot be written");

@@ -16,6 +16,38 @@ static uint32_t raw_at, raw_size;
 static uint8_t outgoing[64];
 static uint32_t outgoing_size;
 
+#define PROOF_MS 3000u
+
+static uint32_t baud = STANDARD_BAUD, asked_baud, changed_ms;
+static bool proven = true;
+
+uint32_t link_baud(void) { return baud; }
+
+bool link_ask_baud(uint32_t wanted) {
+  /* Tried and taken back at once: nothing is on its way at either rate now. */
+  if (!port_set_baud(wanted)) {
+    return false;
+  }
+  asked_baud = wanted;
+  return port_set_baud(baud);
+}
+
+void link_tick(void) {
+  if (asked_baud != 0u && port_set_baud(asked_baud)) {
+    baud = asked_baud;
+    changed_ms = port_millis();
+    proven = baud == STANDARD_BAUD;
+  }
+  asked_baud = 0;
+  if (!proven && port_millis() - changed_ms >= PROOF_MS) {
+    static const char BACK[] = "line: nobody spoke at the new rate; back to the standard one";
+    proven = true;
+    baud = STANDARD_BAUD;
+    (void)port_set_baud(baud);
+    link_send_text((const uint8_t *)BACK, sizeof BACK - 1u);
+  }
+}
+
 void link_start(void) {
   slipmux_begin(&receiver, frame, sizeof frame);
   raw_at = 0;
@@ -36,6 +68,7 @@ bool link_receive(span *message) {
     raw_at++;
     if (slipmux_take(&receiver, byte, &message->size) == SLIPMUX_MESSAGE) {
       message->at = frame + 1;
+      proven = true;
       return true;
     }
   }

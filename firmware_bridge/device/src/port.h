@@ -19,6 +19,9 @@ uint32_t port_read(uint8_t *bytes, uint32_t room);
 /* Waits until all bytes are on their way. */
 void port_write(const uint8_t *bytes, uint32_t size);
 
+/* Another rate, once all that was written is out. False, and nothing changed, when the board cannot have it within 2 %. */
+bool port_set_baud(uint32_t baud);
+
 /* Sleeps until a byte comes, for at most `most_ms`. */
 void port_idle(uint32_t most_ms);
 

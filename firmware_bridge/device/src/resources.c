@@ -43,7 +43,7 @@ static void set_verdict(verdict result, reply *answered) {
 static void get_links(const request *asked, reply *answered) {
   static const char LINKS[] =
       "</id>;ct=60,</twin>;ct=60,</tel>;ct=60;obs,</log>;ct=0;obs,</slot>;ct=60,</slot/manifest>;ct=60,"
-      "</slot/image>;ct=42,</slot/commit>,</slot/rollback>,</reset>,</call>";
+      "</slot/image>;ct=42,</slot/commit>,</slot/rollback>,</line>;ct=60,</reset>,</call>";
   (void)asked;
   *answered = (reply){.code = COAP_CONTENT, .format = FORMAT_LINKS};
   answered->body = (span){.at = (const uint8_t *)LINKS, .size = (uint32_t)sizeof LINKS - 1u};
@@ -127,6 +127,24 @@ static void use_twin(const request *asked, reply *answered) {
     cbor_put_word(&writer, "running");
     put_release(&writer, running);
   }
+  set_document(&writer, answered);
+}
+
+static void use_line(const request *asked, reply *answered) {
+  if (asked->method == (uint8_t)COAP_PUT) {
+    cbor_reader reader = cbor_read(asked->body.at, asked->body.size);
+    uint64_t value = 0;
+    bool good = cbor_find(&reader, "baud", 4) && cbor_uint(&reader, &value) && value <= 10000000u;
+    set_verdict(good && link_ask_baud((uint32_t)value)
+                    ? ACCEPTED
+                    : REFUSED(COAP_BAD_REQUEST, "baud: this board cannot have that rate"),
+                answered);
+    return;
+  }
+  cbor_writer writer = cbor_write(document, sizeof document);
+  cbor_put_map(&writer, 1);
+  cbor_put_word(&writer, "baud");
+  cbor_put_uint(&writer, link_baud());
   set_document(&writer, answered);
 }
 
@@ -278,6 +296,7 @@ static const resource RESOURCES[] = {
     {.name = "slot/image", .methods = PUT, .streamed = true, .answer = put_image},
     {.name = "slot/commit", .methods = POST, .answer = post_commit},
     {.name = "slot/rollback", .methods = POST, .answer = post_rollback},
+    {.name = "line", .methods = GET | PUT, .answer = use_line},
     {.name = "reset", .methods = POST, .answer = post_reset},
 };
 

@@ -71,6 +71,11 @@ static void send_empty(uint8_t type, uint16_t id) {
   link_send_message(empty, coap_written(&writer));
 }
 
+/* RFC 7959 section 2.2: three bytes at most, and 7 is no size. */
+static uint32_t block_of(span value, uint32_t number) {
+  return value.size <= 3u && (number & 7u) != 7u ? number : NO_BLOCK;
+}
+
 static void read_fields(const coap_message *message, request *asked, fields *found) {
   coap_options options = coap_options_of(message);
   span value = {0};
@@ -88,8 +93,8 @@ static void read_fields(const coap_message *message, request *asked, fields *fou
         }
         break;
       case COAP_OBSERVE: found->observe = is_number ? number : NO_BLOCK; break;
-      case COAP_BLOCK1: found->block1 = is_number && (number & 7u) != 7u ? number : NO_BLOCK; break;
-      case COAP_BLOCK2: found->block2 = is_number && (number & 7u) != 7u ? number : NO_BLOCK; break;
+      case COAP_BLOCK1: found->block1 = block_of(value, number); break;
+      case COAP_BLOCK2: found->block2 = block_of(value, number); break;
       case COAP_ACCEPT: break; /* each resource has one format, and says which */
       case COAP_CONTENT_FORMAT: asked->format = is_number ? (int32_t)number : FORMAT_NONE; break;
       case 3u: /* Uri-Host */

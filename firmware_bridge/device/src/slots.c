@@ -153,6 +153,20 @@ static verdict begin(uint8_t slot, const uint8_t *bytes, uint32_t size, uint32_t
   return ACCEPTED;
 }
 
+verdict slots_require_news(const manifest *offered) {
+  const journal_release *active = &journal_read()->active;
+  if (journal_is_bad(offered->sha256)) {
+    return REFUSED(COAP_FORBIDDEN, "quarantine: this release has failed here before");
+  }
+  if (same_release(active, offered->sha256)) {
+    return REFUSED(COAP_CONFLICT, "active: this release is the one that runs");
+  }
+  if (offered->sequence < active->sequence || (offered->sequence == active->sequence && active->slot != NO_SLOT)) {
+    return REFUSED(COAP_CONFLICT, "sequence: it is not above that of the release that runs");
+  }
+  return ACCEPTED;
+}
+
 verdict slots_offer(const uint8_t *bytes, uint32_t size) {
   manifest offered;
   span stored = {0};
@@ -164,16 +178,9 @@ verdict slots_offer(const uint8_t *bytes, uint32_t size) {
   if (result.code != 0u) {
     return result;
   }
-  if (journal_is_bad(offered.sha256)) {
-    return REFUSED(COAP_FORBIDDEN, "quarantine: this release has failed here before");
-  }
-  if (same_release(&state->active, offered.sha256)) {
-    slots_close();
-    return REFUSED(COAP_CONFLICT, "active: this release is the one that runs");
-  }
-  if (offered.sequence < state->active.sequence ||
-      (offered.sequence == state->active.sequence && state->active.slot != NO_SLOT)) {
-    return REFUSED(COAP_CONFLICT, "sequence: it is not above that of the release that runs");
+  result = slots_require_news(&offered);
+  if (result.code != 0u) {
+    return result;
   }
   uint8_t slot = state->active.slot == 0u ? 1u : 0u;
   if (stored_manifest(slot, &stored) && stored.size == size && memcmp(stored.at, bytes, size) == 0) {
