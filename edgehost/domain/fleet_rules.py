@@ -127,12 +127,12 @@ class Replays:
                 hint="Sign it anew.",
             )
 
-    def with_taken(self, command: FleetCommand, now: float) -> Replays:
+    def with_taken(self, command: FleetCommand, now: float, *, most: int = MOST_NONCES) -> Replays:
         """After it was taken; what has expired is forgotten, since its expiry is refused by itself."""
         nonces = {nonce: each for nonce, each in self.nonces.items() if each[2] > now}
         nonces[command.nonce.hex()] = (command.by, command.issued_at, command.expires_at)
         floors = dict(self.floors)
-        while len(nonces) > MOST_NONCES:
+        while len(nonces) > most:
             nonce = min(nonces, key=lambda each: nonces[each][2])
             key, issued, _ = nonces.pop(nonce)
             floors[key] = max(floors.get(key, 0.0), issued)
