@@ -11,7 +11,7 @@ from edgehost.adapters.boards.aligned_blocks import aligned_blocks
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.domain.errors import ChipMismatchError, FlashFailedError, NoSyncError, VerifyFailedError
 from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase, Segment
-from edgehost.ports.device_line import DeviceLine
+from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
 
 Pages = Sequence[tuple[int, bytes]]
 _Answer = TypeVar("_Answer")
@@ -25,6 +25,7 @@ _SHOWN: Final = 8
 #: Discharges the capacitor between DTR and RESET, then lets the bootloader begin (avrdude: 250 and 50 ms).
 _LOW_S: Final = 0.25
 _BOOT_S: Final = 0.05
+_OPENINGS: Final = 3
 
 
 class LostAnswerError(Exception):
@@ -58,6 +59,14 @@ class AvrBootloader(Protocol):
         ...
 
 
+class ReadyBootloader(AvrBootloader, Protocol):
+    """One that listens for a while after a reset."""
+
+    async def is_ready(self) -> bool:
+        """Whether it answers within the time for which bootloaders listen."""
+        ...
+
+
 async def pulse_reset(line: DeviceLine, pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> bool:
     """Reset by DTR and RTS, as USB converters on Arduino boards are wired; False when the line has neither."""
     if not await line.set_signals(dtr=False, rts=False):
@@ -66,6 +75,36 @@ async def pulse_reset(line: DeviceLine, pause: Callable[[float], Awaitable[objec
     await line.set_signals(dtr=True, rts=True)
     await pause(_BOOT_S)
     return True
+
+
+async def flash_from_reset(
+    run: FlashRun,
+    lines: DeviceLines,
+    bootloader: Callable[[DeviceLine], ReadyBootloader],
+    pause: Callable[[float], Awaitable[object]],
+    *,
+    extra_hint: str = "",
+) -> FlashOutcome:
+    """Open the line, reset the chip, and flash once its bootloader is ready.
+
+    Each try opens the line anew: that resets a board too, by its DTR, and an emulator or a server behind a socket.
+
+    Raises:
+        NoSyncError: no bootloader answers.
+    """
+    settings = LineSettings(baud=run.job.baud or run.job.board.flash.baud)
+    pulsed = False
+    for turn in range(_OPENINGS):
+        if turn:
+            await pause(_LOW_S)
+        async with lines.open(run.job.line, settings) as line:
+            if not turn:
+                run.tell(Phase.CONNECT)
+            boot = bootloader(line)
+            pulsed = await pulse_reset(line, pause)
+            if await boot.is_ready():
+                return await flash_pages(run, boot)
+    raise no_sync(run.job, pulsed=pulsed, extra=extra_hint)
 
 
 async def flash_pages(run: FlashRun, boot: AvrBootloader) -> FlashOutcome:

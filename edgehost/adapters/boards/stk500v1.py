@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_pages, no_sync, pulse_reset
+from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_from_reset, pulse_reset
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.adapters.boards.line_reader import LineReader
-from edgehost.domain.flashing import FlashJob, FlashOutcome, Phase
-from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
+from edgehost.domain.flashing import FlashJob, FlashOutcome
+from edgehost.ports.device_line import DeviceLine, DeviceLines
 from edgehost.ports.programmer import Report
 
 _IN_SYNC: Final = b"\x14"
@@ -28,7 +28,6 @@ _READ_SIGNATURE: Final = b"\x75"
 #: What ATmegaBOOT has where Optiboot has the other.
 _OTHER_BAUD: Final = {57_600: 115_200, 115_200: 57_600}
 _SYNC_S: Final = 0.15
-_SYNC_TRIES: Final = 18
 _TRIES_PER_RESET: Final = 6  # a bootloader listens for about a second
 _RESETS: Final = 4  # for one lost answer
 _SETTLE_S: Final = 0.05  # answers to questions that were asked while the bootloader still blinked its LED
@@ -52,26 +51,16 @@ class Stk500v1Programmer:
         """Write the image, read it back, start it."""
         run = FlashRun(job, report)
         with run.stating():
-            settings = LineSettings(baud=job.baud or job.board.flash.baud)
-            async with self._lines.open(job.line, settings) as line:
-                run.tell(Phase.CONNECT)
-                boot = _Bootloader(line, settings.baud, partial(pulse_reset, line, self._pause))
-                await _connect(job, boot)
-                return await flash_pages(run, boot)
+            baud = job.baud or job.board.flash.baud
+            other = _OTHER_BAUD.get(baud)
+            hint = f"Boards of the same name have bootloaders at {other} baud too: try --baud {other}."
 
+            def bootloader(line: DeviceLine) -> _Bootloader:
+                return _Bootloader(line, baud, partial(pulse_reset, line, self._pause))
 
-async def _connect(job: FlashJob, boot: _Bootloader) -> None:
-    pulsed = False
-    for attempt in range(_SYNC_TRIES):
-        if attempt % _TRIES_PER_RESET == 0:
-            pulsed = await boot.reset()
-        if await boot.is_in_sync() and await boot.is_entered():
-            return
-    other = _OTHER_BAUD.get(job.baud or job.board.flash.baud)
-    extra = (
-        f"Boards of the same name have bootloaders at {other} baud too: try --baud {other}." if other else ""
-    )
-    raise no_sync(job, pulsed=pulsed, extra=extra)
+            return await flash_from_reset(
+                run, self._lines, bootloader, self._pause, extra_hint=hint if other else ""
+            )
 
 
 class _Bootloader:
@@ -82,6 +71,13 @@ class _Bootloader:
 
     def __init__(self, line: DeviceLine, baud: int, reset: Callable[[], Awaitable[bool]]) -> None:
         self._line, self._reader, self._baud, self.reset = line, LineReader(line), baud, reset
+
+    async def is_ready(self) -> bool:
+        """Whether it answers, and takes commands."""
+        for _ in range(_TRIES_PER_RESET):
+            if await self.is_in_sync() and await self.is_entered():
+                return True
+        return False
 
     async def is_in_sync(self) -> bool:
         """Whether somebody answers the question for it; asked twice, since the first answer may be to an older one."""

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_pages, no_sync, pulse_reset
+from edgehost.adapters.boards.avr_flash import LostAnswerError, flash_from_reset
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.adapters.boards.line_reader import LineReader
-from edgehost.domain.flashing import FlashJob, FlashOutcome, Phase
-from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
+from edgehost.domain.flashing import FlashJob, FlashOutcome
+from edgehost.ports.device_line import DeviceLine, DeviceLines
 from edgehost.ports.programmer import Report
 
 _START: Final = 0x1B
@@ -32,7 +32,6 @@ _LEAVE_ARGUMENTS: Final = bytes((1, 1))
 _FAR: Final = 0x8000_0000  # the address has more than 16 bits
 
 _SIGN_ON_S: Final = 0.3
-_SIGN_ON_TRIES: Final = 9
 _TRIES_PER_RESET: Final = 3
 _ANSWER_S: Final = 2.0
 _MOST_BODY: Final = 1024
@@ -52,21 +51,7 @@ class Stk500v2Programmer:
         """Write the image, read it back, start it."""
         run = FlashRun(job, report)
         with run.stating():
-            settings = LineSettings(baud=job.baud or job.board.flash.baud)
-            async with self._lines.open(job.line, settings) as line:
-                run.tell(Phase.CONNECT)
-                boot = _Bootloader(line)
-                await self._connect(job, line, boot)
-                return await flash_pages(run, boot)
-
-    async def _connect(self, job: FlashJob, line: DeviceLine, boot: _Bootloader) -> None:
-        pulsed = False
-        for attempt in range(_SIGN_ON_TRIES):
-            if attempt % _TRIES_PER_RESET == 0:
-                pulsed = await pulse_reset(line, self._pause)
-            if await boot.is_signed_on():
-                return
-        raise no_sync(job, pulsed=pulsed)
+            return await flash_from_reset(run, self._lines, _Bootloader, self._pause)
 
 
 class _Bootloader:
@@ -80,6 +65,13 @@ class _Bootloader:
         self._sequence = 0
         self._next: int | None = None  # the address moves on by itself
         self._wrote = False
+
+    async def is_ready(self) -> bool:
+        """Whether it answers, and takes commands."""
+        for _ in range(_TRIES_PER_RESET):
+            if await self.is_signed_on():
+                return True
+        return False
 
     async def is_signed_on(self) -> bool:
         """Whether a bootloader of this tongue answers, and is ready to be written."""
