@@ -26,6 +26,8 @@ from tests.required_tools import require_tool
 FLASH_BYTES = 256 * 1024
 #: This machine with 16 KiB of RAM hangs on more than three lines (as smpclient's own tests note).
 MOST_MESSAGE = 256
+#: What the firmware prints when it has started.
+BANNER = b"smp_sample"
 
 
 class Machine:
@@ -36,6 +38,7 @@ class Machine:
         self.writers: set[asyncio.StreamWriter] = set()
         self._backs: set[asyncio.Task[None]] = set()
         self._is_on = True
+        self._has_started = asyncio.Event()
         self._uart_path, self._monitor_path = str(folder / "uart"), str(folder / "monitor")
         program = require_tool("qemu-system-arm")
         firmware = smp_fixture(PREFIX + "merged.hex")
@@ -48,23 +51,29 @@ class Machine:
         ]
         monitor = ["-qmp", f"unix:{self._monitor_path},server=on,wait=off"]
         self._process = subprocess.Popen(
-            [program, *machine, *monitor, *uart, "-device", f"loader,file={firmware}"],
+            [program, "-S", *machine, *monitor, *uart, "-device", f"loader,file={firmware}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._uart = _connected(self._uart_path, self._process)
+        try:
+            self._uart = _connected(self._uart_path, self._process)
+            self._monitor = _connected(self._monitor_path, self._process)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
         self._uart.setblocking(False)
-        self._monitor = _connected(self._monitor_path, self._process)
         self._replies = self._monitor.makefile("rb")
         self._replies.readline()  # the greeting
         self._order("qmp_capabilities")
+        self._order("cont")  # it waited, so that nothing it says at the start is lost
 
     async def booted(self) -> None:
         """Until the firmware has said so: bytes that come earlier leave the emulated UART deaf."""
         seen = b""
         async with asyncio.timeout(20):
-            while b"smp_sample" not in seen:
+            while BANNER not in seen:
                 seen += await asyncio.get_running_loop().sock_recv(self._uart, 4096)
         self._is_on = True
 
@@ -109,9 +118,19 @@ class Machine:
             self.writers.discard(writer)
             writer.close()
 
+    async def pause(self, _seconds: float) -> None:
+        """The programmer waits for a restart: until the firmware has started, however slow this machine is."""
+        async with asyncio.timeout(20):
+            await self._has_started.wait()
+        self._has_started.clear()
+
     async def _answers(self, writer: asyncio.StreamWriter) -> None:
+        seen = b""
         while data := await asyncio.get_running_loop().sock_recv(self._uart, 4096):
             writer.write(data)
+            if BANNER in (seen := seen[-len(BANNER) :] + data):
+                seen = b""
+                self._has_started.set()
 
     def _order(self, command: str, **arguments: str | int) -> None:
         self._monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
@@ -138,7 +157,7 @@ class SmpBench:
     def __init__(self, machine: Machine, tcp_port: int) -> None:
         self.machine = machine
         self.line = f"socket://127.0.0.1:{tcp_port}"
-        self.programmer: Programmer = SmpProgrammer(SerialLines(), erase_timeout_s=5)
+        self.programmer: Programmer = SmpProgrammer(SerialLines(), machine.pause, erase_timeout_s=5)
         facts = FlashFacts("smp", page=MOST_MESSAGE, chip="qemu_cortex_m0")
         self.board = some_board(facts, flash_bytes=FLASH_BYTES)
         self.wrong_board: Board | None = replace(self.board, flash=replace(facts, chip="nrf52840dk"))
@@ -165,9 +184,9 @@ class SmpBench:
 @asynccontextmanager
 async def smp_bench(folder: Path) -> AsyncIterator[Bench]:
     machine = await asyncio.to_thread(Machine, folder)
-    await machine.booted()
     server = await asyncio.start_server(machine.serve, "127.0.0.1", 0)
     try:
+        await machine.booted()
         yield SmpBench(machine, server.sockets[0].getsockname()[1])
     finally:
         server.close()
