@@ -10,6 +10,7 @@ from tests.firmware.wat_guests import (
     IMPORTED_MEMORY,
     LOOPING,
     LOOPING_PROBE,
+    LOOPING_START,
     NAMED,
     RECURSING,
     STARTING,
@@ -71,6 +72,12 @@ def test_a_trap_is_told_and_the_next_call_finds_a_fresh_instance(start: Start, e
         assert device.client.call("device-blink", "inside").code == CHANGED
 
 
+def test_a_start_function_runs_once_at_the_start(start: Start) -> None:
+    with start() as device:
+        deployed(device, STARTING)
+        assert device.client.call("device-blink", "started").code == CHANGED
+
+
 def test_memory_ends_where_the_manifest_says_and_does_not_grow_beyond(start: Start) -> None:
     with start() as device:
         deployed(device, TRAPPING)  # its manifest says 4096 bytes, its module one page
@@ -85,7 +92,7 @@ def test_memory_ends_where_the_manifest_says_and_does_not_grow_beyond(start: Sta
         (TRAPPING_PROBE, "unreachable"),
         (UNKNOWN_IMPORT, "missing imported function"),
         (IMPORTED_MEMORY, "something else than functions"),
-        (STARTING, "start functions are not run"),
+        (LOOPING_START, "budget"),
         (NAMED, "debug names"),
         (b"\0asm\x02\0\0\0 and more", "no WebAssembly"),
         (nested(20_000), "engine: "),

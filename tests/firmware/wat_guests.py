@@ -82,7 +82,11 @@ UNKNOWN_IMPORT = with_probe("""(module (import "extism:host/user" "save" (func (
   (func (export "probe") (result i32) (drop (call 0 (i64.const 0))) (i32.const 0)))""")
 IMPORTED_MEMORY = component("""(module (import "env" "memory" (memory 1))
   (func (export "a") (result i32) (i32.load (i32.const 0))))""")
-STARTING = component("""(module (func) (start 0))""")
+STARTING = component("""(module (memory 1)
+  (func (i32.store (i32.const 0) (i32.const 42)))
+  (func (export "started") (result i32) (i32.ne (i32.load (i32.const 0)) (i32.const 42)))
+  (start 0))""")
+LOOPING_START = component("""(module (func (loop (br 0))) (start 0))""")
 NAMED = component("""(module (func $named (export "a") (result i32) (i32.const 0)))""")
 
 

@@ -2,7 +2,7 @@
 #define WASM_FLOAT 1
 #define FLASH_SECTOR 4096u
 #define SLOT_BYTES (128u * 1024u)
-#define ARENA_BYTES (256u * 1024u)
+#define ARENA_BYTES (1024u * 1024u)
 #define LINEAR_MEMORY_BYTES (128u * 1024u)
 #define WASM_STACK_BYTES 8192u
 #define EXCHANGE_BYTES 16384u

@@ -61,7 +61,7 @@ static bool imports_functions_only(const uint8_t *at, const uint8_t *end) {
 verdict module_require_sound(const uint8_t *wasm, uint32_t size, module_outline *outline) {
   static const uint8_t MAGIC[8] = {0, 'a', 's', 'm', 1, 0, 0, 0};
   const uint8_t *at = wasm + sizeof MAGIC, *end = wasm + size;
-  *outline = (module_outline){0};
+  *outline = (module_outline){.start = NO_START};
   if (size < sizeof MAGIC || memcmp(wasm, MAGIC, sizeof MAGIC) != 0) {
     return REFUSED(COAP_UNPROCESSABLE, "module: this is no WebAssembly");
   }
@@ -73,8 +73,9 @@ verdict module_require_sound(const uint8_t *wasm, uint32_t size, module_outline 
       return REFUSED(COAP_UNPROCESSABLE, "module: a section reaches beyond the file");
     }
     const uint8_t *next = at + length;
-    if (id == (uint8_t)START) {
-      return REFUSED(COAP_UNPROCESSABLE, "module: start functions are not run");
+    const uint8_t *inside = at;
+    if (id == (uint8_t)START && !leb(&inside, next, &outline->start)) {
+      return REFUSED(COAP_UNPROCESSABLE, "module: the start section is none");
     }
     if (id == (uint8_t)IMPORT && !imports_functions_only(at, next)) {
       return REFUSED(COAP_UNPROCESSABLE, "module: it imports something else than functions");

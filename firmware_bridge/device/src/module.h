@@ -4,12 +4,15 @@
 
 #include "verdict.h"
 
+#define NO_START 0xFFFFFFFFu
+
 typedef struct {
   span spec; /* the CBOR of the custom section edgehost.component; empty when there is none */
   uint32_t pages;
+  uint32_t start; /* index of the function that runs first; NO_START: none */
 } module_outline;
 
-/* Refuses what the engine does not check itself: a start function, a section beyond the file, names that could take
+/* Refuses what the engine does not check itself: a section beyond the file, imports of other things than functions, names that could take
  * the place of exports, more than one memory. */
 verdict module_require_sound(const uint8_t *wasm, uint32_t size, module_outline *outline);
 

@@ -75,6 +75,22 @@ static M3Result compile_all(IM3Module module) {
   return result;
 }
 
+/* The engine would run it at an odd time, and never when its index is 0. */
+static verdict run_start(uint32_t index) {
+  IM3Module module = runtime->modules;
+  if (index >= module->numFunctions) {
+    return REFUSED(COAP_UNPROCESSABLE, "module: its start function is none");
+  }
+  IM3Function function = &module->functions[index];
+  if (function->compiled == NULL || m3_GetArgCount(function) != 0u || m3_GetRetCount(function) != 0u) {
+    return REFUSED(COAP_UNPROCESSABLE, "module: its start function is none");
+  }
+  (void)extism_call_begins(NULL, 0);
+  guest_budget_begin(CALL_STEPS, CALL_MS);
+  M3Result result = m3_Call(function, 0, NULL);
+  return result == m3Err_none ? ACCEPTED : engine_refuses(result);
+}
+
 static verdict load(void) {
   IM3Module module = NULL;
   module_outline outline;
@@ -113,7 +129,8 @@ static verdict load(void) {
     return engine_refuses(result);
   }
   extism_loaded(outline.spec);
-  return ACCEPTED;
+  module->startFunction = 0; /* for the engine that is none */
+  return outline.start == NO_START ? ACCEPTED : run_start(outline.start);
 }
 
 /* The initialisation that toolchains leave in a module, in the order in which the host looks for it. */
