@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from boards.board_file import parse_board, parse_usb
-from edgehost.domain.board import Board, UsbChip, UsbId
+from edgehost.domain.board import OVER_UART, Board, UsbChip, UsbId
 from edgehost.domain.errors import InvalidConfigError, NotFoundError
 from edgehost.domain.suggestion import did_you_mean
 
 _CHIPS: Final = "usb_chips.toml"
 _MOST_BYTES: Final = 64 * 1024  # ours have about 2 KiB
 _MOST_FILES: Final = 1000
-#: What is reached over a UART, and so over a converter chip when the board has no USB of its own.
-_OVER_UART: Final = frozenset({"esp", "stk500v1", "stk500v2", "avr109", "an3155", "smp"})
 
 
 class FolderCatalog:
@@ -61,7 +59,7 @@ class FolderCatalog:
 
 
 def _is_behind_converter(board: Board) -> bool:
-    return not board.usb_ids and not board.emulated and board.flash.protocol in _OVER_UART
+    return not board.usb_ids and not board.emulated and board.flash.protocol in OVER_UART
 
 
 def load_catalog(folder: Path | None = None) -> FolderCatalog:

@@ -54,9 +54,10 @@ class FlashView:
         image = document["image"]
         version = f" {image['version']}" if image["version"] else ""
         where = f" over {document['line']}" if document["line"] else ""
+        speed = f", {document['baud']} baud" if document["baud"] else ""
         self._out.note(
             f"{image['name']}{version}: {size(image['size_bytes'])} of {image['format']} for {document['board']}"
-            f"{where} ({document['protocol']}, {document['baud']} baud)."
+            f"{where} ({document['protocol']}{speed})."
         )
         if len(image["parts"]) > 1:
             for part in image["parts"]:

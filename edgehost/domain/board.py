@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+#: Protocols over a UART, which has a speed; the others are USB's own, or a drive.
+OVER_UART: Final = frozenset({"esp", "stk500v1", "stk500v2", "avr109", "an3155", "smp"})
+#: Protocols by which only what is written can be erased.
+NO_ERASE_ALL: Final = frozenset({"smp", "uf2", "volume"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from edgehost.domain.board import Board
+from edgehost.domain.board import NO_ERASE_ALL, OVER_UART, Board
 from edgehost.domain.errors import LineBusyError, RefusedError
 from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashOutcome
 from edgehost.domain.image_checks import check_image
@@ -23,8 +23,9 @@ class FlashPlan:
 
     @property
     def baud(self) -> int:
-        """The speed that is begun with."""
-        return self.job.baud or self.job.board.flash.baud
+        """The speed that is begun with; 0 where there is none."""
+        flash = self.job.board.flash
+        return (self.job.baud or flash.baud) if flash.protocol in OVER_UART else 0
 
 
 class FlashBoard:
@@ -42,11 +43,12 @@ class FlashBoard:
 
         Raises:
             InvalidImageError, TooLargeError, ChipMismatchError: as check_image.
-            RefusedError: nobody here speaks the board's protocol.
+            RefusedError: nobody here speaks the board's protocol, or it has no such option.
             LineBusyError: this line is being flashed.
         """
         notes = check_image(job.image, job.board)
         self._maker(job.board)
+        _require_options(job)
         self._require_free(job)
         return FlashPlan(job, notes)
 
@@ -91,6 +93,16 @@ class FlashBoard:
                 yield
         finally:
             self._under_way.discard(key)
+
+
+def _require_options(job: FlashJob) -> None:
+    protocol = job.board.flash.protocol
+    if job.baud and protocol not in OVER_UART:
+        raise RefusedError(f"Boards of the protocol '{protocol}' have no baud rate.", hint="Leave it out.")
+    if job.erase_all and protocol in NO_ERASE_ALL:
+        raise RefusedError(
+            f"By the protocol '{protocol}' only what is written can be erased.", hint="Leave erase_all out."
+        )
 
 
 def plan_document(plan: FlashPlan) -> dict[str, object]:
