@@ -7,7 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.firmware.conftest import BLINK, KEY, UID, Manifest, Start, public_bytes
+import pytest
+
+from tests.firmware.conftest import BLINK, KEY, ROOT, UID, Manifest, Start, public_bytes
 from tests.firmware.device_client import CHANGED, CONTENT, GET, POST, PUT, Descriptors, DeviceClient
 
 
@@ -70,6 +72,27 @@ def test_the_interval_of_telemetry_is_a_property_of_the_twin(start: Start) -> No
         assert client.ask(PUT, "twin", bytes.fromhex("a16b696e74657276616c5f6d731864")).code == CHANGED
         assert client.ask(GET, "twin").document["interval_ms"] == 100
         assert client.ask(PUT, "twin", bytes.fromhex("a16b696e74657276616c5f6d7301")).code == 0x80
+
+
+@pytest.mark.parametrize("name", ["telemetry-1.0.0", "geofence-1.0.0", "booking-1.0.0"])
+def test_models_of_hosts_run_on_a_device_that_has_the_memory(start: Start, name: str) -> None:
+    """In C and in AssemblyScript, with a start function and events; the device serves no records, only calls."""
+    wasm = (ROOT / f"examples/{name.rsplit('-', 1)[0]}/{name}.wasm").read_bytes()
+    members = {1: name.split("-", maxsplit=1)[0], 8: 131_072, 9: ["mvp", "mutable-global", "float"]}
+    with start() as device:
+        assert device.client.deploy(wasm, Manifest(wasm, members=members).bytes()).code == CHANGED
+
+
+def test_a_model_validates_a_record_on_a_device(start: Start) -> None:
+    wasm = (ROOT / "examples/geofence/geofence-1.0.0.wasm").read_bytes()
+    with start() as device:
+        client = device.client
+        assert (
+            client.deploy(wasm, Manifest(wasm, members={1: "geofence", 8: 131_072}).bytes()).code == CHANGED
+        )
+        answer = client.call("geofence", "validate", b'{"data": {"drone": 3}}')
+        assert answer.code in (CHANGED, 0x96)  # an answer or a refusal in the model's own words, no fault
+        assert client.ask(GET, "tel").document["faults"] == 0
 
 
 def test_the_line_may_be_a_pty(program: Path, tmp_path: Path) -> None:

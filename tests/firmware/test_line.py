@@ -25,7 +25,7 @@ from tests.firmware.device_client import (
     frame,
     uint,
 )
-from tests.firmware.wat_guests import component, saying
+from tests.firmware.wat_guests import NOTIFYING, component, saying
 
 ECHO = component("""(module
   (import "extism:host/env" "input_length" (func (result i64)))
@@ -116,6 +116,25 @@ def test_the_log_is_observed_and_told_as_text_too(start: Start) -> None:
         assert told is not None
         assert told.text.endswith("lamp on\n")
         assert client.texts[-1] == "lamp on"
+
+
+def test_events_of_a_component_are_told_and_numbered(start: Start) -> None:
+    wanted = '{"type":"moved", "data":7}'  # a line feed of the guest has become a space
+    with start() as device:
+        client = device.client
+        assert client.deploy(NOTIFYING, Manifest(NOTIFYING).bytes()).code == CHANGED
+        assert observe(device, "event", b"\x79").document == {"number": 0, "events": []}
+        assert client.call("device-blink", "tell").code == CHANGED
+        told = client.unasked[0] if client.unasked else client.receive(5)
+        assert told is not None
+        assert told.document == {"number": 1, "events": [wanted]}
+        for _ in range(30):
+            client.call("device-blink", "tell")
+        kept = client.ask(GET, "event").document
+        assert kept["number"] == 31
+        assert kept["events"] == [wanted] * (512 // (len(wanted) + 1))
+        assert client.call("device-blink", "tell_much").code == CHANGED
+        assert client.ask(GET, "event").document["number"] == 31
 
 
 def test_bodies_and_answers_of_several_blocks(start: Start) -> None:

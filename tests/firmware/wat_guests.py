@@ -43,6 +43,21 @@ def saying(text: str) -> bytes:
         (call 2 (local.get 0) (i64.const {len(text)})) (i32.const 0)))""")
 
 
+_EVENT = '{"type":"moved",\n"data":7}'
+NOTIFYING = component(f"""(module
+  (import "extism:host/env" "alloc" (func (param i64) (result i64)))
+  (import "extism:host/env" "store_u8" (func (param i64 i32)))
+  (import "extism:host/user" "notify" (func (param i64) (result i64)))
+  (func (export "tell") (result i32) (local i64)
+    (local.set 0 (call 0 (i64.const {len(_EVENT)})))
+    {
+    "".join(
+        f"(call 1 (i64.add (local.get 0) (i64.const {i})) (i32.const {ord(c)}))" for i, c in enumerate(_EVENT)
+    )
+}
+    (drop (call 2 (local.get 0))) (i32.const 0))
+  (func (export "tell_much") (result i32) (drop (call 2 (call 0 (i64.const 2000)))) (i32.const 0)))""")
+
 LOOPING = component("""(module (memory 1) (global (mut i32) (i32.const 0))
   (func (export "spin") (result i32) (loop (br 0)) (i32.const 0))
   (func (export "spin_conditionally") (result i32) (loop (br_if 0 (i32.const 1))) (i32.const 0))

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "board.h"
+#include "events.h"
 #include "exchange.h"
 #include "log.h"
 #include "module.h"
@@ -241,6 +242,20 @@ GUEST_FUNCTION(readings) {
   return answer(raw_return, (const uint8_t *)text, size);
 }
 
+/* {"type": ..., "data": ...}: the host judges it. */
+GUEST_FUNCTION(notify) {
+  UNUSED;
+  static const char TOLD[] = "{\"ok\":{}}";
+  static const char TOO_LARGE[] = "{\"error\":{\"code\":\"too_large\",\"message\":\"The event is too large for this device.\"}}";
+  m3ApiReturnType(uint64_t) m3ApiGetArg(uint64_t, request);
+  span text = {0};
+  if (!exchange_block(request, &text)) {
+    m3ApiTrap(NO_BLOCK);
+  }
+  return events_add(text) ? answer(raw_return, (const uint8_t *)TOLD, sizeof TOLD - 1u)
+                          : answer(raw_return, (const uint8_t *)TOO_LARGE, sizeof TOO_LARGE - 1u);
+}
+
 typedef struct {
   const char *module, *name, *signature;
   M3RawCall call;
@@ -273,6 +288,7 @@ static const guest_function FUNCTIONS[] = {
     {ENV, "log_info", "v(I)", log_line},
     {ENV, "log_warn", "v(I)", log_line},
     {ENV, "log_error", "v(I)", log_line},
+    {USER, "notify", "I(I)", notify},
     {USER, "readings", "I(I)", readings},
 };
 

@@ -3,34 +3,25 @@
 #include <string.h>
 
 #include "board.h"
+#include "lines.h"
 #include "link.h"
 
 #define LINE_BYTES 120u
 
 static uint8_t kept[LOG_BYTES];
-static uint32_t kept_size, lines;
+static line_ring ring = {.kept = kept, .room = LOG_BYTES};
 
 void log_text(span line) {
-  uint32_t size = line.size < LINE_BYTES ? line.size : LINE_BYTES;
-  link_send_text(line.at, size);
-  lines++;
-  while (kept_size + size + 1u > LOG_BYTES) { /* whole lines go */
-    const uint8_t *end = memchr(kept, '\n', kept_size);
-    uint32_t gone = end == NULL ? kept_size : (uint32_t)(end - kept) + 1u;
-    (void)memmove(kept, kept + gone, kept_size - gone);
-    kept_size -= gone;
-  }
-  (void)memcpy(kept + kept_size, line.at, size);
-  kept_size += size;
-  kept[kept_size] = (uint8_t)'\n';
-  kept_size++;
+  span cut = {.at = line.at, .size = line.size < LINE_BYTES ? line.size : LINE_BYTES};
+  link_send_text(cut.at, cut.size);
+  lines_add(&ring, cut);
 }
 
 void log_word(const char *line) { log_text((span){.at = (const uint8_t *)line, .size = (uint32_t)strlen(line)}); }
 
 span log_kept(uint32_t *number) {
-  *number = lines;
-  return (span){.at = kept, .size = kept_size};
+  *number = ring.count;
+  return (span){.at = kept, .size = ring.size};
 }
 
 static uint32_t put_number(char *text, uint32_t room, uint32_t value) {

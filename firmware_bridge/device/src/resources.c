@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "board.h"
+#include "events.h"
 #include "journal.h"
 #include "lifecycle.h"
 #include "link.h"
@@ -19,7 +20,7 @@
 #define STANDARD_INTERVAL_MS 1000u
 
 static uint8_t document[DOCUMENT_BYTES];
-static uint32_t interval_ms, told_ms, told_lines;
+static uint32_t interval_ms, told_ms, told_lines, told_events;
 static bool reset_due;
 
 static void set_document(const cbor_writer *writer, reply *answered) {
@@ -42,7 +43,7 @@ static void set_verdict(verdict result, reply *answered) {
 
 static void get_links(const request *asked, reply *answered) {
   static const char LINKS[] =
-      "</id>;ct=60,</twin>;ct=60,</tel>;ct=60;obs,</log>;ct=0;obs,</slot>;ct=60,</slot/manifest>;ct=60,"
+      "</id>;ct=60,</twin>;ct=60,</tel>;ct=60;obs,</log>;ct=0;obs,</event>;ct=60;obs,</slot>;ct=60,</slot/manifest>;ct=60,"
       "</slot/image>;ct=42,</slot/commit>,</slot/rollback>,</line>;ct=60,</reset>,</call>";
   (void)asked;
   *answered = (reply){.code = COAP_CONTENT, .format = FORMAT_LINKS};
@@ -186,6 +187,26 @@ static void get_log(const request *asked, reply *answered) {
   answered->body = log_kept(&number);
 }
 
+static void get_events(const request *asked, reply *answered) {
+  const line_ring *events = events_kept();
+  uint32_t count = 0, cursor = 0;
+  span text = {0};
+  (void)asked;
+  while (lines_next(events, &cursor, &text)) {
+    count++;
+  }
+  cbor_writer writer = cbor_write(document, sizeof document);
+  cbor_put_map(&writer, 2);
+  cbor_put_word(&writer, "number");
+  cbor_put_uint(&writer, events->count);
+  cbor_put_word(&writer, "events");
+  cbor_put_array(&writer, count);
+  for (cursor = 0; lines_next(events, &cursor, &text);) {
+    cbor_put_text(&writer, (const char *)text.at, text.size);
+  }
+  set_document(&writer, answered);
+}
+
 static void post_call(const request *asked, reply *answered) {
   span output = {0};
   const manifest *running = lifecycle_running();
@@ -290,6 +311,7 @@ static const resource RESOURCES[] = {
     {.name = "twin", .methods = GET | PUT, .answer = use_twin},
     {.name = "tel", .methods = GET, .observable = true, .answer = get_telemetry},
     {.name = "log", .methods = GET, .observable = true, .answer = get_log},
+    {.name = "event", .methods = GET, .observable = true, .answer = get_events},
     {.name = "call", .methods = POST, .arguments = 2, .answer = post_call},
     {.name = "slot", .methods = GET, .answer = get_slot},
     {.name = "slot/manifest", .methods = PUT, .answer = put_manifest},
@@ -302,6 +324,7 @@ static const resource RESOURCES[] = {
 
 static const resource *const TELEMETRY = &RESOURCES[3];
 static const resource *const LOG = &RESOURCES[4];
+static const resource *const EVENTS = &RESOURCES[5];
 
 void resources_start(void) {
   interval_ms = STANDARD_INTERVAL_MS;
@@ -319,6 +342,10 @@ void resources_tick(void) {
   (void)log_kept(&lines);
   if (lines != told_lines && (!server_observed(LOG) || server_notify(LOG))) {
     told_lines = lines;
+  }
+  uint32_t events = events_kept()->count;
+  if (events != told_events && (!server_observed(EVENTS) || server_notify(EVENTS))) {
+    told_events = events;
   }
 }
 
