@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "safe-mode": Command("host", "components off, control on; and out of it again"),
     "diag": Command("host", "put what it knows of itself into a file for whoever helps, without secrets"),
     "crashes": Command("host", "how its last unhappy ends came about"),
+    "fleet": Command("fleet", "see and command the hosts of a fleet over MQTT"),
     "sm-plugin": Command("fleet", "the software-management plug-in of thin-edge.io"),
     "build": Command("author", "check a component and make it one file"),
     "component": Command("author", "check a component.toml, or print its JSON Schema for editors"),

@@ -1,0 +1,149 @@
+"""An operator's connection to a fleet: what the broker retains of its hosts, and what changes while one looks."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiomqtt
+
+from edgehost.domain.errors import TooLargeError, UnavailableError
+from edgehost.domain.fleet_topics import ROOT, FleetTopics
+from remotes.mqtt_connection import ConnectionKeeper, Link
+from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import owned_tasks
+
+#: A fleet of some thousand hosts with a dozen topics each.
+MOST_TOPICS: Final = 100_000
+_ANSWER_S: Final = 10.0
+#: Below the fleet's name, where no host can be: the end of what is retained comes back on it.
+_MARK: Final = "_operator"
+
+
+@dataclass(slots=True)
+class OperatorLink:
+    """Retained payloads by topic; ``changed`` is set whenever one differs."""
+
+    topics: FleetTopics
+    options: MqttOptions
+    filters: list[str]
+    retained: dict[str, bytes] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _keeper: ConnectionKeeper = field(init=False)
+    _is_complete: asyncio.Event = field(default_factory=asyncio.Event)
+    _mark: str = ""
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._mark = f"{ROOT}/{self.topics.fleet}/{_MARK}/{secrets.token_hex(8)}"
+        self._keeper = ConnectionKeeper(self.options, self._serve)
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        await self._keeper.run()
+
+    async def complete(self) -> None:
+        """Return once all that is retained has come.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._is_complete.wait()
+        except TimeoutError:
+            why = self._keeper.trouble or "it does not answer"
+            raise UnavailableError(
+                f"The broker {self.options.host}:{self.options.tcp_port}: {why}.",
+                hint="Check --broker, the credentials and what the broker lets you read.",
+            ) from None
+
+    async def listen(self, topic_filter: str) -> None:
+        """Bring what is retained there, too; returns once it has come."""
+        self.filters.append(topic_filter)
+        self._is_complete.clear()
+        self._wanted.set()
+        await self.complete()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Have this retained; an empty payload takes it away.
+
+        Raises:
+            UnavailableError: the broker did not take it in time.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                link = await self._keeper.link()
+                await link.client.publish(topic, payload, qos=1, retain=True)
+        except (TimeoutError, aiomqtt.MqttError) as error:
+            raise UnavailableError(
+                f"The broker did not take {topic}: {str(error) or self._keeper.trouble or 'no answer'}.",
+                hint="Whether it was taken is not known; a command is done once, so giving it again is safe.",
+            ) from None
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Whether it came to hold in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds():
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _serve(self, link: Link, online: Callable[[], None]) -> None:
+        self._is_complete.clear()
+        await link.client.subscribe(self._mark, qos=1)
+        async with owned_tasks() as spawn:
+            spawn(self._ask(link), "edgehost.operator.ask")
+            online()
+            async for message in link.client.messages:
+                payload: bytes = message.payload  # what arrives is always bytes
+                self._take(str(message.topic), payload)
+
+    async def _ask(self, link: Link) -> None:
+        asked = 0
+        try:
+            while True:
+                self._wanted.clear()
+                while asked < len(self.filters):
+                    await link.client.subscribe(self.filters[asked], qos=1)
+                    asked += 1
+                await link.client.publish(self._mark, str(asked).encode(), qos=1)
+                await self._wanted.wait()
+        except aiomqtt.MqttError:
+            return  # the reading ends as well
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        if topic == self._mark:
+            if payload == str(len(self.filters)).encode():
+                self._is_complete.set()
+            return
+        if payload:
+            if topic not in self.retained and len(self.retained) >= MOST_TOPICS:
+                raise TooLargeError(f"The fleet has more than {MOST_TOPICS} topics.")
+            self.retained[topic] = payload
+        else:
+            self.retained.pop(topic, None)
+        self.changed.set()
+
+
+@asynccontextmanager
+async def open_operator_link(
+    topics: FleetTopics, options: MqttOptions, filters: list[str]
+) -> AsyncIterator[OperatorLink]:
+    """A link that has seen all that is retained.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    link = OperatorLink(topics, options, filters)
+    async with owned_tasks() as spawn:
+        spawn(link.run(), "edgehost.operator")
+        await link.complete()
+        yield link

@@ -1,0 +1,126 @@
+"""Whose fleet, at which broker, with which key: from the command line, the environment and the operator's own file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgehost.adapters.fleet.command_signing import OperatorKey
+from edgehost.cli.passphrase import known_passphrase
+from edgehost.cli.usage import UsageError
+from edgehost.domain.errors import InvalidConfigError
+from edgehost.domain.fleet_topics import FleetTopics, require_fleet
+from edgehost.domain.spec_reader import SpecReader
+from remotes.durable_file import read_bounded
+from remotes.mqtt_options import MqttOptions
+
+FILE_VARIABLE: Final = "EDGEHOST_FLEET"
+_MOST_BYTES: Final = 64 * 1024
+_PORT, _TLS_PORT = 1883, 8883
+_INBOX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAccess:
+    """How an operator reaches a fleet. ``key_file`` is None for a broker that is declared trusted."""
+
+    topics: FleetTopics
+    options: MqttOptions
+    key_file: Path | None
+
+    def key(self) -> OperatorKey | None:
+        """The key, ready to sign; asks for its passphrase.
+
+        Raises:
+            InvalidConfigError: it is no key.
+        """
+        if self.key_file is None:
+            return None
+        from remotes.keys import load_signer, needs_passphrase  # noqa: PLC0415 - not for those who only look
+
+        passphrase = known_passphrase(self.key_file) if needs_passphrase(self.key_file) else ""
+        signer = load_signer(self.key_file, passphrase=passphrase)
+        return OperatorKey(
+            signer.public_key.keyid, lambda content: bytes.fromhex(signer.sign(content).signature)
+        )
+
+
+def settings_path() -> Path:
+    """``$EDGEHOST_FLEET``, else ``fleet.toml`` in the user's configuration folder."""
+    if named := os.environ.get(FILE_VARIABLE):
+        return Path(named).expanduser()
+    folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(folder).expanduser() / "edgehost" / "fleet.toml"
+
+
+def fleet_access(args: argparse.Namespace) -> FleetAccess:
+    """What the command line says, and the file where it says nothing.
+
+    Raises:
+        UsageError: broker or fleet are named by neither.
+        InvalidConfigError: the file cannot be used.
+    """
+    path = settings_path()
+    table = SpecReader(_read(path), error=InvalidConfigError)
+    broker = args.broker or table.text("broker", default="")
+    fleet = args.fleet or table.text("fleet", default="")
+    key = args.key or table.text("key", default="", longest=4096)
+    tls = args.tls or table.flag("tls", default=False)
+    ca_file = args.ca_file or table.text("ca_file", default="", longest=4096)
+    cert_file, key_file = (table.text(name, default="", longest=4096) for name in ("cert_file", "key_file"))
+    username = args.username or table.text("username", default="")
+    password_file = args.password_file or table.text("password_file", default="", longest=4096)
+    table.refuse_unknown()
+    if not broker or not fleet:
+        missing = "--broker" if not broker else "--fleet"
+        raise UsageError(f"{missing} is missing, and {path} does not say it either")
+    require_fleet(fleet)
+    host, port = _address(broker, tls=tls)
+    return FleetAccess(
+        FleetTopics(fleet),
+        MqttOptions(
+            host=host,
+            tcp_port=port,
+            tls=tls,
+            ca_file=_file(ca_file, path),
+            cert_file=_file(cert_file, path),
+            key_file=_file(key_file, path),
+            username=username,
+            password_file=_file(password_file, path),
+            inbox=_INBOX,
+        ),
+        None if args.unsigned else _file(key, path),
+    )
+
+
+def _address(broker: str, *, tls: bool) -> tuple[str, int]:
+    host, colon, port = broker.rpartition(":")
+    if not colon:
+        return broker, _TLS_PORT if tls else _PORT
+    if not port.isdigit() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - what TCP has
+        raise UsageError(f"'{broker}' is no HOST or HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _file(text: str, settings: Path) -> Path | None:
+    """A path; a relative one starts here, and one of the file at the file's folder."""
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    beside = settings.parent / path
+    return beside if not path.is_absolute() and not path.exists() and beside.exists() else path
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    content = read_bounded(path, _MOST_BYTES)
+    try:
+        return tomllib.loads((content or b"\xff").decode())
+    except (ValueError, RecursionError) as problem:
+        raise InvalidConfigError(f"{path} is no TOML: {problem}.") from None
