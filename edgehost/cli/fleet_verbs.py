@@ -18,7 +18,6 @@ from edgehost.adapters.fleet.operator_link import OperatorLink, open_operator_li
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.bounded_file import read_bounded
 from edgehost.cli.command_table import OK
-from edgehost.cli.fleet import ORDERS
 from edgehost.cli.fleet_commands import Given, Giver, exit_code, payload_of, seconds
 from edgehost.cli.fleet_output import components_of, member_document, outcome_lines, span_of
 from edgehost.cli.fleet_settings import FleetAccess, fleet_access
@@ -27,6 +26,7 @@ from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import NotFoundError, RefusedError
 from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_members import Member, Presence, Selection, members_in
+from edgehost.domain.rollout_report import RolloutOrder
 from edgehost.domain.suggestion import did_you_mean
 
 _CONFIG_MOST_BYTES: Final = 64 * 1024
@@ -325,5 +325,5 @@ _VERBS: Final[Mapping[str, Verb]] = {
     "ls": _ls,
     "cancel": _cancel,
     "watch": _watch,
-    **dict.fromkeys(ORDERS, _order),
+    **dict.fromkeys((str(each) for each in RolloutOrder), _order),
 }
