@@ -131,3 +131,10 @@ def start(program: Path, tmp_path: Path) -> Start:
         assert status in (0, 99 if "EDGEHOST_CUT_AFTER" in environment else 0)
 
     return started
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first also waits for compilers."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(180))
