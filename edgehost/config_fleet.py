@@ -80,6 +80,14 @@ class FleetSettings:
     bundle_kib: Annotated[
         int, Whole("a signed bundle may come as a message of this size; 0: none may", 0, 64 * 1024)
     ] = 2048
+    settle_s: Annotated[
+        float,
+        Number(
+            "at a broker that does not know it, a host waits so long for others before it joins a rollout",
+            0,
+            3600,
+        ),
+    ] = 30.0
     operators: tuple[OperatorSettings, ...] = field(default=(), kw_only=True)
 
     @property

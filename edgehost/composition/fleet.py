@@ -71,7 +71,7 @@ class HostFleet:
     def view(self) -> MqttFleetView:
         """The other hosts, for rollouts; to be asked for before ``start``. Without commands no order is obeyed."""
         if self._view is None:
-            commands, host = self.commands, self.rooms.config.host.name
+            commands, host = self.commands, self.rooms.config.host
             signatures: Signatures | None = None if commands is None else commands.admission.signatures
             if commands is not None and commands.admission.mode == TRUSTED_BROKER:
                 signatures = None
@@ -79,14 +79,18 @@ class HostFleet:
                 signatures = load_operators(())
             self._view = MqttFleetView(
                 self.topics,
-                host,
+                host.name,
+                {**host.labels, "class": host.device_class},
                 self.link,
                 signatures,
                 lambda name: 0.0 if commands is None else commands.book.journal.orders.get(name, 0.0),
                 _no_note if commands is None else commands.book.note_order,
             )
+            self._view.settle_s = self.rooms.config.fleet.settle_s
             self.link.listen(self._view.filters)
-            self.link.handlers.other, self.link.handlers.link = self._view.take, self._view.changed
+            handlers = self.link.handlers
+            handlers.other, handlers.link = self._view.take, self._view.link_moved
+            handlers.current = self._view.all_came
         return self._view
 
     def start(self, spawn: Spawn) -> None:

@@ -73,7 +73,10 @@ class OnFailure(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """[rollout.gates]: what a host must show during ``soak_s`` before the next wave begins. 0 or "": not looked at."""
+    """[rollout.gates]: what a host must show during ``soak_s`` before the next wave begins.
+
+    0 or "" is not looked at, but for ``error_rate``: 0 lets no call fail, 1 lets all of them.
+    """
 
     error_rate: float = 0.05  # share of failed calls of the deployment's components, from calls_min calls on
     calls_min: int = 20

@@ -21,6 +21,8 @@ from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, Rollout
 _READY: Final = frozenset(
     {RolloutState.PREPARED, RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL}
 )
+#: Who is in these does not have it and will not, unless somebody says so.
+_NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Names of hosts in a reason; the rest are counted.
@@ -96,7 +98,9 @@ def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited
     if is_staged(deployment):
         if not sight.connected:  # nor would it know that it is of a late wave
             if rollout.all_hosts or not 0 < rollout.blind_after_s <= waited_s:
-                return Decision(reason="It does not see the other hosts: the link to the fleet is down.")
+                return Decision(
+                    reason="It does not see the other hosts: the link to the fleet is not there, or not for long enough."
+                )
         elif waiting := _prepared(deployment, sight, place) or _earlier(deployment, sight, place):
             return Decision(reason=waiting)
     if place.wave in rollout.approve and not _approved(deployment, sight, place.wave):
@@ -121,9 +125,20 @@ def must_go_back(deployment: Deployment, sight: FleetSight) -> str:
         return f"Operator {command.by or 'unknown'} aborted the rollout."
     if deployment.rollout.all_hosts:
         for report in _current(deployment, sight):
-            if report.state is RolloutState.FAILED and report.host != sight.host:
-                return f"It is for all hosts or none, and {report.host} failed: {report.reason}"
+            if report.state in _NEVER and report.host != sight.host:
+                return f"It is for all hosts or none, and {report.host} {report.state}: {report.reason}"
     return ""
+
+
+def is_resumed(deployment: Deployment, sight: FleetSight) -> bool:
+    """Whether an operator lets go on what was halted; nothing else does, since an order may be lost with its broker."""
+    command = _command(deployment, sight)
+    return (
+        command is not None
+        and command.order is RolloutOrder.RESUME
+        and not _stopped(deployment, sight)
+        and not must_go_back(deployment, sight)
+    )
 
 
 def is_open(window: Window, local: datetime) -> bool:
@@ -145,10 +160,9 @@ def _stopped(deployment: Deployment, sight: FleetSight) -> str:
     command = _command(deployment, sight)
     if command is not None and command.order in _STOPS:
         return f"Operator {command.by or 'unknown'} said {command.order}."
-    if command is not None and command.order is RolloutOrder.RESUME:
-        return ""
+    forgiven = _forgiven(deployment, sight)
     failed = [report for report in _current(deployment, sight) if report.state is RolloutState.FAILED]
-    others = [report for report in failed if report.host != sight.host]
+    others = [report for report in failed if report.host != sight.host and report.host not in forgiven]
     if not others:
         return ""
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
@@ -165,8 +179,21 @@ def _prepared(deployment: Deployment, sight: FleetSight, place: Place) -> str:
 
 def _earlier(deployment: Deployment, sight: FleetSight, place: Place) -> str:
     done = {report.host for report in _current(deployment, sight) if report.state is RolloutState.SUCCESSFUL}
-    missing = [host for host in place.before if host not in done]
+    forgiven = _forgiven(deployment, sight)
+    missing = [host for host in place.before if host not in done and host not in forgiven]
     return f"Wave {place.wave} waits for the one before: {_names(missing)} not done." if missing else ""
+
+
+def _forgiven(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
+    """Hosts of the waves that an operator resumed from, which failed or are away: nobody waits for them any more."""
+    command = _command(deployment, sight)
+    if command is None or command.order is not RolloutOrder.RESUME:
+        return frozenset()
+    return frozenset(
+        report.host
+        for report in _current(deployment, sight)
+        if report.wave <= command.wave and (report.state is RolloutState.FAILED or report.host in sight.away)
+    )
 
 
 def _approved(deployment: Deployment, sight: FleetSight, wave: int) -> bool:

@@ -44,7 +44,7 @@ class RolloutOrder(enum.StrEnum):
 
     APPROVE = "approve"  # the wave may begin
     HALT = "halt"  # nobody begins any more
-    RESUME = "resume"
+    RESUME = "resume"  # in spite of those that failed, or are away, in the waves up to the one that is named
     ABORT = "abort"  # halt, and whoever has it goes back
 
 
@@ -55,5 +55,5 @@ class RolloutCommand:
     deployment: str
     sequence: int
     order: RolloutOrder
-    wave: int = 0  # of an approval
+    wave: int = 0  # of an approval, or the last one that it is resumed from
     by: str = ""  # key id of the operator

@@ -13,7 +13,7 @@ class FleetView(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether reports are current; False: what is here may be old."""
+        """Whether all that others show has come since the link is there; False: what is here may be old, or not all."""
         ...
 
     def members(self) -> Mapping[str, Mapping[str, str]]:
@@ -34,6 +34,10 @@ class FleetView(Protocol):
 
     async def report(self, report: RolloutReport) -> None:
         """Show this host's state to the others; kept and sent later while the link is down."""
+        ...
+
+    def shown(self) -> Collection[str]:
+        """The deployments that this host shows a report on, those of an earlier run included."""
         ...
 
     def withdraw(self, deployment: str) -> None:

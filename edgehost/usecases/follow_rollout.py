@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from edgehost.domain.deployment import Deployment
+from edgehost.domain.deployment import Deployment, OnFailure
 from edgehost.domain.deployment_events import DeploymentEvent
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.errors import EdgehostError
 from edgehost.domain.events import Event
-from edgehost.domain.rollout_decision import Decision, FleetSight, decide, must_go_back, place_of
+from edgehost.domain.rollout_decision import (
+    Decision,
+    FleetSight,
+    Place,
+    decide,
+    is_resumed,
+    must_go_back,
+    place_of,
+)
 from edgehost.domain.rollout_report import RolloutReport, RolloutState
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
@@ -22,13 +30,23 @@ from edgehost.ports.fleet_view import FleetView
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.rollout_turn import Turn
 from edgehost.usecases.take_deployments import HostWords
-from edgehost.usecases.watch_soak import Consent, SoakWatch
+from edgehost.usecases.watch_soak import Consent, Fault, SoakWatch
 
 log = logging.getLogger("edgehost.rollout")
 
 #: How often the gates of what soaks are looked at, and what waits is told again when its reason changed.
 _LOOK_S: Final = 1.0
+#: Others report one after another; what they say is looked at together.
+_GATHER_S: Final = 0.1
 _CHANGED: Final = frozenset({RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL})
+
+
+#: Takes a release that misbehaves out of service: component, digest, reason.
+Quarantine = Callable[[str, str, str], Awaitable[None]]
+
+
+async def _nothing(_component: str, _digest: str, _reason: str) -> None:
+    """Who has no releases has none to quarantine."""
 
 
 @dataclass(slots=True)
@@ -44,6 +62,7 @@ class FleetRollout:
     local: Callable[[], datetime]  # the host's local time, for windows
     view: FleetView | None = None
     reason_of: Callable[[HeldDeployment], str] = lambda held: held.reason
+    quarantine: Quarantine = _nothing
     look_s: float = _LOOK_S
     _asked_at: dict[str, float] = field(default_factory=dict)  # digest: monotonic seconds
     _put_off_at: dict[str, float] = field(default_factory=dict)
@@ -100,13 +119,21 @@ class FleetRollout:
     async def _attend(self, held: HeldDeployment) -> None:
         deployment, reconciler = held.deployment, self.reconciler
         if held.state in _CHANGED and not held.taking_back:
-            why = must_go_back(deployment, self._sight(deployment))
-            if not why and held.state is RolloutState.SOAKING:
-                why = await self.soak.verdict(held)
-            if why:
+            if why := must_go_back(deployment, self._sight(deployment)):
                 await reconciler.take_back(deployment.name, deployment.sequence, why)
-        elif held.state is RolloutState.HALTED and not self._decision(deployment).halt:
+            elif held.state is RolloutState.SOAKING and (fault := await self.soak.fault(held)):
+                await self._condemn(held, fault)
+        elif held.state is RolloutState.HALTED and is_resumed(deployment, self._sight(deployment)):
             await reconciler.resume(deployment.name, deployment.sequence)
+
+    async def _condemn(self, held: HeldDeployment, fault: Fault) -> None:
+        """The release goes first: after a crash it is known by its quarantine that the deployment failed."""
+        deployment = held.deployment
+        before = held.before.get(fault.component)
+        is_news = before is not None and fault.digest not in {"", before.digest, *before.candidates}
+        if is_news and deployment.on_failure is not OnFailure.KEEP:
+            await self.quarantine(fault.component, fault.digest, fault.reason)
+        await self.reconciler.condemn(deployment.name, deployment.sequence, fault.component, fault.reason)
 
     def _decision(self, deployment: Deployment) -> Decision:
         now = self.clock.monotonic()
@@ -146,8 +173,8 @@ class FleetRollout:
         if self.view is None:
             return
         newest: dict[str, HeldDeployment] = {held.deployment.name: held for held in self._held()}
-        for name in set(self._told) - set(newest):
-            del self._told[name]
+        for name in {*self._told, *self.view.shown()} - set(newest):
+            self._told.pop(name, None)
             self.view.withdraw(name)
         for name, held in newest.items():
             report = self._report(held)
@@ -155,9 +182,13 @@ class FleetRollout:
                 self._told[name] = report
                 await self.view.report(report)
 
+    def place(self, deployment: Deployment) -> Place:
+        """Where the host stands in a rollout, as it sees its fleet now."""
+        return place_of(deployment, self._sight(deployment))
+
     def _report(self, held: HeldDeployment) -> RolloutReport:
         deployment = held.deployment
-        place = place_of(deployment, self._sight(deployment))
+        place = self.place(deployment)
         return RolloutReport(
             host=self.host.name,
             site=place.site,
@@ -179,16 +210,8 @@ class FleetRollout:
         async for _ in view.changes():
             self._moved.set()
             self.reconciler.wake()
+            await asyncio.sleep(_GATHER_S)
 
 
 def _of_deployments(event: Event) -> bool:
     return isinstance(event, DeploymentEvent)
-
-
-def told_reasons(reasons: Mapping[str, str]) -> Callable[[HeldDeployment], str]:
-    """A deployment's own reason, or what its turn waits for."""
-
-    def reason(held: HeldDeployment) -> str:
-        return held.reason or ("" if held.begun else reasons.get(held.deployment.name, ""))
-
-    return reason

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edgehost.domain.deployment import Deployment
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_plan import ComponentPlan, Standing
 from edgehost.domain.deployment_reader import read_signed_deployment, signed_bytes
@@ -16,22 +17,23 @@ from edgehost.usecases.take_deployments import HostWords
 _SETTLED: Final = frozenset({Standing.REACHED, Standing.TAKEN})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DeploymentsView:
     """Answers are ready for JSON."""
 
     reconciler: DeploymentReconciler
     host: HostWords
+    wave: Callable[[Deployment], int | None] = lambda _deployment: None  # this host's, of those in waves
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """One line for each name, for ``status``; what waits is in front of what holds."""
-        return {name: _row(page[-1], self._reason(page[-1])) for name, page in self._pages()}
+        return {name: self._row(page[-1]) for name, page in self._pages()}
 
     def all(self) -> Sequence[Mapping[str, Any]]:
         """Everything that is held, with the standing of each component."""
         return [
             {
-                **_row(held, self._reason(held)),
+                **self._row(held),
                 "digest": held.deployment.digest,
                 "remote": held.remote,
                 "accepted_at": held.accepted_at,
@@ -78,15 +80,27 @@ class DeploymentsView:
             "sequence": deployment.sequence,
             "state": str(held.state),
             "for_this_host": ours,
-            "reason": self._reason(held) if ours else "This host is not among those that it is for.",
+            "reason": self.reason(held) if ours else "This host is not among those that it is for.",
             "changes": sum(len(plan.steps) for plan in plans),
             "components": [_plan_document(plan) for plan in plans],
+        }
+
+    def _row(self, held: HeldDeployment) -> dict[str, Any]:
+        wave = self.wave(held.deployment)
+        return {
+            "deployment": held.deployment.name,
+            "sequence": held.deployment.sequence,
+            "state": str(held.state),
+            "since": held.since,
+            "reason": self.reason(held),
+            **({} if wave is None else {"wave": wave}),
         }
 
     def _pages(self) -> list[tuple[str, tuple[HeldDeployment, ...]]]:
         return [(name, page.all) for name, page in sorted(self.reconciler.book.pages().items()) if page.all]
 
-    def _reason(self, held: HeldDeployment) -> str:
+    def reason(self, held: HeldDeployment) -> str:
+        """Why it stands where it does, for people; what waits says for what."""
         if held.reason:
             return held.reason
         if not held.begun:
@@ -102,16 +116,6 @@ class DeploymentsView:
             "version": "" if plan.target is None else plan.target.version,
             "reason": self.reconciler.work.reason(plan),
         }
-
-
-def _row(held: HeldDeployment, reason: str) -> dict[str, Any]:
-    return {
-        "deployment": held.deployment.name,
-        "sequence": held.deployment.sequence,
-        "state": str(held.state),
-        "since": held.since,
-        "reason": reason,
-    }
 
 
 def _plan_document(plan: ComponentPlan) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edgehost.domain.deployment import Deployment, Gates
+from edgehost.domain.deployment import Deployment, Gates, WantedComponent
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.errors import BusyError, EdgehostError, NotFoundError
 from edgehost.domain.probation import Conduct
@@ -30,31 +30,48 @@ class _Mark:
     deaths: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Which component does not hold a gate, and why; ``digest`` is of the release that did not, "" when none runs."""
+
+    component: str
+    reason: str
+    digest: str = ""
+
+
 @dataclass(slots=True)
 class SoakWatch:
-    """Looks at what runs; ``verdict`` is asked again and again while a deployment soaks."""
+    """Looks at what runs; ``fault`` is asked again and again while a deployment soaks."""
 
     running: RunningComponents
     _marks: dict[tuple[str, str], _Mark] = field(default_factory=dict)  # digest of the deployment, component
 
-    async def verdict(self, held: HeldDeployment) -> str:
-        """Why the deployment does not hold its gates; "" while it does."""
+    async def fault(self, held: HeldDeployment) -> Fault | None:
+        """The first gate that the deployment does not hold; None while it holds all."""
         deployment, gates = held.deployment, held.deployment.rollout.gates
         for wanted in deployment.components:
             if not wanted.present or wanted.name in held.failed:
                 continue
-            running = self.running.get(wanted.name)
+            running = self._watched(wanted)
             if running is None:
-                return f"{wanted.name} does not run any more."
+                return Fault(wanted.name, "It does not run any more.")
             mark = self._mark(deployment, wanted.name, running)
-            why = _figures(gates, mark, running) or await self._check(gates, wanted.name)
+            why = _figures(gates, mark, running) or await _checked(gates, running)
             if why:
-                return f"{wanted.name} {running.release.version}: {why}"
-        return ""
+                return Fault(wanted.name, f"{running.release.version}: {why}", running.release.digest)
+        return None
 
     def forget(self, held: Mapping[str, object]) -> None:
         """Keep marks of these deployments only, by digest."""
         self._marks = {key: mark for key, mark in self._marks.items() if key[0] in held}
+
+    def _watched(self, wanted: WantedComponent) -> RunningRelease | None:
+        """The live release, or the one that is tried beside it."""
+        split = self.running.split_of(wanted.name) if wanted.share else None
+        for candidate in () if split is None else split.candidates:
+            if wanted.versions.allows(candidate.release.version):
+                return candidate
+        return self.running.get(wanted.name)
 
     def _mark(self, deployment: Deployment, component: str, running: RunningRelease) -> _Mark:
         key = (deployment.digest, component)
@@ -62,18 +79,6 @@ class SoakWatch:
         if mark is None or mark.running is not running:
             mark = self._marks[key] = _Mark(running, running.conduct, _statistics(running).deaths)
         return mark
-
-    async def _check(self, gates: Gates, component: str) -> str:
-        if not gates.check:
-            return ""
-        try:
-            answer = await self.running.call(component, gates.check, b"{}", deadline_s=_CHECK_S)
-        except BusyError:
-            return ""  # of a busy component its calls say more than a check
-        except EdgehostError as error:
-            return f"its check '{gates.check}' failed: {error.message}"
-        consent, reason = read_consent(answer)
-        return "" if consent else f"its check '{gates.check}' says no{reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,21 @@ def read_consent(answer: bytes) -> tuple[bool, str]:
         return False, ': its answer has no "ok".'
     reason = document.get("reason", "")
     return document["ok"], f": {str(reason)[:_LONGEST_REASON]}" if reason else "."
+
+
+async def _checked(gates: Gates, running: RunningRelease) -> str:
+    """Asked of its own instances, so that it counts among nobody's calls."""
+    if not gates.check:
+        return ""
+    try:
+        answer = await running.pool.call(gates.check, b"{}", deadline_s=_CHECK_S)
+    except BusyError:
+        return ""  # of a busy component its calls say more than a check
+    except EdgehostError as error:
+        # One that has been replaced meanwhile is not asked any more.
+        return "" if running.pool.draining else f"its check '{gates.check}' failed: {error.message}"
+    consent, reason = read_consent(answer)
+    return "" if consent else f"its check '{gates.check}' says no{reason}"
 
 
 def _figures(gates: Gates, mark: _Mark, running: RunningRelease) -> str:

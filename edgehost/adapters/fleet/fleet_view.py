@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,9 +34,12 @@ _ROLLOUT: Final = "rollout"
 #: More than a site has; registrations beyond are not seen, and that is told.
 MOST_HOSTS: Final = 5000
 _MOST_DEPLOYMENTS: Final = 256
+_MOST_SEEN: Final = 8 * MOST_HOSTS
 _REGISTRATION_MOST_BYTES: Final = 16 * 1024
 _WAITING: Final = 64
+_STATUS_MOST_BYTES: Final = 4 * 1024
 _REPORT: Final = "twin/deployment/"
+_STATUS: Final = "status"
 
 
 @dataclass(slots=True)
@@ -45,14 +48,24 @@ class MqttFleetView:
 
     topics: FleetTopics
     host: str
+    own: Mapping[str, str]  # this host's labels, and ``class``
     link: FleetLink
     signatures: Signatures | None  # None: whoever the broker lets in may order
     newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
+    settle_s: float = 30.0  # at a broker that had forgotten this host, for the others to come back
     unseen: int = 0  # hosts and reports beyond the bounds
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
     _orders: dict[str, RolloutCommand] = field(default_factory=dict)
+    _away: set[str] = field(default_factory=set)
+    _shown: set[str] = field(default_factory=set)  # deployments on which this host has a report there
+    _seen: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # host and step below it, since the link is there
+    _is_current: bool = False
+    _knew_others: bool = False  # before the link came up
+    _waiting: asyncio.TimerHandle | None = None
     _incoming: deque[tuple[str, bytes]] = field(default_factory=deque)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: list[asyncio.Event] = field(default_factory=list)
@@ -60,16 +73,20 @@ class MqttFleetView:
     @property
     def filters(self) -> tuple[str, ...]:
         """What must be listened to."""
-        return self.topics.registrations, self.topics.reports, self.topics.orders
+        return self.topics.registrations, self.topics.statuses, self.topics.reports, self.topics.orders
 
     @property
     def connected(self) -> bool:
-        """Whether reports are current."""
-        return self.link.connected
+        """Whether all that others show has come since the link is there."""
+        return self.link.connected and self._is_current
 
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
-        return MappingProxyType(self._members)
+        return MappingProxyType({**self._members, self.host: self.own})
+
+    def away(self) -> Collection[str]:
+        """Ids of the hosts that are offline, as they or their broker say."""
+        return frozenset(self._away)
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
@@ -82,14 +99,20 @@ class MqttFleetView:
     async def report(self, report: RolloutReport) -> None:
         """Show this host's state to the others; kept and sent later while the link is down."""
         self._reports.setdefault(report.deployment, {})[self.host] = report
+        self._shown.add(report.deployment)
         topic = self.topics.host(self.host).report(report.deployment)
         self.link.keep(topic, tell_json(report_document(report)))
         self.changed()
 
+    def shown(self) -> Collection[str]:
+        """The deployments that this host shows a report on, those of an earlier run included."""
+        return frozenset(self._shown)
+
     def withdraw(self, deployment: str) -> None:
         """Show nothing of a deployment any more."""
         self._reports.get(deployment, {}).pop(self.host, None)
-        self.link.keep(self.topics.host(self.host).report(deployment), None)
+        self._shown.discard(deployment)
+        self.link.keep(self.topics.host(self.host).report(deployment), None, again=True)
 
     async def changes(self) -> AsyncIterator[None]:
         """One item after any of it may have changed."""
@@ -103,8 +126,31 @@ class MqttFleetView:
         finally:
             self._watchers.remove(watcher)
 
+    def link_moved(self) -> None:
+        """The link came up or went: what is retained is still to come, or not to be known."""
+        self._seen.clear()
+        self._knew_others = any(host != self.host for host in self._members)
+        self._is_current = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        self.changed()
+
+    def all_came(self, lost: bool) -> None:  # noqa: FBT001 - see FleetHandlers
+        """All that the broker retains has come; ``lost``: it did not know this host, and may have lost the others too.
+
+        A host that is new here, or knew nobody before, waits a while for those that come back as it did.
+        """
+        if not lost:
+            self._forget_unseen()
+        elif not self._knew_others:
+            log.info("The broker did not know this host; others have %g s to come back to it.", self.settle_s)
+            self._waiting = asyncio.get_running_loop().call_later(self.settle_s, self._became_current)
+            return
+        self._became_current()
+
     def changed(self) -> None:
-        """Something did, or the link came up or went."""
+        """Something did."""
         for watcher in self._watchers:
             watcher.set()
 
@@ -121,8 +167,12 @@ class MqttFleetView:
             return
         host, below = place
         try:
+            if len(self._seen) < _MOST_SEEN:
+                self._seen.add((host, below))
             if not below:
                 self._take_registration(host, payload)
+            elif below == _STATUS:
+                self._take_status(host, payload)
             elif below.startswith(_REPORT):
                 self._take_report(host, below.removeprefix(_REPORT), payload)
         except RefusedError as error:
@@ -143,6 +193,8 @@ class MqttFleetView:
                     log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
 
     def _take_registration(self, host: str, payload: bytes) -> None:
+        if host == self.host:
+            return  # by its own word, whatever stands there
         if not payload:
             self._members.pop(host, None)
             return
@@ -158,8 +210,20 @@ class MqttFleetView:
         labels = table.text_map("labels")
         self._members[host] = {**labels, "class": table.text("class", default="", pattern=NAME)}
 
+    def _take_status(self, host: str, payload: bytes) -> None:
+        document: Any = read_json(payload) if 0 < len(payload) <= _STATUS_MOST_BYTES else None
+        if isinstance(document, Mapping) and document.get("status") == "offline" and host != self.host:
+            if len(self._away) < MOST_HOSTS:
+                self._away.add(host)
+        else:
+            self._away.discard(host)
+
     def _take_report(self, host: str, deployment: str, payload: bytes) -> None:
-        if not NAME.fullmatch(deployment) or host == self.host:
+        if not NAME.fullmatch(deployment):
+            return
+        if host == self.host:
+            if payload and len(self._shown) < _MOST_DEPLOYMENTS:
+                self._shown.add(deployment)
             return
         if not payload:
             self._reports.get(deployment, {}).pop(host, None)
@@ -171,6 +235,21 @@ class MqttFleetView:
             return
         report = read_report(payload, host=host, deployment=deployment)
         self._reports.setdefault(deployment, {})[host] = report
+
+    def _became_current(self) -> None:
+        self._is_current, self._waiting = True, None
+        self.changed()
+
+    def _forget_unseen(self) -> None:
+        """What the broker does not retain any more was taken away while there was no link."""
+        self._members = {host: labels for host, labels in self._members.items() if self._is_there(host, "")}
+        self._away = {host for host in self._away if self._is_there(host, _STATUS)}
+        for deployment, reports in self._reports.items():
+            for host in [host for host in reports if not self._is_there(host, _REPORT + deployment)]:
+                del reports[host]
+
+    def _is_there(self, host: str, below: str) -> bool:
+        return host == self.host or (host, below) in self._seen
 
     async def _take_order(self, deployment: str, payload: bytes) -> None:
         if not payload:

@@ -51,6 +51,7 @@ class FleetHandlers:
     bundle: Callable[[str, bytes], None] | None = None
     other: Callable[[str, bytes], None] = lambda _topic, _payload: None  # of the filters that were added
     link: Callable[[], None] = lambda: None  # came up or went
+    current: Callable[[bool], None] = lambda _lost: None  # all that is retained on those filters has come
     namesake: Callable[[str, bool], None] = lambda _where, _yields: None  # "" when it is gone
 
 
@@ -79,6 +80,8 @@ class MqttFleet:
     _echoes: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=256))
     _is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     _knows_others: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: bool = False  # what the broker retained, this time
+    _marks: int = 0  # ends of what is retained that have not come back yet
     _tidy: bool = False
     _link: Link | None = None
     _reassert: bool = False
@@ -147,6 +150,7 @@ class MqttFleet:
         self._retained.connected()
         self._echoes.clear()
         self._is_settled.clear()
+        self._marks = 0
         subscribed: set[str] = set()
         try:
             async with owned_tasks() as spawn:
@@ -181,8 +185,8 @@ class MqttFleet:
             except TimeoutError:
                 pass  # it was this host before its restart
         seen = frozenset(self._retained.known)
-        lost = self.topics.registration not in seen
-        self._begin_speaking(seen, lost=lost)
+        self._lost = self.topics.registration not in seen
+        self._begin_speaking(seen, lost=self._lost)
 
     def _begin_speaking(self, seen: frozenset[str], *, lost: bool) -> None:
         if self._namesakes.yields:
@@ -251,6 +255,8 @@ class MqttFleet:
             return
         if claim.boot == self.boot:
             self._is_settled.set()
+            if claim.to == self.boot:
+                self._hear_mark()
             return
         before = (self._namesakes.shown, self._namesakes.yields)
         if self._namesakes.hear(claim, up_s=self.up_s(), now=self.now()):
@@ -258,6 +264,11 @@ class MqttFleet:
         self._knows_others.set()
         if before != (self._namesakes.shown, self._namesakes.yields):
             self.handlers.namesake(self._namesakes.shown, self._namesakes.yields)
+
+    def _hear_mark(self) -> None:
+        self._marks = max(self._marks - 1, 0)
+        if not self._marks and self.refused_filters.isdisjoint(self._filters):
+            self.handlers.current(self._lost)
 
     async def _keep_claiming(self, link: Link) -> None:
         while True:
@@ -273,15 +284,18 @@ class MqttFleet:
                 self._begin_speaking(frozenset(self._retained.known), lost=False)
             await self._claim(link)
 
-    async def _claim(self, link: Link) -> None:
-        await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s()), qos=1)
+    async def _claim(self, link: Link, *, to: str = "") -> None:
+        await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s(), to=to), qos=1)
         _require_wanted()
 
     async def _write(self, link: Link, subscribed: set[str]) -> None:
         """Publish what is due, until the connection ends."""
         while True:
             self._work.clear()
-            await self._subscribe(link, tuple(self._filters), subscribed)
+            if not subscribed.issuperset(self._filters):
+                await self._subscribe(link, tuple(self._filters), subscribed)
+                self._marks += 1  # what comes before it comes back is what was retained
+                await self._claim(link, to=self.boot)
             while self._telling:
                 topic, payload, retain, expires_s = self._telling.popleft()
                 await self._publish(link, topic, payload, retain=retain, expires_s=expires_s)

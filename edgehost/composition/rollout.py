@@ -1,0 +1,63 @@
+"""A host's part in rollouts: its turn, its gates, and what it shows of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from edgehost.composition.desired_state import DesiredState
+from edgehost.composition.rooms import Rooms
+from edgehost.domain.deployment import Deployment
+from edgehost.domain.errors import NotFoundError
+from edgehost.usecases.direct_traffic import Ground
+from edgehost.usecases.follow_rollout import FleetRollout
+from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.take_deployments import HostWords
+from edgehost.usecases.watch_soak import Consent, SoakWatch
+from remotes.owned_tasks import Spawn
+
+if TYPE_CHECKING:
+    from edgehost.composition.fleet import HostFleet
+
+
+def start_deployments(
+    rooms: Rooms, manager: ComponentManager, desired: DesiredState, fleet: HostFleet | None, spawn: Spawn
+) -> None:
+    """Let the host go where its deployments want it, each when it is its turn; before the fleet is started.
+
+    Without a fleet there are windows, consent and gates; deployments in waves wait for a link, or for ``blind_after_s``.
+    """
+    settings = rooms.config.host
+
+    async def quarantine(component: str, digest: str, reason: str) -> None:
+        ledger = manager.deployer.ledger
+        live = ledger.live(component)
+        if live is not None and live.digest == digest:
+            await manager.roll_back(component, reason)
+            return
+        for candidate in ledger.candidates(component):
+            if candidate.digest == digest:
+                await manager.stop_candidate(component, candidate.version, Ground("rule", reason, {}))
+                return
+        raise NotFoundError(f"{component} {digest[:12]} runs no more.")  # others were faster
+
+    rollout = FleetRollout(
+        HostWords(settings.name, settings.device_class, settings.labels),
+        desired.reconciler,
+        SoakWatch(rooms.running),
+        Consent(rooms.running),
+        rooms.bus,
+        rooms.clock,
+        local=lambda: datetime.fromtimestamp(rooms.clock.now()).astimezone(),
+        view=None if fleet is None else fleet.view(),
+        reason_of=desired.view.reason,
+        quarantine=quarantine,
+    )
+
+    def wave(deployment: Deployment) -> int | None:
+        return rollout.place(deployment).wave if len(deployment.rollout.waves) > 1 else None
+
+    desired.view.wave = wave
+    desired.reconciler.turn = rollout
+    spawn(rollout.run(), "edgehost.rollout")
+    spawn(desired.reconciler.run(), "edgehost.deployments")
