@@ -17,6 +17,7 @@ from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch_life
 from edgehost.composition.ports import topic_sources
 from edgehost.composition.remotes import make_follower, open_remote
+from edgehost.composition.rollout import start_deployments
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, open_coap, open_shelf, urls_of
 from edgehost.composition.upkeep import keep_up
@@ -127,7 +128,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
                 f"edgehost.remote.{settings.name}",
             )
         if not safe:
-            spawn(desired.reconciler.run(), "edgehost.deployments")
+            start_deployments(rooms, manager, desired, fleet, spawn)
         if fleet is not None:
             fleet.start(spawn)
         if life is not None:
