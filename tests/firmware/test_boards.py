@@ -118,3 +118,23 @@ def test_the_firmware_keeps_its_size(board: str) -> None:
     ).stdout.splitlines()[1]
     text, data, _ = (int(word) for word in listed.split()[:3])
     assert text + data <= MOST_ROM_BYTES[board]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_firmware_has_no_heap_and_no_printf(board: str) -> None:
+    elf = built(board, compiler="arm-none-eabi-gcc")
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", str(elf)], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.split()
+    unwanted = {
+        "malloc",
+        "_malloc_r",
+        "calloc",
+        "realloc",
+        "free",
+        "_sbrk",
+        "printf",
+        "snprintf",
+        "_vfprintf_r",
+    }
+    assert not unwanted & set(symbols)

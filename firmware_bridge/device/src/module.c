@@ -7,7 +7,7 @@ enum { CUSTOM = 0, IMPORT = 2, MEMORY = 5, START = 8, LAST_SECTION = 12 };
 static bool leb(const uint8_t **at, const uint8_t *end, uint32_t *value) {
   uint32_t shift = 0;
   *value = 0;
-  while (*at < end && shift < 35u) {
+  while (*at < end && shift <= 28u) {
     uint8_t byte = **at;
     *at += 1;
     if (shift == 28u && (byte & 0xF0u) != 0u) {
