@@ -92,3 +92,4 @@ def all_findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from file_checks.check_certificates(config)
     yield from network_checks.check_host(config)
     yield from network_checks.check_remotes(config)
+    yield from network_checks.check_fleet(config)

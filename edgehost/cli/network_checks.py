@@ -100,6 +100,31 @@ def check_remotes(config: Config) -> Iterator[Finding]:
                 yield check_coap(subject, remote.name, remote.carrier)
 
 
+def check_fleet(config: Config) -> Iterator[Finding]:
+    """The fleet's broker answers, and the operators' keys can be read."""
+    fleet = config.fleet
+    if not fleet.enabled:
+        return
+    carrier = MqttCarrier(
+        fleet.host, fleet.tcp_port, fleet.tls, fleet.ca_file, fleet.cert_file, fleet.key_file
+    )
+    yield _check_broker(f"fleet {fleet.name}", carrier)
+    if fleet.commands == "trusted-broker":
+        yield note(
+            f"fleet {fleet.name}",
+            "whoever the broker lets publish may command this host.",
+            'Set [fleet] commands = "signed" unless the broker is yours alone.',
+        )
+    from edgehost.adapters.fleet.operator_keys import load_operators  # noqa: PLC0415 - only for hosts in a fleet
+
+    try:
+        load_operators(fleet.operators)
+    except EdgehostError as problem:
+        yield wrong(f"fleet {fleet.name}", problem.message, problem.hint)
+    else:
+        yield good(f"fleet {fleet.name}", f"commands: {fleet.commands}, {len(fleet.operators)} operators")
+
+
 def _check_root(subject: str, remote: RemoteSettings) -> Finding:
     advice = "Copy the publisher's root.json there; compare it with 'edgehost remote show'."
     try:
