@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import termios
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +78,10 @@ async def _opened_tty(path: str, settings: LineSettings) -> AsyncIterator[Device
         if settings.exclusive:
             await asyncio.to_thread(_refuse_shared, path)
         yield line
+        with suppress(
+            OSError, termios.error
+        ):  # TimeoutError too: whoever needs it to arrive waits for an answer
+            await line.drain()
     finally:
         line.close()
 

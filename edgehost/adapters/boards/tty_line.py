@@ -60,11 +60,19 @@ class TtyLine:
             except OSError as problem:
                 raise self._lost(problem) from None
 
+    async def drain(self) -> None:
+        """Wait until what was written is out.
+
+        Raises:
+            TimeoutError, OSError, termios.error: it does not go out.
+        """
+        async with asyncio.timeout(_STALLED_S):
+            await asyncio.to_thread(termios.tcdrain, self._descriptor)
+
     async def set_baud(self, baud: int) -> None:
         """Change the speed once what was written is out."""
         try:
-            async with asyncio.timeout(_STALLED_S):
-                await asyncio.to_thread(termios.tcdrain, self._descriptor)
+            await self.drain()
             self._line.baudrate = baud
         except TimeoutError:
             raise LineLostError(f"{self._path} takes no more bytes.") from None
@@ -90,7 +98,7 @@ class TtyLine:
             termios.tcflush(self._descriptor, termios.TCIFLUSH)
 
     def close(self) -> None:
-        """Let go of the line; closing it twice is no error."""
+        """Let go of the line, whatever was not sent yet; closing it twice is no error."""
         if not self._line.is_open:
             return
         with suppress(OSError):
