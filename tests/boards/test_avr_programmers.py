@@ -69,7 +69,7 @@ async def test_a_genuine_bootloader_is_written_verified_and_started(protocol: st
         assert board.holds(content)
         assert await says(board, "alpha")
     assert outcome.verified
-    assert outcome.chip == board.board.flash.signature
+    assert outcome.chip == f"{kind.mcu} ({board.board.flash.signature})"
     assert outcome.written_bytes >= 6000
     phases = list(dict.fromkeys(report.phase for report in told))
     assert phases == [Phase.CONNECT, Phase.WRITE, Phase.VERIFY, Phase.RESTART]

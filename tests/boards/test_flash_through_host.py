@@ -117,7 +117,7 @@ async def test_over_the_api_a_flash_is_ordered_followed_and_remembered(tmp_path:
 
         flash = await ended(host, await host.request("POST", "/api/host/flash", order))
         assert flash["state"] == "done"
-        assert flash["outcome"]["chip"] == "1e950f"
+        assert flash["outcome"]["chip"] == "atmega328p (1e950f)"
         (remembered,) = (await host.request("GET", "/api/host/flash"))["flashes"]
         assert remembered == flash
         with pytest.raises(NotFoundError, match="no flash 99"):

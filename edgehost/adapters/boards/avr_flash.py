@@ -117,7 +117,8 @@ async def flash_pages(run: FlashRun, boot: AvrBootloader) -> FlashOutcome:
         await _verify(run, boot, pages, total)
     run.tell(Phase.RESTART)
     await _again(boot, boot.leave, "did not start the application")
-    return run.outcome(signature, written=total, verified=run.job.verify)
+    chip = f"{run.job.board.mcu} ({signature})"  # it is the board's, or the flash had ended
+    return run.outcome(chip, written=total, verified=run.job.verify)
 
 
 async def _named(run: FlashRun, boot: AvrBootloader) -> str:
