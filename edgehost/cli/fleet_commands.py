@@ -71,7 +71,7 @@ class Giver:
                 life_s=life_s,
             )
             topic = self.link.topics.host(member.name).command(operation, command.id)
-            await self.link.publish(topic, payload_of(command, self.key))
+            await self.link.publish(topic, payload_of(command, self.key), expires_s=life_s)
             given.append(Given(member.name, topic, operation, command.id, member.is_asleep))
         return given
 

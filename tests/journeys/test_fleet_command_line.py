@@ -170,3 +170,24 @@ async def test_a_broker_that_is_away_and_settings_that_are_wrong_have_their_exit
         ]
         await broker.stop()
         await laptop.run("ls", code=3)
+
+
+async def test_a_deployment_is_watched_until_every_host_is_done_and_orders_find_their_wave(
+    yard: Fleet,
+) -> None:
+    async with open_broker(kind="mosquitto") as broker:
+        laptop, tools = Laptop(yard.folder, broker), Tools(broker)
+        report = {"site": "north", "sequence": 4, "digest": "ab", "wave": 1, "since": 5.0, "reason": ""}
+        for name, state in (("one", "successful"), ("two", "waiting")):
+            await tools.publish(f"edgehost/yard/{name}", {"id": name, "class": "pi4", "labels": {}})
+            await tools.publish(f"edgehost/yard/{name}/twin/deployment/spring", report | {"state": state})
+        ordered = await laptop.run("approve", "spring")
+        assert (ordered["sequence"], ordered["wave"]) == (4, 1)
+        late = await laptop.run("watch", "spring", "--timeout", "0.5", code=4)
+        assert {each["host"] for each in late} == {"one", "two"}
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(laptop.run("watch", "spring", code=1))
+            await tools.publish(
+                "edgehost/yard/two/twin/deployment/spring", report | {"state": "failed", "reason": "hot"}
+            )
+        assert watching.result()[-1]["reason"] == "hot"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edgehost.domain.errors import TooLargeError, UnavailableError
 from edgehost.domain.fleet_topics import ROOT, FleetTopics
@@ -69,8 +71,8 @@ class OperatorLink:
         self._wanted.set()
         await self.complete()
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Have this retained; an empty payload takes it away.
+    async def publish(self, topic: str, payload: bytes, *, expires_s: float = 0.0) -> None:
+        """Have this retained; an empty payload takes it away. With MQTT 5 the broker forgets it when it expires.
 
         Raises:
             UnavailableError: the broker did not take it in time.
@@ -78,7 +80,11 @@ class OperatorLink:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 link = await self._keeper.link()
-                await link.client.publish(topic, payload, qos=1, retain=True)
+                properties = None
+                if expires_s and self._keeper.protocol is aiomqtt.ProtocolVersion.V5:
+                    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                    properties.MessageExpiryInterval = max(int(expires_s), 1)
+                await link.client.publish(topic, payload, qos=1, retain=True, properties=properties)
         except (TimeoutError, aiomqtt.MqttError) as error:
             raise UnavailableError(
                 f"The broker did not take {topic}: {str(error) or self._keeper.trouble or 'no answer'}.",

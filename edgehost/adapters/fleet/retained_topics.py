@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
+
+#: A host has some dozens of topics and a hundred commands; more is somebody's flood, and need not be remembered.
+MOST_KNOWN: Final = 4096
 
 
 @dataclass(slots=True)
@@ -33,7 +37,8 @@ class RetainedTopics:
     def saw(self, topic: str, payload: bytes) -> None:
         """The broker has this; empty when it has nothing any more."""
         if payload:
-            self.known[topic] = payload
+            if topic in self.known or topic in self.kept or len(self.known) < MOST_KNOWN:
+                self.known[topic] = payload
         else:
             self.known.pop(topic, None)
 
