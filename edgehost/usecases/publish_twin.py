@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from edgehost.domain.fleet_topics import HostTopics, part_of
 from edgehost.domain.json_text import tell_json
 from edgehost.ports.clock import Clock
 from edgehost.ports.fleet_link import FleetLink
+
+log = logging.getLogger("edgehost.fleet")
 
 #: Changes that follow on one another are shown together.
 _COALESCE_S: Final = 0.25
@@ -85,11 +88,11 @@ class TwinPublisher:
         while True:
             if self.clock.monotonic() - measured >= self.measure_s:
                 measured = self.clock.monotonic()
-                await self._measure()
+                await self._tried(self._measure)
                 self._look = True
             if self._look:
                 self._look = False
-                await self._show()
+                await self._tried(self._show)
             while self._waiting:
                 event = self._waiting.popleft()
                 self.link.tell(
@@ -104,6 +107,13 @@ class TwinPublisher:
             except TimeoutError:
                 continue
             self._wake.clear()
+
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> None:
+        """What the host shows of itself is no reason for it to end."""
+        try:
+            await work()
+        except Exception:
+            log.exception("What this host shows to its fleet is not complete.")
 
     async def _show(self) -> None:
         for name, look in self.properties.items():

@@ -115,7 +115,11 @@ class FleetCommands:
                 await self._filled.wait()
                 self._filled.clear()
                 while self._inbox:
-                    await self._look_at(tasks, *self._inbox.popleft())
+                    topic, payload = self._inbox.popleft()
+                    try:
+                        await self._look_at(tasks, topic, payload)
+                    except Exception:  # whatever a broker brings must not end the host
+                        log.exception("A message on %s could not be dealt with.", topic)
 
     async def _look_at(self, tasks: asyncio.TaskGroup, topic: str, payload: bytes) -> None:
         bundle_id, where = self.topics.bundle_in(topic), self.topics.command_in(topic)
@@ -174,6 +178,7 @@ class FleetCommands:
         self._publish(entry)
         if entry.is_open:
             self._begin(tasks, entry, resumed=False)
+            await asyncio.sleep(0)  # it takes its turn before the next one asks whether that is free
 
     async def _admit_bundle(self, tasks: asyncio.TaskGroup, bundle_id: str, content: bytes) -> None:
         """A bundle needs no operator: its publisher's signatures are checked by the remote that it is for."""

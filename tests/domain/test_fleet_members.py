@@ -71,7 +71,7 @@ def test_members_are_read_from_their_topics_and_chosen_by_what_they_say() -> Non
         "1.0.0",
         1,
         {"hot"},
-        {"deploy"},
+        frozenset({"deploy"}),
     )
     for selection, names in (
         (Selection(everything=True), ["gate", "well"]),

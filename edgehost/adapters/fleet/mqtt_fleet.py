@@ -214,7 +214,10 @@ class MqttFleet:
     async def _read(self, link: Link) -> None:
         async for message in link.client.messages:
             payload: bytes = message.payload  # what arrives is always bytes
-            self._take(str(message.topic), payload)
+            try:
+                self._take(str(message.topic), payload)
+            except Exception:  # whatever a broker brings must not end the host
+                log.exception("A message of the fleet could not be dealt with.")
         raise aiomqtt.MqttError("the broker closed the connection")
 
     def _take(self, topic: str, payload: bytes) -> None:
