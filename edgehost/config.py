@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 from edgehost.config_boards import BoardSettings
 from edgehost.config_coap import ShelfSettings
+from edgehost.config_devices import DeviceSettings, read_devices
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
 from edgehost.config_remotes import read_remote, require_remotes
@@ -71,6 +72,7 @@ class Config:
     events: EventSettings = field(default_factory=EventSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
     boards: BoardSettings = field(default_factory=BoardSettings)
+    devices: Mapping[str, DeviceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sinks: tuple[SinkSettings, ...] = ()
     pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     remotes: tuple[RemoteSettings, ...] = ()
@@ -164,6 +166,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         events=_read_table(EventSettings, top.table("events"), folder),
         fleet=read_fleet(top.table("fleet"), folder),
         boards=_read_table(BoardSettings, top.table("boards"), folder),
+        devices=read_devices(top.table("devices"), folder),
         remotes=tuple(read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {

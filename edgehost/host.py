@@ -13,6 +13,7 @@ from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.boards_of_host import tie_boards
 from edgehost.composition.deployment import make_manager
 from edgehost.composition.desired_state import make_desired_state, open_configs
+from edgehost.composition.devices_of_host import open_devices, start_devices
 from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch_life
 from edgehost.composition.ports import topic_sources
@@ -76,7 +77,9 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         desired = await make_desired_state(rooms, manager, control, configs)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         safe = life is not None and life.safe != ""
-        tie_boards(control, rooms, [remote for _, remote, _, _ in remotes], spawn)
+        tie_boards(
+            control, rooms, [remote for _, remote, _, _ in remotes], spawn, devices := open_devices(rooms)
+        )
         if life is not None:
             tie_life(life, rooms, control)
         keep_up(rooms, control, spawn)
@@ -95,6 +98,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         coap = await open_coap(rooms, app, stack)
         await open_shelf(rooms, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
+        start_devices(rooms, devices, control, manager, spawn)
         if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")

@@ -17,6 +17,7 @@ from remotes.delegated_roles import all_targets, role_for
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
 from remotes.repository_files import drop_stale_files
 from remotes.signed_document import (
+    COUNTED,
     document_field,
     document_path,
     is_document_path,
@@ -50,7 +51,7 @@ def publish_document(
 ) -> Published:
     """Sign the document as the newest of its name; ``keep`` of it stay on offer.
 
-    A deployment's version is its sequence, so it takes none; ``content`` may be a function of the sequence where it
+    A deployment's version is its sequence, and a device manifest's too, so they take none; ``content`` may be a function of the sequence where it
     stands in the bytes. Firmware needs a semantic version, and the same bytes may be published again.
 
     Raises:
@@ -66,8 +67,10 @@ def publish_document(
         drop_stale_files(repository)
         role = role_for(repository, document_path(kind, name, version or "1"), signers)
         targets = next_targets(repository, expiry, now, role)
-        sequence = next_sequence(repository, targets, f"@{kind}/{name}")
-        version = str(sequence) if kind is DocumentKind.DEPLOYMENT else version
+        # A device runs one component of many, and takes none with a smaller sequence than that of the one before.
+        counter = f"@{kind}" if kind is DocumentKind.DEVICE else f"@{kind}/{name}"
+        sequence = next_sequence(repository, targets, counter)
+        version = str(sequence) if kind in COUNTED else version
         path = document_path(kind, name, version)
         require_free(repository, role, path)
         content = content(sequence) if callable(content) else content

@@ -20,12 +20,19 @@ from remotes.signed_target import MOST_SEQUENCE, SHA256, TARGET_MOST_BYTES
 from remotes.transport import CHUNK_BYTES
 
 _MARK: Final = "@"
-_ENDING: Final = {DocumentKind.DEPLOYMENT: ".json", DocumentKind.FIRMWARE: ".bin"}
+_ENDING: Final = {
+    DocumentKind.DEPLOYMENT: ".json",
+    DocumentKind.FIRMWARE: ".bin",
+    DocumentKind.DEVICE: ".cose",
+}
+#: What has no version but its sequence.
+COUNTED: Final = frozenset({DocumentKind.DEPLOYMENT, DocumentKind.DEVICE})
 #: A deployment is read into memory whole and kept in the host's state; 1000 components take half of it.
 DEPLOYMENT_MOST_BYTES: Final = 262_144
 _MOST_BYTES: Final = {
     DocumentKind.DEPLOYMENT: DEPLOYMENT_MOST_BYTES,
     DocumentKind.FIRMWARE: TARGET_MOST_BYTES,
+    DocumentKind.DEVICE: 480,  # what devices have room for
 }
 #: Words about a document travel with every refresh of the metadata.
 _MOST_WORDS: Final = 32
@@ -95,7 +102,7 @@ def require_consistent(document: SignedDocument) -> None:
     def refuse(what: str) -> InvalidSpecificationError:
         return InvalidSpecificationError(f"{document.target_path}: {what}")
 
-    if document.kind is DocumentKind.DEPLOYMENT:
+    if document.kind in COUNTED:
         if document.version != str(document.sequence):
             raise refuse(f"version {document.version[:80]!r} is not its sequence {document.sequence}.")
     elif not _is_semantic(document.version):

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from edgehost.api.agent_routes import AgentRoutes
 from edgehost.api.board_routes import BoardRoutes
+from edgehost.api.device_routes import DeviceRoutes
 from edgehost.api.reading import query_parameters, read_optional_body, read_optional_json_body
 from edgehost.api.responses import handler_for, json_response
 from edgehost.domain.errors import InvalidQueryError, NotFoundError, RefusedError
@@ -27,6 +28,7 @@ class HostRoutes:
     def __init__(self, host: HostControl, *, body_bytes: int) -> None:
         self._host = host
         self._body_bytes = body_bytes
+        self._devices = DeviceRoutes(host, body_bytes=body_bytes)
         #: First step of the path -> (number of further steps, handlers by method).
         self._routes: Final[Mapping[str, tuple[int, Mapping[str, _Handler]]]] = {
             "status": (0, {"GET": self._status}),
@@ -62,6 +64,8 @@ class HostRoutes:
             NotFoundError, MethodNotAllowedError, or what the host raises.
         """
         name, rest = (path[0], path[1:]) if path else ("", ())
+        if name == "devices":
+            return await self._devices.answer(request, rest)
         steps, handlers = self._routes.get(name, (0, None))
         if handlers is None or len(rest) != steps:
             raise NotFoundError(

@@ -50,6 +50,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "logs": Command("use", "what components logged"),
     "boards": Command("device", "the boards that are known, and which may be plugged in"),
     "flash": Command("device", "write firmware to a board"),
+    "bridge": Command("device", "the devices behind this host: see, call, watch, deploy, roll back"),
     "firmware": Command("device", "sign firmware and put it into a remote; list what remotes offer"),
 }
 

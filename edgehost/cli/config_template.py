@@ -12,6 +12,7 @@ from typing import Final
 
 from edgehost.config_boards import BoardSettings
 from edgehost.config_coap import ShelfSettings
+from edgehost.config_devices import DeviceSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
 from edgehost.config_fleet import FleetSettings, OperatorSettings
 from edgehost.config_services import KINDS, ServiceSettings
@@ -57,6 +58,9 @@ _SERVICES: Final = """\
 _BINDINGS: Final = """\
 # What leads where, where it is not to be as the components say: a port to an adapter, an adapter to a service.
 """
+_DEVICES: Final = """\
+# Microcontrollers on this machine's lines, with edgehost's firmware, one [devices.NAME] table each.
+"""
 _COMPONENTS: Final = """\
 # What this host wants of one component; without a table it gets the newest release and all its grants.
 """
@@ -79,6 +83,7 @@ _EXAMPLES: Final = {
     "device_path": Path("/dev/ttyUSB0"),
     "url": "wss://example.org/feed",
     "key": "operator.pub",
+    "line": "/dev/ttyACM0",
 }
 #: What a key stands for in the example of one transport.
 _TRANSPORT_EXAMPLES: Final = {
@@ -148,6 +153,8 @@ def config_template() -> str:
                 _commented("# members that an event must have to start it\nwhere = {}\n"),
             )
         ),
+        _DEVICES,
+        "".join((_commented("[devices.lamp]\n"), _commented(_keys(DeviceSettings)))),
         _COMPONENTS,
         "".join(
             (

@@ -12,6 +12,7 @@ class DocumentKind(enum.StrEnum):
 
     DEPLOYMENT = "deployment"  # what hosts should run; see domain.deployment
     FIRMWARE = "firmware"  # an image for a board
+    DEVICE = "device"  # the compact manifest that devices check of a component; see firmware_bridge.manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,11 @@ class SignedDocument:
 
     kind: DocumentKind
     name: str
-    version: str  # of firmware a semantic version, of a deployment its sequence in digits
+    version: str  # of firmware a semantic version, of what is counted its sequence in digits
     sequence: int  # counts publications of this name; a host never goes to a smaller one by itself
     digest: str  # sha256, lower-case hex
     size_bytes: int
     remote: str
-    target_path: str  # @deployment/NAME/SEQUENCE.json, @firmware/NAME/VERSION.bin
+    target_path: str  # @deployment/NAME/SEQUENCE.json, @firmware/NAME/VERSION.bin, @device/NAME/SEQUENCE.cose
     chunks: tuple[str, ...] = ()  # sha256 of each chunk, in order
     about: Mapping[str, str] = field(default_factory=dict)  # signed words about it: board, format, ...

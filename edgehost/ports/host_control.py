@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.board_control import BoardControl
+from edgehost.ports.device_control import DeviceControl
 
 
 class HostControl(Protocol):
@@ -116,6 +117,14 @@ class HostControl(Protocol):
 
         Raises:
             NotFoundError: this host looks after none, since it runs inside another program.
+        """
+        ...
+
+    def devices(self) -> DeviceControl:
+        """The devices that this host bridges.
+
+        Raises:
+            NotFoundError: it bridges none.
         """
         ...
 

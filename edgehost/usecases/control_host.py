@@ -14,6 +14,7 @@ from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.board_control import BoardControl
 from edgehost.ports.clock import Clock
+from edgehost.ports.device_control import DeviceControl
 from edgehost.usecases.direct_traffic import Ground
 from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
@@ -64,6 +65,7 @@ class ControlHost:
     life: AgentControl | None = None
     make_boards: Callable[[], BoardControl] | None = None
     _boards: BoardControl | None = None
+    bridged: DeviceControl | None = None
     bundle: Callable[[], Awaitable[bytes]] | None = None
     written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
     deployment_views: DeploymentsView | None = None
@@ -77,6 +79,15 @@ class ControlHost:
                 raise NotFoundError("This host looks after no boards.")
             self._boards = self.make_boards()
         return self._boards
+
+    def devices(self) -> DeviceControl:
+        """The devices that this host bridges."""
+        if self.bridged is None:
+            raise NotFoundError(
+                "This host bridges no devices.",
+                hint="Describe them under [devices.NAME] in its configuration.",
+            )
+        return self.bridged
 
     def agent(self) -> AgentControl:
         """The agent's own life: configurations, mode, crashes."""

@@ -136,6 +136,11 @@ class FollowRemote:
                 tasks.create_task(take_up(offer), name=f"edgehost.deploy.{offer.component}")
         return tuple(handed_on)
 
+    @property
+    def remote(self) -> Remote:
+        """The remote that is followed."""
+        return self._remote
+
     async def offers(self) -> tuple[OfferedRelease, ...]:
         """What the remote offers now, whether this host wants it or not.
 

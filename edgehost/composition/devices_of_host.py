@@ -1,0 +1,105 @@
+"""The devices behind a host: their bridges, and what an operator may ask of them. Without devices nothing is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgehost.composition.rooms import Rooms
+from edgehost.config_devices import DeviceSettings
+from edgehost.domain.board import Board, WasmFacts
+from edgehost.domain.errors import NotFoundError
+from edgehost.ports.board_catalog import BoardCatalog
+from edgehost.ports.device import BridgeSettings
+from edgehost.usecases.bridge_device import DeviceEars, Devices
+from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.record_telemetry import TelemetryRecords, TelemetryRing
+from remotes.owned_tasks import Spawn
+
+_EMULATED = "sim-"
+_BAUD = 115_200
+
+
+def open_devices(rooms: Rooms) -> Devices:
+    """The devices of the configuration; their bridges do not run yet."""
+    devices = Devices()
+    if not rooms.config.devices:
+        return devices
+    from edgehost.adapters.boards.device_bridge import DeviceBridge  # noqa: PLC0415 - for hosts with devices
+    from edgehost.composition.boards import make_catalog, make_lines  # noqa: PLC0415 - as above
+
+    lines, catalog = make_lines(), make_catalog(rooms.config.boards.folder)
+    for name, settings in rooms.config.devices.items():
+        devices.known[name] = DeviceBridge(
+            BridgeSettings(
+                name, settings.line, _baud(settings, catalog), settings.interval_ms, settings.silence_s
+            ),
+            lines,
+            devices.ears.setdefault(name, DeviceEars(name, rooms.bus, rooms.clock)),
+            rooms.clock,
+            board=settings.board.removeprefix(_EMULATED),
+        )
+    return devices
+
+
+def start_devices(
+    rooms: Rooms, devices: Devices, control: ControlHost, manager: ComponentManager, spawn: Spawn
+) -> None:
+    """Bring the bridges up, and let the operator reach them."""
+    if not devices.known:
+        return
+    from edgehost.composition.boards import make_catalog  # noqa: PLC0415 - as above
+    from edgehost.usecases.control_devices import ControlDevices  # noqa: PLC0415 - as above
+    from edgehost.usecases.deploy_to_device import DeployToDevice  # noqa: PLC0415 - as above
+
+    budgets = _budgets(make_catalog(rooms.config.boards.folder))
+    deployer = DeployToDevice(devices, lambda: manager.followers, rooms.bus, rooms.clock, budget_of=budgets)
+    control.bridged = ControlDevices(devices, deployer)
+    control.more_status["devices"] = lambda: {
+        name: device.state.document() for name, device in devices.known.items()
+    }
+    control.more_findings.append(devices.findings)
+    _record(rooms, devices, spawn)
+    for name, device in devices.known.items():
+        spawn(device.run(), f"edgehost.bridge.{name}")
+
+
+def _record(rooms: Rooms, devices: Devices, spawn: Spawn) -> None:
+    """Telemetry as records, for the devices that name a model."""
+    settings = rooms.config.devices
+    rings = {
+        name: TelemetryRing(each.model, each.keep, max(each.record_every_s, each.interval_ms / 1000))
+        for name, each in settings.items()
+        if each.model
+    }
+    if not rings:
+        return
+    records = TelemetryRecords(rooms.keeping, rooms.models, rings)
+    for name in rings:
+        devices.ears[name].record = records.take
+    spawn(records.run(), "edgehost.bridge.records")
+
+
+def _baud(settings: DeviceSettings, catalog: BoardCatalog) -> int:
+    if settings.baud:
+        return settings.baud
+    board = _board(settings.board, catalog)
+    return _BAUD if board is None else board.bridge.baud
+
+
+def _budgets(catalog: BoardCatalog) -> Callable[[str], WasmFacts | None]:
+    def budget_of(board_id: str) -> WasmFacts | None:
+        board = _board(board_id, catalog)
+        return board.wasm if board is not None and board.wasm.supported else None
+
+    return budget_of
+
+
+def _board(board_id: str, catalog: BoardCatalog) -> Board | None:
+    """What the firmware calls its board is the catalogue's name, or that of an emulated one."""
+    for each in (board_id, _EMULATED + board_id):
+        try:
+            return catalog.get(each)
+        except NotFoundError:
+            continue
+    return None
