@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import sys
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
+from edgehost.cli.demo_host import DemoHost
 from edgehost.config import load_config
 from remotes.keys import generate_key
 from tests.adapters.fleet.fleet_scene import Tools
@@ -191,3 +195,29 @@ async def test_a_deployment_is_watched_until_every_host_is_done_and_orders_find_
                 "edgehost/yard/two/twin/deployment/spring", report | {"state": "failed", "reason": "hot"}
             )
         assert watching.result()[-1]["reason"] == "hot"
+
+
+async def test_configuration_and_diagnosis_of_the_real_process_are_had_from_afar(yard: Fleet) -> None:
+    async with open_broker(kind="mosquitto") as broker:
+        laptop, tools = Laptop(yard.folder, broker), Tools(broker)
+        text = HOST.format(name="one", site="north", port=broker.tcp_port)
+        file = yard.folder / "one.toml"
+        file.write_text(text.replace("[host]\n", "[host]\nconfig_trial_s = 0.5\n"))
+        process = DemoHost(file, yard.folder / "one" / "edgehost.sock")
+        async with tools.heard("edgehost/yard/one/#") as heard:
+            await process.start()
+            try:
+                await heard.until(
+                    "edgehost/yard/one/twin/config", lambda twin: twin.get("standing") == "good"
+                )
+                (shown,) = (await laptop.run("config", "--show", "--host", "one"))["commands"]
+                assert shown["result"]["text"] == file.read_text()
+                (yard.folder / "next.toml").write_text(file.read_text().replace("north", "west"))
+                (taken,) = (await laptop.run("config", "--file", "next.toml", "--host", "one"))["commands"]
+                assert taken["result"]["standing"] == "good"
+                await heard.until("edgehost/yard/one", lambda found: found["labels"] == {"site": "west"})
+                (told,) = (await laptop.run("diag", "--all", "--to", "."))["commands"]
+                with tarfile.open(fileobj=io.BytesIO(base64.b64decode(told["result"]["base64"]))) as archive:
+                    assert "edgehost-diag/status.json" in archive.getnames()
+            finally:
+                await process.stop()
