@@ -38,6 +38,10 @@ log = logging.getLogger("edgehost.rollout")
 _LOOK_S: Final = 1.0
 #: Others report one after another; what they say is looked at together.
 _GATHER_S: Final = 0.1
+#: A short soak is looked at so many times all the same.
+_LOOKS: Final = 5
+_SHORTEST_LOOK_S: Final = 0.1
+_WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
 _CHANGED: Final = frozenset({RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL})
 
 
@@ -86,7 +90,7 @@ class FleetRollout:
             while True:
                 await self.look()
                 try:
-                    async with asyncio.timeout(self.look_s if self._busy() else None):
+                    async with asyncio.timeout(self._pause_s()):
                         await self._moved.wait()
                 except TimeoutError:
                     continue
@@ -106,12 +110,13 @@ class FleetRollout:
         self._asked_at = {key: at for key, at in self._asked_at.items() if key in digests}
         self._put_off_at = {key: at for key, at in self._put_off_at.items() if key in digests}
 
-    def _busy(self) -> bool:
-        """Whether something changes without a word: what soaks, and the reasons of what waits."""
-        return any(
-            held.state in {RolloutState.SOAKING, RolloutState.WAITING, RolloutState.PREPARED}
-            for held in self._held()
-        )
+    def _pause_s(self) -> float | None:
+        """Until the next look: what soaks changes without a word, and so do the reasons of what waits."""
+        held = self._held()
+        soaks = [each.deployment.rollout.soak_s for each in held if each.state is RolloutState.SOAKING]
+        if soaks:
+            return min(self.look_s, max(min(soaks) / _LOOKS, _SHORTEST_LOOK_S))
+        return self.look_s if any(each.state in _WAITS for each in held) else None
 
     def _held(self) -> tuple[HeldDeployment, ...]:
         return (*self.reconciler.book.current(), *self.reconciler.book.queued())
@@ -131,9 +136,11 @@ class FleetRollout:
         deployment = held.deployment
         before = held.before.get(fault.component)
         is_news = before is not None and fault.digest not in {"", before.digest, *before.candidates}
+        why = f"{fault.version}: {fault.reason}" if fault.version else fault.reason
         if is_news and deployment.on_failure is not OnFailure.KEEP:
             await self.quarantine(fault.component, fault.digest, fault.reason)
-        await self.reconciler.condemn(deployment.name, deployment.sequence, fault.component, fault.reason)
+            why = f"{fault.version} is quarantined: {fault.reason}"
+        await self.reconciler.condemn(deployment.name, deployment.sequence, fault.component, why)
 
     def _decision(self, deployment: Deployment) -> Decision:
         now = self.clock.monotonic()

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.deployment import Deployment, OnFailure
-from edgehost.domain.deployment_events import (
-    DeploymentEvent,
-    DeploymentFailed,
-    DeploymentMoved,
-    DeploymentReached,
-)
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_plan import ComponentPlan, Standing
 from edgehost.domain.errors import EdgehostError
@@ -34,6 +28,7 @@ from edgehost.usecases.reconcile_component import ComponentHands
 from edgehost.usecases.reconcile_work import Errand, ReconcileWork
 from edgehost.usecases.rollout_turn import AtOnce, RolloutTurn, Turn
 from edgehost.usecases.take_deployments import superseded
+from edgehost.usecases.tell_deployment import fact_of
 
 log = logging.getLogger("edgehost.deployments")
 
@@ -41,6 +36,9 @@ log = logging.getLogger("edgehost.deployments")
 _ASK_AGAIN_S: Final = 30.0
 #: A turn that does not answer holds its own deployment up, and the others for no longer than this.
 _TURN_S: Final = 60.0
+
+#: What a look does for one deployment; the seconds until the next is due.
+Step = Callable[[HeldDeployment, asyncio.TaskGroup], Awaitable[list[float]]]
 
 
 @dataclass(slots=True)
@@ -58,6 +56,7 @@ class DeploymentReconciler:
     standing: dict[str, tuple[ComponentPlan, ...]] = field(default_factory=dict)  # by name, at the last look
     work: ReconcileWork = field(init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _one_step: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that no change is lost to another
     _asking: dict[str, asyncio.Task[Turn]] = field(default_factory=dict)  # by the deployment's digest
     _begun_at: dict[tuple[str, RolloutState], float] = field(
         default_factory=dict
@@ -88,9 +87,9 @@ class DeploymentReconciler:
         self._tidy()
         waits: list[float] = []
         for held in self.book.queued():
-            waits += await self._guarded(held, self._consider(held, tasks))
+            waits += await self._guarded(held, self._consider, tasks)
         for held in self.book.current():
-            waits += await self._guarded(held, self._drive(held, tasks))
+            waits += await self._guarded(held, self._drive, tasks)
         return min(waits, default=None)
 
     async def settled(self, tasks: asyncio.TaskGroup) -> None:
@@ -109,7 +108,8 @@ class DeploymentReconciler:
         Raises:
             NotFoundError: it is not held. ConflictError: it has begun. StorageFullError: nothing was changed.
         """
-        await self._move(self.book.named(name, sequence), RolloutState.HALTED, reason)
+        async with self._one_step:
+            await self._move(self.book.named(name, sequence), RolloutState.HALTED, reason)
 
     async def resume(self, name: str, sequence: int) -> None:
         """Let what was halted wait for its turn again.
@@ -117,7 +117,8 @@ class DeploymentReconciler:
         Raises:
             NotFoundError: it is not held. ConflictError: it is not halted. StorageFullError: nothing was changed.
         """
-        await self._move(self.book.named(name, sequence), RolloutState.WAITING, "")
+        async with self._one_step:
+            await self._move(self.book.named(name, sequence), RolloutState.WAITING, "")
 
     async def take_back(self, name: str, sequence: int, reason: str) -> None:
         """Count it as failed and bring every component back to what it was, whatever it says of failures.
@@ -125,13 +126,14 @@ class DeploymentReconciler:
         Raises:
             NotFoundError: it is not held. StorageFullError: nothing was changed.
         """
-        held = self.book.named(name, sequence)
-        if held.state is RolloutState.FAILED:
-            return
-        if not held.begun:
-            await self._move(held, RolloutState.FAILED, reason)
-            return
-        await self.book.change(replace(held, taking_back=True, reason=reason))
+        async with self._one_step:
+            held = self.book.named(name, sequence)
+            if held.state is RolloutState.FAILED:
+                return
+            if not held.begun:
+                await self._move(held, RolloutState.FAILED, reason)
+                return
+            await self.book.change(replace(held, taking_back=True, reason=reason))
         self.wake()
 
     async def condemn(self, name: str, sequence: int, component: str, reason: str) -> None:
@@ -140,10 +142,11 @@ class DeploymentReconciler:
         Raises:
             NotFoundError: it is not held. StorageFullError: nothing was changed.
         """
-        held = self.book.named(name, sequence)
-        if held.begun and held.state is not RolloutState.FAILED and component not in held.failed:
-            await self._fail(held, {component: reason})
-            self.wake()
+        async with self._one_step:
+            held = self.book.named(name, sequence)
+            if held.begun and held.state is not RolloutState.FAILED and component not in held.failed:
+                await self._fail(held, {component: reason})
+        self.wake()
 
     # What waits
 
@@ -341,30 +344,17 @@ class DeploymentReconciler:
     def _tell(self, held: HeldDeployment) -> None:
         deployment = held.deployment
         log.info("Deployment %s %d is %s. %s", deployment.name, deployment.sequence, held.state, held.reason)
-        named: dict[str, Any] = {
-            "at": self.clock.now(),
-            "deployment": deployment.name,
-            "sequence": deployment.sequence,
-            "digest": deployment.digest,
-            "reason": held.reason,
-        }
-        event: DeploymentEvent
-        if held.state is RolloutState.SUCCESSFUL:
-            event = DeploymentReached(**named)
-        elif held.state is RolloutState.FAILED:
-            event = DeploymentFailed(**named)
-        else:
-            event = DeploymentMoved(state=str(held.state), **named)
-        self.bus.publish(event)
+        self.bus.publish(fact_of(held, at=self.clock.now()))
 
-    async def _guarded(self, held: HeldDeployment, step: Coroutine[Any, Any, list[float]]) -> list[float]:
+    async def _guarded(self, seen: HeldDeployment, step: Step, tasks: asyncio.TaskGroup) -> list[float]:
         """One deployment's share of a look; what it cannot keep now is tried again."""
-        key = f"Deployment {held.deployment.name} {held.deployment.sequence}"
+        key = f"Deployment {seen.deployment.name} {seen.deployment.sequence}"
         if (left := self.work.wait_s(key)) > 0:
-            step.close()
             return [left]
         try:
-            waits = await step
+            async with self._one_step:
+                now = [held for held in self._held() if held.deployment.digest == seen.deployment.digest]
+                waits = await step(now[0], tasks) if now else []
         except EdgehostError as error:
             self.work.try_later(key, str(error))
             return [self.work.wait_s(key)]

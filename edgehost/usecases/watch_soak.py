@@ -32,10 +32,11 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Which component does not hold a gate, and why; ``digest`` is of the release that did not, "" when none runs."""
+    """Which component does not hold a gate, and why; ``version`` and ``digest`` are "" when it does not run."""
 
     component: str
     reason: str
+    version: str = ""
     digest: str = ""
 
 
@@ -58,7 +59,7 @@ class SoakWatch:
             mark = self._mark(deployment, wanted.name, running)
             why = _figures(gates, mark, running) or await _checked(gates, running)
             if why:
-                return Fault(wanted.name, f"{running.release.version}: {why}", running.release.digest)
+                return Fault(wanted.name, why, running.release.version, running.release.digest)
         return None
 
     def forget(self, held: Mapping[str, object]) -> None:

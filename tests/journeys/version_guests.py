@@ -39,8 +39,11 @@ EH_EXPORT(check) {
   return eh_output(eh_written(&out));
 }
 
+static uint32_t served;
+
 EH_EXPORT(which) {
   eh_input();
+  served++;
   wait();
   eh_writer out = eh_writer_of(128);
 #ifdef EFFECT
@@ -48,6 +51,15 @@ EH_EXPORT(which) {
 #endif
   eh_write(&out, "{\"result\":{\"version\":\"" VERSION "\",\"same\":1}}");
   return eh_output(eh_written(&out));
+}
+
+/* With SICK it passes every probe, and says so of itself once it has served. */
+EH_EXPORT(health) {
+  eh_input();
+#ifdef SICK
+  if (served >= SICK) return eh_output(eh_text_of("{\"ok\":false,\"reason\":\"its filter is clogged\"}"));
+#endif
+  return eh_output(eh_text_of("{\"ok\":true}"));
 }
 
 /* {"name"} becomes {"names": [name]}; a record called "refused" has no new form, "trapped" ends in a trap. */
