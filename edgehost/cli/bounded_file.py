@@ -24,9 +24,10 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         TooLargeError, OSError: as for read_bounded.
     """
     descriptor = os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # before fdopen, which would call a folder by a number
+        os.close(descriptor)
+        raise RefusedError(f"{path} is no regular file.", hint="Name a file.")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise RefusedError(f"{path} is no regular file.", hint="Name a file.")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise TooLargeError(f"{path} has more than {most_bytes} bytes.", hint="Is it the right file?")

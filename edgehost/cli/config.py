@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from edgehost.cli.host_config import config_path, own_host
 from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
 from edgehost.config import read_config_file
-from edgehost.domain.errors import NotFoundError, UnavailableError
+from edgehost.domain.errors import InvalidConfigError, NotFoundError, UnavailableError
 
 _READING: Final = ("ls", "show", "diff")
 #: A host that restarts in place answers again within this time.
@@ -57,13 +58,23 @@ def run(args: argparse.Namespace, out: Output) -> int:
             case "diff":
                 _diff(source, args, out)
             case "apply":
-                content = None if args.file is None else read_config_file(Path(args.file))
+                content = None if args.file is None else _toml_of(Path(args.file))
                 _tell(source.apply(content), "was applied", source, out)
             case "revert":
                 _tell(source.revert(), "was gone back to", source, out)
             case _:
                 _tell(source.confirm(), "is good", source, out)
     return OK
+
+
+def _toml_of(file: Path) -> bytes:
+    """What is proposed, refused by the name of its own file where it is not even TOML."""
+    content = read_config_file(file)
+    try:
+        tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as problem:
+        raise InvalidConfigError(f"{file} is no TOML: {problem}.") from None
+    return content
 
 
 @dataclass

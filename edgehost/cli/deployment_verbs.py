@@ -30,9 +30,11 @@ _MOST_FILE_BYTES: Final = 262_144
 
 def _read(file: Path) -> tuple[Mapping[str, Any], Deployment]:
     try:
-        document = read_author_deployment(read_regular(file, _MOST_FILE_BYTES))
+        content = read_regular(file, _MOST_FILE_BYTES)
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {file}.") from None
+    try:
+        document = read_author_deployment(content)
     except RefusedError as problem:
         raise type(problem)(f"{file}: {problem.message}", hint=problem.hint) from None
     return document, read_deployment(document, sequence=1, digest="")

@@ -50,6 +50,46 @@ class FleetAccess:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the file says, all of it read whatever the command line says."""
+
+    broker: str
+    fleet: str
+    key: str
+    tls: bool
+    ca_file: str
+    cert_file: str
+    key_file: str
+    username: str
+    password_file: str
+
+    @classmethod
+    def of(cls, table: SpecReader) -> _Said:
+        """The file's.
+
+        Raises:
+            InvalidConfigError: it says something that is unknown, or of another kind.
+        """
+
+        def path(name: str) -> str:
+            return table.text(name, default="", longest=4096)
+
+        said = cls(
+            broker=table.text("broker", default=""),
+            fleet=table.text("fleet", default=""),
+            key=path("key"),
+            tls=table.flag("tls", default=False),
+            ca_file=path("ca_file"),
+            cert_file=path("cert_file"),
+            key_file=path("key_file"),
+            username=table.text("username", default=""),
+            password_file=path("password_file"),
+        )
+        table.refuse_unknown()
+        return said
+
+
 def settings_path() -> Path:
     """``$EDGEHOST_FLEET``, else ``fleet.toml`` in the user's configuration folder."""
     if named := os.environ.get(FILE_VARIABLE):
@@ -66,16 +106,11 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
         InvalidConfigError: the file cannot be used.
     """
     path = settings_path()
-    table = SpecReader(_read(path), error=InvalidConfigError)
-    broker = args.broker or table.text("broker", default="")
-    fleet = args.fleet or table.text("fleet", default="")
-    key = args.key or table.text("key", default="", longest=4096)
-    tls = args.tls or table.flag("tls", default=False)
-    ca_file = args.ca_file or table.text("ca_file", default="", longest=4096)
-    cert_file, key_file = (table.text(name, default="", longest=4096) for name in ("cert_file", "key_file"))
-    username = args.username or table.text("username", default="")
-    password_file = args.password_file or table.text("password_file", default="", longest=4096)
-    table.refuse_unknown()
+    try:
+        said = _Said.of(SpecReader(_read(path), error=InvalidConfigError))
+    except InvalidConfigError as problem:
+        raise InvalidConfigError(f"{path}: {problem.message}", hint=problem.hint) from None
+    broker, fleet, tls = args.broker or said.broker, args.fleet or said.fleet, args.tls or said.tls
     if not broker or not fleet:
         missing = "--broker" if not broker else "--fleet"
         raise UsageError(f"{missing} is missing, and {path} does not say it either")
@@ -87,14 +122,14 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
             host=host,
             tcp_port=port,
             tls=tls,
-            ca_file=_file(ca_file, path),
-            cert_file=_file(cert_file, path),
-            key_file=_file(key_file, path),
-            username=username,
-            password_file=_file(password_file, path),
+            ca_file=_file(args.ca_file or said.ca_file, path),
+            cert_file=_file(said.cert_file, path),
+            key_file=_file(said.key_file, path),
+            username=args.username or said.username,
+            password_file=_file(args.password_file or said.password_file, path),
             inbox=_INBOX,
         ),
-        None if args.unsigned else _file(key, path),
+        None if args.unsigned else _file(args.key or said.key, path),
     )
 
 
@@ -123,4 +158,4 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads((content or b"\xff").decode())
     except (ValueError, RecursionError) as problem:
-        raise InvalidConfigError(f"{path} is no TOML: {problem}.") from None
+        raise InvalidConfigError(f"It is no TOML: {problem}.") from None
