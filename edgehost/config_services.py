@@ -37,6 +37,16 @@ _USER: Final = worded(rf"\*|{NAME.pattern}", "'*' or a component's name")
 _TOPIC: Final = worded(r"[^\0\r\n]{1,200}", "a topic: up to 200 characters on one line")
 _PRINTABLE: Final = worded(r"[\x20-\x7e]*", "printable ASCII")
 _LINE: Final = worded(rf"{NAME.pattern}=[0-9]{{1,4}}", "NAME=LINE, such as led=17")
+_VEHICLE_URL: Final = worded(
+    r"(udpin|udpout|tcp):[A-Za-z0-9.:\[\]-]{1,253}:[0-9]{1,5}|/[\x21-\x2b\x2d-\x7e]{1,250},[0-9]{2,8}",
+    "a link such as udpin:127.0.0.1:14550, tcp:192.168.4.1:5760 or /dev/ttyACM0,57600",
+)
+_ORDER: Final = worded(
+    r"arm|disarm|force_arm|force_disarm|mode|takeoff|land|rtl|goto|set_parameter"
+    r"|set_mission|clear_mission|start_mission|MAV_CMD_[A-Z0-9_]{1,80}",
+    "arm, disarm, force_arm, force_disarm, mode, takeoff, land, rtl, goto, set_parameter, set_mission,"
+    " clear_mission, start_mission or the name of a MAV_CMD_...",
+)
 _WS_URL: Final = worded(r"wss?://[\x21-\x7e]{1,1000}", "a ws:// or wss:// URL")
 
 
@@ -134,6 +144,33 @@ class GpioOptions:
     outputs: Annotated[tuple[str, ...], Texts('"NAME=LINE"', _LINE)] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MavlinkOptions:
+    """kind = "mavlink": a vehicle whose autopilot speaks MAVLink."""
+
+    url: Annotated[
+        str,
+        Text("udpin:ADDRESS:PORT, udpout:HOST:PORT, tcp:HOST:PORT, or a serial DEVICE,BAUD", _VEHICLE_URL),
+    ] = "udpin:127.0.0.1:14550"
+    commands: Annotated[
+        tuple[str, ...],
+        Texts(
+            "what the vehicle may be told, each by its name; nothing that moves it unless it is here", _ORDER
+        ),
+    ] = ()
+    vehicle_id: Annotated[int, Whole("the vehicle's MAVLink system; 0: the first that is heard", 0, 255)] = 0
+    system_id: Annotated[int, Whole("this host's own MAVLink system", 1, 255)] = 255
+    component_id: Annotated[int, Whole("this host's own MAVLink component", 1, 255)] = 190
+    telemetry_s: Annotated[float, Number("seconds between events with telemetry, at least", 0.1, 3600)] = 1.0
+    silent_s: Annotated[float, Number("without a heartbeat for so long, the vehicle is lost", 0.5, 600)] = 5.0
+    altitude_most_m: Annotated[float, Number("above home, of takeoff, goto and missions", 1, 100_000)] = 120.0
+    distance_most_m: Annotated[float, Number("from the vehicle, of goto and missions", 1, 1e7)] = 1000.0
+    signing_key_file: Annotated[
+        Path | None,
+        FilePath("64 hexadecimal digits or a passphrase: frames are signed, others refused", optional=True),
+    ] = None
+
+
 #: The value of ``kind`` and the keys that come with it.
 KINDS: Final[Mapping[str, type]] = {
     "http": HttpOptions,
@@ -143,6 +180,7 @@ KINDS: Final[Mapping[str, type]] = {
     "serial": SerialOptions,
     "websocket": WebSocketOptions,
     "gpio": GpioOptions,
+    "mavlink": MavlinkOptions,
 }
 
 

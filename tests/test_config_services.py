@@ -84,6 +84,8 @@ def test_a_key_of_another_kind_is_refused(kind: str) -> None:
         ({"kind": "mqtt"}, "host is missing"),
         ({"kind": "websocket", "url": "http://x"}, "url"),
         ({"kind": "gpio", "inputs": ["door"]}, "inputs"),
+        ({"kind": "mavlink", "url": "serial0"}, "a link such as"),
+        ({"kind": "mavlink", "commands": ["fly"]}, "arm, disarm"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_key(service: dict[str, Any], what: str) -> None:

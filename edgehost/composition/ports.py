@@ -103,10 +103,10 @@ def _plugin(kind: str) -> _Opener:
     return opener
 
 
-def _opener_in(module: str) -> Callable[[], _Opener]:
+def _opener_in(module: str, room: str = "services") -> Callable[[], _Opener]:
     def load() -> _Opener:
         opener: _Opener = getattr(
-            import_module(f"edgehost.adapters.services.{module}_service"), f"open_{module}_service"
+            import_module(f"edgehost.adapters.{room}.{module}_service"), f"open_{module}_service"
         )
         return opener
 
@@ -116,7 +116,7 @@ def _opener_in(module: str) -> Callable[[], _Opener]:
 #: Each is imported when one of its kind is configured: an idle host stays small.
 _BUILT_IN: Final[Mapping[str, Callable[[], _Opener]]] = {
     kind: _opener_in("web_socket" if kind == "websocket" else kind) for kind in KINDS
-}
+} | {"mavlink": _opener_in("mavlink", "vehicles")}
 
 
 def topic_sources(rooms: PortRooms) -> list[TopicSource]:

@@ -22,16 +22,19 @@ from edgehost.adapters.services.mqtt_service import open_mqtt_service
 from edgehost.adapters.services.serial_service import open_serial_service
 from edgehost.adapters.services.timer_service import open_timer_service
 from edgehost.adapters.services.web_socket_service import open_web_socket_service
+from edgehost.adapters.vehicles.mavlink_service import open_mavlink_service
 from edgehost.config_services import (
     FilesOptions,
     GpioOptions,
     HttpOptions,
+    MavlinkOptions,
     MqttOptions,
     SerialOptions,
     TimerOptions,
     WebSocketOptions,
 )
 from edgehost.ports.service import Service
+from tests.adapters.vehicles.software_vehicle import flying, free_udp_port
 from tests.journeys.weather_server import weather_server
 from tests.required_tools import require_tool
 
@@ -197,6 +200,15 @@ async def open_gpio(told: Told, stack: AsyncExitStack, folder: Path) -> Opened:
     return Opened(service, "write", {"pin": "lamp", "high": True}, told, pins)
 
 
+async def open_mavlink(told: Told, stack: AsyncExitStack, folder: Path) -> Opened:
+    udp_port = free_udp_port()
+    options = MavlinkOptions(url=f"udpin:127.0.0.1:{udp_port}", commands=("arm", "set_parameter"))
+    service = await stack.enter_async_context(open_mavlink_service("drone", options, told))
+    vehicle = await stack.enter_async_context(flying(udp_port))
+    await told.wait_for("edgehost.vehicle.found")
+    return Opened(service, "parameter", {"name": "ANGLE_MAX"}, told, vehicle)
+
+
 OPENERS: dict[str, Callable[[Told, AsyncExitStack, Path], Any]] = {
     "http": open_http,
     "mqtt": open_mqtt,
@@ -205,6 +217,7 @@ OPENERS: dict[str, Callable[[Told, AsyncExitStack, Path], Any]] = {
     "serial": open_serial,
     "websocket": open_web_socket,
     "gpio": open_gpio,
+    "mavlink": open_mavlink,
 }
 
 

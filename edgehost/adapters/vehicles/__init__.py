@@ -1,0 +1,1 @@
+"""Vehicles: autopilots that speak MAVLink, as services that models are bound to."""

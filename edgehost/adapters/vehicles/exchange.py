@@ -1,0 +1,185 @@
+"""Requests to a vehicle and what answers them: each is repeated until it is answered or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymavlink.dialects.v20 import common as mavlink
+
+from edgehost.adapters.vehicles.vehicle_state import VehicleState
+from edgehost.domain.errors import BusyError, RefusedError, UnavailableError
+
+#: Answers that wait for the one who asked; the list of parameters comes in bursts.
+_MOST_WAITING: Final = 512
+#: Calls that wait for their turn: a vehicle does one thing after the other.
+_MOST_CALLS: Final = 16
+_TRIES: Final = 4  # the first one and three more, each after `answer_s`
+
+_RESULTS: Final = {
+    mavlink.MAV_RESULT_TEMPORARILY_REJECTED: "rejected it for now",
+    mavlink.MAV_RESULT_DENIED: "denied it: its values are not accepted",
+    mavlink.MAV_RESULT_UNSUPPORTED: "does not know it",
+    mavlink.MAV_RESULT_FAILED: "tried it and failed",
+    6: "says that it was cancelled",  # MAV_RESULT_CANCELLED
+    7: "takes it as COMMAND_LONG only",
+    8: "takes it as COMMAND_INT only",
+    9: "does not support the frame of its position",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One MAV_CMD with its seven parameters; with a frame it goes as COMMAND_INT and has a position in degrees."""
+
+    command: int
+    params: tuple[float, ...] = ()
+    frame: int | None = None
+
+
+class Exchange:
+    """Sends messages to the vehicle and hands what comes to those who wait for it."""
+
+    def __init__(self, send: Callable[[Any], None], state: VehicleState, own: tuple[int, int]) -> None:
+        self.send, self.state = send, state
+        self.answer_s = 1.5  # MAVLink's command protocol suggests a second or two
+        self._own = own
+        self._waiters: list[tuple[tuple[str, ...], asyncio.Queue[Any]]] = []
+        self._turn = asyncio.Lock()
+        self._calls = 0
+
+    @property
+    def target(self) -> tuple[int, int]:
+        """System and component of the vehicle.
+
+        Raises:
+            UnavailableError: no vehicle is there.
+        """
+        if not self.state.present:
+            raise UnavailableError(
+                f"The vehicle '{self.state.name}' is not heard.", hint="Look at the link and its url."
+            )
+        return self.state.system_id, self.state.component_id
+
+    def heard(self, message: Any) -> None:  # noqa: ANN401 - pymavlink's message
+        """Hand a message of the vehicle to those who wait for its kind."""
+        target = getattr(message, "target_system", 0)
+        if target not in {0, self._own[0]}:
+            return  # an answer to another ground station
+        kind = message.get_type()
+        for kinds, waiting in self._waiters:
+            if kind in kinds:
+                if waiting.full():
+                    waiting.get_nowait()
+                waiting.put_nowait(message)
+
+    @contextmanager
+    def expecting(self, *kinds: str) -> Iterator[asyncio.Queue[Any]]:
+        """Messages of these kinds as they come."""
+        waiting: asyncio.Queue[Any] = asyncio.Queue(_MOST_WAITING)
+        entry = (kinds, waiting)
+        self._waiters.append(entry)
+        try:
+            yield waiting
+        finally:
+            self._waiters.remove(entry)
+
+    @contextmanager
+    def counted(self) -> Iterator[asyncio.Lock]:
+        """The lock of those who ask, unless too many wait for it already.
+
+        Raises:
+            BusyError: they do.
+        """
+        if self._calls >= _MOST_CALLS:
+            raise BusyError(f"{_MOST_CALLS} calls wait for the vehicle '{self.state.name}' already.")
+        self._calls += 1
+        try:
+            yield self._turn
+        finally:
+            self._calls -= 1
+
+    async def asked(
+        self, message: Callable[[int], Any], kinds: tuple[str, ...], fits: Callable[[Any], bool], what: str
+    ) -> Any:  # noqa: ANN401 - pymavlink's message
+        """The first fitting answer to a message, which is sent again when none comes; it gets the attempt's number.
+
+        Raises:
+            UnavailableError: no answer to any of them.
+        """
+        with self.expecting(*kinds) as answers:
+            return await self._answered(answers, message, fits, what)
+
+    async def _answered(
+        self,
+        answers: asyncio.Queue[Any],
+        message: Callable[[int], Any],
+        fits: Callable[[Any], bool],
+        what: str,
+    ) -> Any:  # noqa: ANN401 - pymavlink's message
+        for attempt in range(_TRIES):
+            self.send(message(attempt))
+            try:
+                async with asyncio.timeout(self.answer_s):
+                    while not fits(answer := await answers.get()):
+                        pass
+            except TimeoutError:
+                _ = self.target
+                continue
+            return answer
+        raise UnavailableError(f"The vehicle '{self.state.name}' did not answer to {what} in {_TRIES} tries.")
+
+    async def commanded(self, order: Order, progress: Callable[[int], None]) -> None:
+        """Have an order carried out; while the vehicle says that it is in progress, wait on.
+
+        Raises:
+            RefusedError: the vehicle will not or cannot, with its reason in words.
+            UnavailableError: it does not answer, or not now.
+        """
+        what = command_name(order.command)
+        with self.expecting("COMMAND_ACK") as answers:
+            answer = await self._answered(
+                answers,
+                lambda attempt: self._message(order, attempt),
+                lambda ack: ack.command == order.command,
+                what,
+            )
+            while answer.result == mavlink.MAV_RESULT_IN_PROGRESS:
+                progress(answer.progress if answer.progress <= 100 else -1)  # noqa: PLR2004 - percent
+                while (answer := await answers.get()).command != order.command:
+                    pass
+        if answer.result == mavlink.MAV_RESULT_ACCEPTED:
+            return
+        said = f"The vehicle '{self.state.name}' {_RESULTS.get(answer.result, f'answered {answer.result}')}"
+        hint = self.state.texts[-1]["text"] if self.state.texts else ""
+        kind = UnavailableError if answer.result == mavlink.MAV_RESULT_TEMPORARILY_REJECTED else RefusedError
+        raise kind(f"{said}: {what}.", hint=hint and f"It last said: {hint}")
+
+    def tell(self, order: Order) -> None:
+        """Send an order without waiting for what becomes of it."""
+        self.send(self._message(order, 0))
+
+    def _message(self, order: Order, attempt: int) -> Any:  # noqa: ANN401 - pymavlink's message
+        system, component = self.target
+        params = (*order.params, *(0.0,) * (7 - len(order.params)))
+        if order.frame is None:
+            return mavlink.MAVLink_command_long_message(system, component, order.command, attempt, *params)
+        x, y = (0 if math.isnan(each) else round(each * 1e7) for each in params[4:6])
+        return mavlink.MAVLink_command_int_message(
+            system, component, order.frame, order.command, 0, 0, *params[:4], x, y, params[6]
+        )
+
+
+def command_name(number: int) -> str:
+    """``MAV_CMD_...``, or the number."""
+    known = mavlink.enums["MAV_CMD"].get(number)
+    return str(known.name) if known is not None else f"MAV_CMD {number}"
+
+
+def command_number(name: str) -> int | None:
+    """The number of ``MAV_CMD_NAME``; None when the dialect has none of this name."""
+    return next((number for number, each in mavlink.enums["MAV_CMD"].items() if each.name == name), None)
