@@ -31,6 +31,10 @@ class FleetLink(Protocol):
         """Say it to those who listen now; dropped while there is no link."""
         ...
 
+    def ask_again(self) -> None:
+        """Have the broker show the commands that it retains once more."""
+        ...
+
 
 class Signatures(Protocol):
     """Opens what operators sign."""

@@ -33,9 +33,10 @@ from edgehost.usecases.fleet_results import Results
 from edgehost.usecases.fleet_turns import Turns
 
 log = logging.getLogger("edgehost.fleet")
-
 #: Messages that wait to be looked at: a host that wakes has a handful, a flood has more.
 _INBOX: Final = 512
+#: After a flood, the broker is asked again this often.
+_ASK_S: Final = 60.0
 #: States say how far a command is this often; a terminal follows no faster.
 _TELL_S: Final = 0.5
 
@@ -61,9 +62,11 @@ class FleetCommands:
     clock: Clock
     bus: EventBus
     dropped: int = 0  # what came too fast
-    received: dict[str, bytes] = field(default_factory=dict)  # bundles, until they are kept
+    received: dict[str, bytes] = field(default_factory=dict)  # bundles
     _inbox: deque[tuple[str, bytes]] = field(default_factory=deque)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
+    _passed_over: bool = False
+    _asked_at: float = float("-inf")
     _work: dict[str, _Work] = field(default_factory=dict)
     _turns: Turns = field(default_factory=Turns)
     refusals: Refusals = field(init=False)
@@ -77,6 +80,7 @@ class FleetCommands:
         """A message on the topic of a command; never waits."""
         if len(self._inbox) >= _INBOX:
             self.dropped += 1
+            self._passed_over = True
             return
         self._inbox.append((topic, payload))
         self._filled.set()
@@ -120,6 +124,14 @@ class FleetCommands:
                         await self._look_at(tasks, topic, payload)
                     except Exception:  # whatever a broker brings must not end the host
                         log.exception("A message on %s could not be dealt with.", topic)
+                self._ask_again()
+
+    def _ask_again(self) -> None:
+        """A flood may have carried a command away."""
+        now = self.clock.monotonic()
+        if self._passed_over and now - self._asked_at >= _ASK_S:
+            self._passed_over, self._asked_at = False, now
+            self.link.ask_again()
 
     async def _look_at(self, tasks: asyncio.TaskGroup, topic: str, payload: bytes) -> None:
         bundle_id, where = self.topics.bundle_in(topic), self.topics.command_in(topic)

@@ -48,6 +48,7 @@ class MemoryLink:
     """What a broker would retain."""
 
     connected: bool = True
+    asked: int = 0
     retained: dict[str, bytes] = field(default_factory=dict)
     said: list[tuple[str, bytes]] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +61,9 @@ class MemoryLink:
 
     def tell(self, topic: str, payload: bytes, *, expires_s: float) -> None:
         self.said.append((topic, payload))
+
+    def ask_again(self) -> None:
+        self.asked += 1
 
     def _write(self, topic: str, payload: bytes) -> None:
         if payload:

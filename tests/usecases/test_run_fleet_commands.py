@@ -360,3 +360,18 @@ async def test_refusals_are_answered_a_bounded_number_of_times() -> None:
             while commands.refusals.count < 200:
                 await asyncio.sleep(0)
         assert len(scene.link.retained) <= 22
+
+
+async def test_a_command_that_a_flood_carried_away_is_asked_for_again() -> None:
+    scene = Scene()
+    scene.step.gate.set()
+    async with scene.host() as commands:
+        for number in range(600):
+            commands.take(TOPICS.command(Operation.DEPLOY, f"f{number}"), b'{"status":"init"}')
+        command = scene.command()
+        commands.take(scene.topic(command), scene.signed(command))
+        assert commands.dropped == 89
+        async with asyncio.timeout(5):
+            while not scene.link.asked:
+                await asyncio.sleep(0)
+        assert (await scene.outcome(commands, command))["status"] == "successful"  # as it comes again

@@ -83,6 +83,7 @@ class MqttFleet:
     _lost: bool = False  # what the broker retained, this time
     _marks: int = 0  # ends of what is retained that have not come back yet
     _tidy: bool = False
+    _ask: bool = False
     _link: Link | None = None
     _reassert: bool = False
     _namesakes: Namesakes = field(init=False)
@@ -135,6 +136,11 @@ class MqttFleet:
     def say(self, topic: str, payload: bytes) -> None:
         """Say it even while a namesake speaks for the name."""
         self._queue(topic, payload, retain=False)
+
+    def ask_again(self) -> None:
+        """Have the broker show the commands that it retains once more."""
+        self._ask = True
+        self._work.set()
 
     def tidy(self) -> None:
         """All that is wanted is kept by now: what else the broker retains of this host is taken away."""
@@ -295,6 +301,10 @@ class MqttFleet:
         """Publish what is due, until the connection ends."""
         while True:
             self._work.clear()
+            if self._ask:
+                self._ask = False
+                subscribed.discard(self.topics.commands)
+                await self._subscribe(link, (self.topics.commands,), subscribed)
             if not subscribed.issuperset(self._filters):
                 await self._subscribe(link, tuple(self._filters), subscribed)
                 self._marks += 1  # what comes before it comes back is what was retained

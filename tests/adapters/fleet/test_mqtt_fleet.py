@@ -138,7 +138,9 @@ async def test_a_broker_that_remembers_is_told_only_what_has_changed(version: st
             await heard.until(f"{ROOT}/twin/p1", lambda p: p == {"n": 11})
             link.keep(TOPICS.twin("last"), b"2")
             await heard.until(f"{ROOT}/twin/last", lambda p: p == 2)
-        assert link.written - written <= 4  # its status twice (the goodbye of the broker, the return), and the two
+        assert (
+            link.written - written <= 4
+        )  # its status twice (the goodbye of the broker, the return), and the two
 
 
 @pytest.mark.parametrize("version", ["auto", "3.1.1"])
@@ -176,10 +178,11 @@ async def test_topics_that_an_earlier_run_has_left_are_taken_away() -> None:
         for topic in ("a/old", "twin/old", "cmd/flash"):
             await tools.publish(f"{ROOT}/{topic}", {"old": True})
         await tools.publish(f"{ROOT}/twin/deployment/kept", {"old": True})
-        async with linked(broker) as (_, seen):
+        async with linked(broker) as (link, seen):
             await seen.until(lambda: bool(seen.settled))
+            link.keep(TOPICS.twin("last"), b"1")
             async with tools.heard() as heard:
-                await heard.until(f"{ROOT}/twin/p2")
+                await heard.until(f"{ROOT}/twin/last")
             left = [topic for topic, payload in (await tools.retained()).items() if payload == {"old": True}]
             assert left == [f"{ROOT}/twin/deployment/kept"]  # a rollout owns that
 
@@ -233,3 +236,14 @@ async def test_an_operation_nobody_knows_and_topics_without_end_are_not_ours() -
     for topic in ("cmd/explode/a", "cmd/deploy/", "cmd/deploy/a/b", "cmd/deploy/é", f"cmd/deploy/{'a' * 65}"):
         assert TOPICS.command_in(f"{ROOT}/{topic}") is None
     assert TOPICS.command(Operation.DEPLOY, "a") == f"{ROOT}/cmd/deploy/a"
+
+
+@pytest.mark.parametrize(("kind", "version"), BROKERS)
+async def test_commands_are_shown_again_when_asked_for(kind: Kind, version: str) -> None:
+    async with open_broker(kind=kind) as broker, linked(broker, version=version) as (link, seen):
+        await seen.until(lambda: bool(seen.settled))
+        await Tools(broker).publish(f"{ROOT}/cmd/logs/x", {"status": "init"})
+        await seen.until(lambda: len(seen.commands) == 1)
+        link.ask_again()
+        await seen.until(lambda: len(seen.commands) == 2)
+        assert seen.commands[0] == seen.commands[1]
