@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgehost.composition.desired_state import DesiredState
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.deployment import Deployment
-from edgehost.domain.errors import NotFoundError
-from edgehost.usecases.direct_traffic import Ground
+from edgehost.usecases.condemn_release import condemn_release
 from edgehost.usecases.follow_rollout import FleetRollout
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.take_deployments import HostWords
@@ -29,18 +29,6 @@ def start_deployments(
     """
     settings = rooms.config.host
 
-    async def quarantine(component: str, digest: str, reason: str) -> None:
-        ledger = manager.deployer.ledger
-        live = ledger.live(component)
-        if live is not None and live.digest == digest:
-            await manager.roll_back(component, reason)
-            return
-        for candidate in ledger.candidates(component):
-            if candidate.digest == digest:
-                await manager.stop_candidate(component, candidate.version, Ground("rule", reason, {}))
-                return
-        raise NotFoundError(f"{component} {digest[:12]} runs no more.")  # others were faster
-
     rollout = FleetRollout(
         HostWords(settings.name, settings.device_class, settings.labels),
         desired.reconciler,
@@ -51,7 +39,7 @@ def start_deployments(
         local=lambda: datetime.fromtimestamp(rooms.clock.now()).astimezone(),
         view=None if fleet is None else fleet.view(),
         reason_of=desired.view.reason,
-        quarantine=quarantine,
+        quarantine=partial(condemn_release, manager),
     )
 
     def wave(deployment: Deployment) -> int | None:
