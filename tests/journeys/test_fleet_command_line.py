@@ -110,6 +110,10 @@ async def test_an_operator_lists_deploys_follows_and_asks(yard: Fleet) -> None:
             ]
             (done,) = (await laptop.run("deploy", "telemetry@1.0.0", "--label", "site=north"))["commands"]
             assert (done["host"], done["state"], done["result"]["version"]) == ("one", "successful", "1.0.0")
+            async with tools.heard(
+                "edgehost/yard/one/twin/components"
+            ) as twin:  # follows within half a second
+                await twin.until("edgehost/yard/one/twin/components", lambda shown: "telemetry" in shown)
             done = await laptop.run("deploy", "telemetry@1.0.0", "--all", "--only-outdated")
             assert [each["host"] for each in done["commands"]] == ["two"]
             assert (one.live_version("telemetry"), two.live_version("telemetry")) == ("1.0.0", "1.0.0")
