@@ -50,16 +50,22 @@ class SoakWatch:
     async def fault(self, held: HeldDeployment) -> Fault | None:
         """The first gate that the deployment does not hold; None while it holds all."""
         deployment, gates = held.deployment, held.deployment.rollout.gates
-        for wanted in deployment.components:
-            if not wanted.present or wanted.name in held.failed:
-                continue
+        unchecked = []
+        watched = [each for each in deployment.components if each.present and each.name not in held.failed]
+        for wanted in watched:
             running = self._watched(wanted)
             if running is None:
                 return Fault(wanted.name, "It does not run any more.")
             mark = self._mark(deployment, wanted.name, running)
-            why = _figures(gates, mark, running) or await _checked(gates, running)
+            try:
+                why = _figures(gates, mark, running) or await _checked(gates, running)
+            except NotFoundError:
+                unchecked.append(wanted.name)
+                continue
             if why:
                 return Fault(wanted.name, why, running.release.version, running.release.digest)
+        if watched and len(unchecked) == len(watched):
+            return Fault(unchecked[0], f"no component of the deployment has the check '{gates.check}'.")
         return None
 
     def forget(self, held: Mapping[str, object]) -> None:
@@ -122,13 +128,19 @@ def read_consent(answer: bytes) -> tuple[bool, str]:
 
 
 async def _checked(gates: Gates, running: RunningRelease) -> str:
-    """Asked of its own instances, so that it counts among nobody's calls."""
+    """Asked of its own instances, so that it counts among nobody's calls.
+
+    Raises:
+        NotFoundError: it has no such export.
+    """
     if not gates.check:
         return ""
     try:
         answer = await running.pool.call(gates.check, b"{}", deadline_s=_CHECK_S)
     except BusyError:
         return ""  # of a busy component its calls say more than a check
+    except NotFoundError:
+        raise
     except EdgehostError as error:
         # One that has been replaced meanwhile is not asked any more.
         return "" if running.pool.draining else f"its check '{gates.check}' failed: {error.message}"
