@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from edgehost.domain.errors import BusyError, RefusedError, UnavailableError
 
 #: Answers that wait for the one who asked; the list of parameters comes in bursts.
 _MOST_WAITING: Final = 512
-#: Calls that wait for their turn: a vehicle does one thing after the other.
-_MOST_CALLS: Final = 16
+#: Calls of one kind that are under way or wait for their turn.
+_MOST_CALLS: Final = 8
 _TRIES: Final = 4  # the first one and three more, each after `answer_s`
 
 _RESULTS: Final = {
@@ -41,6 +41,30 @@ class Order:
     frame: int | None = None
 
 
+class Answers:
+    """Messages that came and were not yet looked at; the oldest give way."""
+
+    def __init__(self, vehicle: str) -> None:
+        self._vehicle = vehicle
+        self._waiting: asyncio.Queue[Any] = asyncio.Queue(_MOST_WAITING)
+
+    def put(self, message: Any) -> None:  # noqa: ANN401 - pymavlink's message; None: no more will come
+        """Add one."""
+        if self._waiting.full():
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(message)
+
+    async def next(self) -> Any:  # noqa: ANN401 - pymavlink's message
+        """The oldest.
+
+        Raises:
+            UnavailableError: the vehicle was lost meanwhile.
+        """
+        if (message := await self._waiting.get()) is None:
+            raise UnavailableError(f"The vehicle '{self._vehicle}' was lost before it had answered.")
+        return message
+
+
 class Exchange:
     """Sends messages to the vehicle and hands what comes to those who wait for it."""
 
@@ -48,9 +72,8 @@ class Exchange:
         self.send, self.state = send, state
         self.answer_s = 1.5  # MAVLink's command protocol suggests a second or two
         self._own = own
-        self._waiters: list[tuple[tuple[str, ...], asyncio.Queue[Any]]] = []
-        self._turn = asyncio.Lock()
-        self._calls = 0
+        self._waiters: list[tuple[tuple[str, ...], Answers]] = []
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @property
     def target(self) -> tuple[int, int]:
@@ -73,14 +96,17 @@ class Exchange:
         kind = message.get_type()
         for kinds, waiting in self._waiters:
             if kind in kinds:
-                if waiting.full():
-                    waiting.get_nowait()
-                waiting.put_nowait(message)
+                waiting.put(message)
+
+    def gone(self) -> None:
+        """Tell those who wait that the vehicle is lost."""
+        for _, waiting in self._waiters:
+            waiting.put(None)
 
     @contextmanager
-    def expecting(self, *kinds: str) -> Iterator[asyncio.Queue[Any]]:
+    def expecting(self, *kinds: str) -> Iterator[Answers]:
         """Messages of these kinds as they come."""
-        waiting: asyncio.Queue[Any] = asyncio.Queue(_MOST_WAITING)
+        waiting = Answers(self.state.name)
         entry = (kinds, waiting)
         self._waiters.append(entry)
         try:
@@ -88,20 +114,26 @@ class Exchange:
         finally:
             self._waiters.remove(entry)
 
-    @contextmanager
-    def counted(self) -> Iterator[asyncio.Lock]:
-        """The lock of those who ask, unless too many wait for it already.
+    @asynccontextmanager
+    async def turn(self, kind: str) -> AsyncIterator[None]:
+        """One call of a kind after the other; those of other kinds go on, so that a landing waits for no list.
 
         Raises:
-            BusyError: they do.
+            BusyError: too many wait for it already.
         """
-        if self._calls >= _MOST_CALLS:
-            raise BusyError(f"{_MOST_CALLS} calls wait for the vehicle '{self.state.name}' already.")
-        self._calls += 1
+        lock, calls = self._turns.get(kind) or (asyncio.Lock(), 0)
+        if calls >= _MOST_CALLS:
+            raise BusyError(f"{calls} calls of this kind wait for the vehicle '{self.state.name}' already.")
+        self._turns[kind] = (lock, calls + 1)
         try:
-            yield self._turn
+            async with lock:
+                yield
         finally:
-            self._calls -= 1
+            left = self._turns[kind][1] - 1
+            if left:
+                self._turns[kind] = (lock, left)
+            else:
+                del self._turns[kind]
 
     async def asked(
         self, message: Callable[[int], Any], kinds: tuple[str, ...], fits: Callable[[Any], bool], what: str
@@ -116,7 +148,7 @@ class Exchange:
 
     async def _answered(
         self,
-        answers: asyncio.Queue[Any],
+        answers: Answers,
         message: Callable[[int], Any],
         fits: Callable[[Any], bool],
         what: str,
@@ -125,7 +157,7 @@ class Exchange:
             self.send(message(attempt))
             try:
                 async with asyncio.timeout(self.answer_s):
-                    while not fits(answer := await answers.get()):
+                    while not fits(answer := await answers.next()):
                         pass
             except TimeoutError:
                 _ = self.target
@@ -150,7 +182,7 @@ class Exchange:
             )
             while answer.result == mavlink.MAV_RESULT_IN_PROGRESS:
                 progress(answer.progress if answer.progress <= 100 else -1)  # noqa: PLR2004 - percent
-                while (answer := await answers.get()).command != order.command:
+                while (answer := await answers.next()).command != order.command:
                     pass
         if answer.result == mavlink.MAV_RESULT_ACCEPTED:
             return

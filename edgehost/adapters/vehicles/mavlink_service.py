@@ -17,7 +17,7 @@ from edgehost.adapters.vehicles import missions, parameters
 from edgehost.adapters.vehicles.exchange import Exchange, command_number
 from edgehost.adapters.vehicles.mavlink_codec import MavlinkCodec, key_of
 from edgehost.adapters.vehicles.mavlink_links import Link, is_link, open_link
-from edgehost.adapters.vehicles.orders import TASKS, Bounds, opening_orders, task_of
+from edgehost.adapters.vehicles.orders import TASKS, Bounds, Task, opening_orders, task_of
 from edgehost.adapters.vehicles.parameter_values import raw_value, value_of
 from edgehost.adapters.vehicles.vehicle_state import Fact, VehicleState
 from edgehost.config_services import MavlinkOptions
@@ -39,7 +39,8 @@ _ASK_AGAIN_S: Final = 5.0
 _LONGEST_NAME: Final = 16  # of a parameter, by the protocol
 _MOST_KEY_BYTES: Final = 4096
 
-_NOBODY = (mavlink.MAV_TYPE_GCS, mavlink.MAV_AUTOPILOT_INVALID)
+_Work = Callable[[], Awaitable[Any]]
+_NOBODY: Final = (mavlink.MAV_TYPE_GCS, mavlink.MAV_AUTOPILOT_INVALID)
 
 
 class MavlinkService:
@@ -146,12 +147,10 @@ class MavlinkService:
         if function == "telemetry":
             request.refuse_unknown()
             return self._state.snapshot(_now())
-        work = self._work(function, request)
+        kind, work = self._work(function, request)
         try:
-            async with asyncio.timeout(timeout_s):
-                with self._exchange.counted() as turn:
-                    async with turn:
-                        return await work()
+            async with asyncio.timeout(timeout_s), self._exchange.turn(kind):
+                return await work()
         except TimeoutError:
             raise UnavailableError(
                 f"The vehicle '{self._name}' did not finish '{function}' in time.",
@@ -176,35 +175,36 @@ class MavlinkService:
         said = f"{bad}{lost} lost, {link.dropped} dropped, {self._unsent} not sent" if bad or lost else ""
         return ServiceHealth("ok", said)
 
-    def _work(self, function: str, request: SpecReader) -> Callable[[], Awaitable[Any]]:
-        """What a call does once it is its turn; its input is read and judged before."""
-        exchange, bounds = self._exchange, self._bounds
+    def _work(self, function: str, request: SpecReader) -> tuple[str, _Work]:
+        """What a call does once it is its turn, and of which kind it is; its input is judged before."""
         if function in TASKS:
-            task = task_of(function, request, self._state, bounds)
+            task = task_of(function, request, self._state, self._bounds)
+            return str(task.order.command), lambda: self._ordered(function, task)
+        if function in {"parameters", "parameter", "set_parameter"}:
+            return "parameters", self._parameter_work(function, request)
+        return "mission", self._mission_work(function, request)
 
-            async def ordered() -> dict[str, Any]:
-                await exchange.commanded(task.order, lambda percent: self._progress(function, percent))
-                if task.shown is None:
-                    return {"result": "accepted"}
-                return {"result": "accepted", "confirmed": await self._shown(task.shown)}
+    async def _ordered(self, function: str, task: Task) -> dict[str, Any]:
+        await self._exchange.commanded(task.order, lambda percent: self._progress(function, percent))
+        if task.shown is None:
+            return {"result": "accepted"}
+        return {"result": "accepted", "confirmed": await self._shown(task.shown)}
 
-            return ordered
-        if function == "parameters":
-            prefix = request.text("prefix", default="", longest=_LONGEST_NAME)
-            request.refuse_unknown()
-            return lambda: self._parameters(prefix)
-        if function in {"parameter", "set_parameter"}:
-            return self._parameter_work(function, request)
+    def _mission_work(self, function: str, request: SpecReader) -> _Work:
         if function == "set_mission":
-            items = missions.mission_of(request, self._state, bounds)
+            items = missions.mission_of(request, self._state, self._bounds)
             return lambda: self._uploaded(items)
         request.refuse_unknown()
         if function == "mission":
             return self._mission
-        bounds.require("clear_mission")
+        self._bounds.require("clear_mission")
         return self._cleared
 
-    def _parameter_work(self, function: str, request: SpecReader) -> Callable[[], Awaitable[Any]]:
+    def _parameter_work(self, function: str, request: SpecReader) -> _Work:
+        if function == "parameters":
+            prefix = request.text("prefix", default="", longest=_LONGEST_NAME)
+            request.refuse_unknown()
+            return lambda: self._parameters(prefix)
         name = request.text("name", longest=_LONGEST_NAME)
         if not name.isascii() or not name.isprintable() or not name:
             raise request.refused("name", "must be 1 to 16 printable ASCII characters.")
@@ -284,6 +284,10 @@ class MavlinkService:
 
     def _tell(self, facts: list[Fact]) -> None:
         for name, data in facts:
+            if name == "lost":
+                self._exchange.gone()
+            if name == "found":
+                self._told = {}  # it is told anew, even when it has not moved
             if name in {"lost", "found"} or self._rate.admits(name, _now()):
                 self._notice(f"{_PREFIX}{name}", {"vehicle": self._name, **data})
 
@@ -317,6 +321,10 @@ async def open_mavlink_service(
         raise InvalidConfigError(
             f"services.{name}.url is '{options.url}', which is no link.",
             hint="Such as udpin:127.0.0.1:14550, udpout:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0,57600.",
+        )
+    if options.vehicle_id == options.system_id:
+        raise InvalidConfigError(
+            f"services.{name}.vehicle_id is {options.vehicle_id}, which is this host's own system_id."
         )
     for command in options.commands:
         if command.startswith("MAV_CMD_") and command_number(command) is None:

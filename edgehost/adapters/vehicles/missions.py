@@ -85,7 +85,7 @@ async def upload(exchange: Exchange, items: Sequence[Item]) -> None:
         for _ in range(_TRIES * (len(items) + 2)):
             try:
                 async with asyncio.timeout(exchange.answer_s):
-                    answer = await answers.get()
+                    answer = await answers.next()
             except TimeoutError:
                 tries += 1
                 _ = exchange.target

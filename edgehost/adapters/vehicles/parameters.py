@@ -95,7 +95,7 @@ async def list_parameters(exchange: Exchange) -> dict[str, float | int | None]:
             while count < 0 or len(found) < count:
                 try:
                     async with asyncio.timeout(_QUIET_S if count >= 0 else exchange.answer_s):
-                        answer = await answers.get()
+                        answer = await answers.next()
                 except TimeoutError:
                     break
                 if answer.param_count > _MOST:

@@ -349,12 +349,29 @@ async def test_a_flood_neither_stops_the_host_nor_fills_its_memory() -> None:
 async def test_too_many_callers_are_turned_away() -> None:
     async with scene() as drone:
         drone.vehicle.faults.unanswered = {"COMMAND_LONG": 1000}
-        calls = [asyncio.create_task(drone.call("rtl", timeout_s=0.5)) for _ in range(16)]
+        calls = [asyncio.create_task(drone.call("rtl", timeout_s=0.3)) for _ in range(8)]
         await asyncio.sleep(0)
-        with pytest.raises(BusyError, match="16 calls"):
+        with pytest.raises(BusyError, match="8 calls"):
             await drone.call("rtl")
         await asyncio.wait(calls)
         assert all(isinstance(call.exception(), UnavailableError) for call in calls)
+        assert drone.service._exchange._turns == {}
+
+
+async def test_a_landing_waits_neither_for_a_list_nor_for_an_order_in_progress() -> None:
+    async with scene() as drone:
+        drone.vehicle.faults.unanswered = {"PARAM_REQUEST_LIST": 1000}
+        drone.vehicle.faults.progress = {20: (5,)}
+        drone.vehicle.faults.results = {20: mavlink.MAV_RESULT_IN_PROGRESS}
+        slow = [asyncio.create_task(drone.call(name)) for name in ("parameters", "rtl")]
+        await drone.told.wait_for("edgehost.vehicle.progress")
+        assert await drone.call("land", timeout_s=2) == {"result": "accepted"}
+        assert not slow[1].done()
+        drone.vehicle.faults.silent = True
+        await asyncio.wait(slow)
+        with pytest.raises(UnavailableError, match="was lost before it had answered"):
+            await slow[1]
+        slow[0].exception()
 
 
 async def test_signed_frames_are_taken_and_others_refused(tmp_path: Path) -> None:
