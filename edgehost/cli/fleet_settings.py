@@ -65,15 +65,16 @@ class _Said:
     password_file: str
 
     @classmethod
-    def of(cls, table: SpecReader) -> _Said:
-        """The file's.
+    def of(cls, table: SpecReader, folder: Path) -> _Said:
+        """The file's; its relative paths start at its own ``folder``, wherever the command is given.
 
         Raises:
             InvalidConfigError: it says something that is unknown, or of another kind.
         """
 
         def path(name: str) -> str:
-            return table.text(name, default="", longest=4096)
+            text = table.text(name, default="", longest=4096)
+            return str(folder / Path(text).expanduser()) if text else ""
 
         said = cls(
             broker=table.text("broker", default=""),
@@ -107,7 +108,7 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
     """
     path = settings_path()
     try:
-        said = _Said.of(SpecReader(_read(path), error=InvalidConfigError))
+        said = _Said.of(SpecReader(_read(path), error=InvalidConfigError), path.parent)
     except InvalidConfigError as problem:
         raise InvalidConfigError(f"{path}: {problem.message}", hint=problem.hint) from None
     broker, fleet, tls = args.broker or said.broker, args.fleet or said.fleet, args.tls or said.tls
@@ -122,14 +123,14 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
             host=host,
             tcp_port=port,
             tls=tls,
-            ca_file=_file(args.ca_file or said.ca_file, path),
-            cert_file=_file(said.cert_file, path),
-            key_file=_file(said.key_file, path),
+            ca_file=_file(args.ca_file or said.ca_file),
+            cert_file=_file(said.cert_file),
+            key_file=_file(said.key_file),
             username=args.username or said.username,
-            password_file=_file(args.password_file or said.password_file, path),
+            password_file=_file(args.password_file or said.password_file),
             inbox=_INBOX,
         ),
-        None if args.unsigned else _file(args.key or said.key, path),
+        None if args.unsigned else _file(args.key or said.key),
     )
 
 
@@ -142,13 +143,9 @@ def _address(broker: str, *, tls: bool) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _file(text: str, settings: Path) -> Path | None:
-    """A path; a relative one starts here, and one of the file at the file's folder."""
-    if not text:
-        return None
-    path = Path(text).expanduser()
-    beside = settings.parent / path
-    return beside if not path.is_absolute() and not path.exists() and beside.exists() else path
+def _file(text: str) -> Path | None:
+    """A path; a relative one starts here."""
+    return Path(text).expanduser() if text else None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
