@@ -25,6 +25,7 @@ BENCHES: Final = (
     "traffic_bench",
     "flow_bench",
     "host_bench",
+    "rollout_bench",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 _SHOWN: Final = ("name", "value", "unit")
