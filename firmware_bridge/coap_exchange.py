@@ -26,6 +26,7 @@ class Asked:
     offset: int = 0
     block_bytes: int = 512
     observe: bool = False
+    gives_way: bool = False  # between its blocks other requests may go first: the device keeps no part of it
     is_ping: bool = False
 
 

@@ -94,6 +94,7 @@ class CoapSession:
         self._token = (seed >> 16 & 0xFFFF) << 16
         self._number = 0
         self._waiting: OrderedDict[int, Asked] = OrderedDict()
+        self._begun: dict[int, tuple[Exchange, Message]] = {}  # those that wait between two of their blocks
         self._open: Exchange | None = None
         self._observed: dict[bytes, tuple[int, str]] = {}  # token: number and path
         self._again: dict[int, int] = {}  # a request for the whole of a notification, and whose it is
@@ -143,6 +144,7 @@ class CoapSession:
     def drop(self, number: int, now: float) -> None:
         """Give a request or an observation up; nothing more is told of it."""
         self._waiting.pop(number, None)
+        self._begun.pop(number, None)
         for token, (observed, _) in list(self._observed.items()):
             if observed == number:  # its next notification is reset, which ends it at the device
                 del self._observed[token]
@@ -249,6 +251,11 @@ class CoapSession:
             if observed and step.is_success:
                 self._observed[exchange.message.token] = (exchange.number, exchange.asked.path)
             self._end(Answered(exchange.number, step), now)
+        elif exchange.asked.gives_way and self._waiting:
+            self._begun[exchange.number] = (exchange, step)
+            self._waiting[exchange.number] = exchange.asked
+            self._open = None
+            self._go_on(now)
         else:
             self._begin(exchange, step, now)
 
@@ -258,6 +265,11 @@ class CoapSession:
         if self._open is not None or not self._waiting:
             return
         number, asked = self._waiting.popitem(last=False)
+        if number in self._begun:
+            exchange, following = self._begun.pop(number)
+            self._open = exchange
+            self._begin(exchange, following, now)
+            return
         self._token = self._token & 0xFFFF0000 | self._token + 1 & 0xFFFF
         exchange = self._open = Exchange(number, asked, self._token.to_bytes(4, "big"))
         self._begin(exchange, exchange.first(), now)

@@ -292,3 +292,17 @@ def test_no_bytes_break_a_session(pieces: list[bytes]) -> None:
         session.receive(encode_frame(FrameKind.COAP, piece), 0.0)
     session.take_events()
     session.take_bytes()
+
+
+def test_others_go_between_the_blocks_of_a_transfer_that_gives_way() -> None:
+    there, body = line(), bytes(range(256)) * 4
+    long = there.session.ask(put(body, block_bytes=128, gives_way=True), 0.0)
+    short = there.session.ask(Asked(Method.GET, "id"), 0.0)
+    answered = [event.number for event in there.settle() if isinstance(event, Answered)]
+    assert answered == [short, long]
+    assert there.toy.kept == body
+    dropped = there.session.ask(put(body, block_bytes=128, gives_way=True), 0.0)
+    other = there.session.ask(Asked(Method.GET, "id"), 0.0)
+    there.session.receive(there.toy.answer(there.session.take_bytes()), 0.0)
+    there.session.drop(dropped, 0.0)
+    assert [event.number for event in there.settle() if isinstance(event, Answered)] == [other]

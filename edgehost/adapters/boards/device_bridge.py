@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from edgehost.adapters.boards import device_resources as resources
 from edgehost.adapters.boards.line_conversation import Conversation
 from edgehost.domain.backoff import Backoff
-from edgehost.domain.device import DeviceSlots, DeviceState, read_identity
+from edgehost.domain.device import DeviceIdentity, DeviceSlots, DeviceState, read_identity
 from edgehost.domain.errors import (
     ChipMismatchError,
     EdgehostError,
@@ -25,12 +26,19 @@ from edgehost.ports.device import BridgeSettings, DeviceListener
 from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
 from firmware_bridge.coap_exchange import CBOR, JSON, Asked, Response
 from firmware_bridge.coap_message import Method
+from remotes.owned_tasks import owned_tasks
+
+log = logging.getLogger("edgehost.device")
 
 _BACKOFF: Final = Backoff(0.25, 10.0)
 _SERIAL: Final = "id:"
 #: So many telemetries may be missing before they are asked for anew: a device that began anew tells nobody.
 _MISSING: Final = 3
-_ANSWER_S: Final = 60.0
+#: How far a device's clock may be off, and how long its answer may take, before it counts as begun anew.
+_DRIFT: Final = 0.05
+_LATE_MS: Final = 150
+#: Its time is a 32-bit number of milliseconds: after 49 days it begins at 0 without a reset.
+_WRAPS_MS: Final = 2**32 - 3_600_000
 
 
 class DeviceBridge:
@@ -54,6 +62,7 @@ class DeviceBridge:
         self._moved = asyncio.Event()  # somebody holds the line, or holds it no more
         self._closed = asyncio.Event()
         self._closed.set()
+        self._told_at = 0.0  # monotonic
         self._turn = asyncio.Lock()  # one transfer at a time
 
     @property
@@ -131,7 +140,7 @@ class DeviceBridge:
             have = resources.transfer_of(response, len(wasm))
             progress(have, len(wasm))
             while have < len(wasm):
-                asked = self._asked(Method.PUT, "slot/image", wasm, offset=have)
+                asked = replace(self._asked(Method.PUT, "slot/image", wasm, offset=have), gives_way=True)
                 response = await self.ask(asked, lambda done: progress(min(done, len(wasm)), len(wasm)))
                 before, have = have, resources.transfer_of(response, len(wasm))
                 if have <= before:
@@ -187,12 +196,13 @@ class DeviceBridge:
     async def _once(self) -> None:
         """From opening the line until it is lost, silent, or somebody else's."""
         self._path = await self._found_path()
-        async with self._lines.open(self._path, LineSettings(self._settings.baud)) as line:
-            self._closed.clear()
-            try:
-                await self._converse(line)
-            finally:
-                self._closed.set()
+        self._closed.clear()
+        try:
+            if not self._is_held():  # it may have been taken while its path was looked for
+                async with self._lines.open(self._path, LineSettings(self._settings.baud)) as line:
+                    await self._converse(line)
+        finally:
+            self._closed.set()
 
     async def _found_path(self) -> str:
         wanted = self._settings.line
@@ -216,69 +226,80 @@ class DeviceBridge:
     async def _identify(self, talk: Conversation) -> None:
         try:
             async with asyncio.timeout(2 * self._settings.silence_s):
-                response = await talk.ask(Asked(Method.GET, "id"))
+                identity = read_identity(resources.document_of(await talk.ask(Asked(Method.GET, "id"))))
+                self._require_board(identity)
+                self._state = replace(self._state, identity=identity, heard_at=self._clock.now())
+                slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
+                resources.require_done(await talk.ask(self._interval()))
         except TimeoutError:
             raise UnavailableError(
                 f"Nothing on {self._path} answers as a device does.",
                 hint="Does it run the reference firmware, and at this baud?",
             ) from None
-        identity = read_identity(resources.document_of(response))
+        self._talk = talk
+        self._state = replace(
+            self._state,
+            online=True,
+            since=self._clock.now(),
+            reason="",
+            paused=False,
+            slots=slots,
+            telemetry={},
+        )
+        self._listener.moved(self._state)
+
+    def _require_board(self, identity: DeviceIdentity) -> None:
         if self._board and identity.board != self._board:
             raise ChipMismatchError(
                 f"{self._path} leads to a '{identity.board}', and {self._settings.name} is a '{self._board}'.",
                 hint=f"Set devices.{self._settings.name}.board or line.",
             )
-        self._state = replace(self._state, identity=identity, heard_at=self._clock.now())
-        slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
-        await self._set_interval(talk)
-        self._talk = talk
-        now = self._clock.now()
-        self._state = replace(
-            self._state, online=True, since=now, reason="", paused=False, slots=slots, telemetry={}
-        )
-        self._listener.moved(self._state)
 
-    async def _set_interval(self, talk: Conversation) -> None:
+    def _interval(self) -> Asked:
+        """How often it tells: not kept over a reset."""
         twin = resources.encoded({"interval_ms": self._settings.interval_ms})
-        resources.require_done(await talk.ask(Asked(Method.PUT, "twin", twin, format=CBOR)))
+        return Asked(Method.PUT, "twin", twin, format=CBOR)
 
     async def _watch(self, talk: Conversation) -> None:
         """Listen, until nothing is heard any more or the line is wanted."""
         settings = self._settings
         patience_s = max(_MISSING * settings.interval_ms / 1000, settings.silence_s)
-        await self._observe(talk)
-        asked_at = self._clock.monotonic()
-        while not self._is_held():
-            now = self._clock.monotonic()
-            silent_s = now - talk.heard_at
-            if silent_s >= 2 * settings.silence_s:
-                raise LineLostError(
-                    f"'{settings.name}' has said nothing for {silent_s:.1f} s.", hint="Is it powered?"
-                )
-            if silent_s >= settings.silence_s:
-                talk.ping()
-            if now - max(talk.notified_at, asked_at) >= patience_s and silent_s < settings.silence_s:
-                asked_at = now
-                await self._observe(talk)
-            self._state = replace(
-                self._state,
-                heard_at=self._clock.now() - silent_s,
-                bad_frames=talk.bad_frames,
-            )
-            try:
-                async with asyncio.timeout(min(settings.silence_s, patience_s) / 4):
-                    await self._moved.wait()
-                    self._moved.clear()
-            except TimeoutError:
-                continue
+        async with owned_tasks() as spawn:
+            asked_at = float("-inf")
+            while not self._is_held():
+                now = self._clock.monotonic()
+                silent_s = now - talk.heard_at
+                if silent_s >= 2 * settings.silence_s:
+                    raise LineLostError(
+                        f"'{settings.name}' has said nothing for {silent_s:.1f} s.", hint="Is it powered?"
+                    )
+                if silent_s >= settings.silence_s:
+                    talk.ping()
+                elif now - max(talk.notified_at, asked_at) >= patience_s:
+                    asked_at = now
+                    spawn(self._observe(talk), f"edgehost.bridge.{settings.name}.observe")
+                heard_at = self._clock.now() - silent_s
+                self._state = replace(self._state, heard_at=heard_at, bad_frames=talk.bad_frames)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(settings.silence_s, patience_s) / 4):
+                        await self._moved.wait()
+                        self._moved.clear()
 
     async def _observe(self, talk: Conversation) -> None:
-        response = await talk.observe("tel", self._told)
-        if not response.is_success:
-            resources.require_done(response)
-        self._told(response)
-        slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
+        """Ask to be told, and how it is: what was told before may be long ago."""
+        before, before_at, restarts = self._state.telemetry.get("up_ms"), self._told_at, self._state.restarts
+        try:
+            resources.require_done(await talk.observe("tel", self._told))
+            slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
+        except EdgehostError as error:  # asked again before long, unless the link is lost
+            log.debug("%s: %s", self._settings.name, error)
+            return
         self._state = replace(self._state, slots=slots)
+        now = self._state.telemetry.get("up_ms")
+        if isinstance(before, int) and isinstance(now, int) and self._state.restarts == restarts:
+            elapsed_ms = (self._told_at - before_at) * 1000
+            if now < before + elapsed_ms * (1 - _DRIFT) - _LATE_MS:
+                self._began_anew(talk)
 
     def _told(self, response: Response) -> None:
         """A telemetry; one that counts its time from anew is of a device that began anew."""
@@ -287,17 +308,16 @@ class DeviceBridge:
         except EdgehostError:
             return
         before = self._state.telemetry.get("up_ms", 0)
+        self._told_at = self._clock.monotonic()
         self._state = replace(self._state, telemetry=telemetry, told_at=self._clock.now())
-        if telemetry.get("up_ms", 0) < before:
-            self._state = replace(self._state, restarts=self._state.restarts + 1)
-            self._listener.moved(self._state)
-            if self._talk is not None:
-                self._talk.post(self._twin_again())
+        if telemetry.get("up_ms", 0) < before < _WRAPS_MS and self._talk is not None:
+            self._began_anew(self._talk)
         self._listener.told(telemetry)
 
-    def _twin_again(self) -> Asked:
-        twin = resources.encoded({"interval_ms": self._settings.interval_ms})
-        return Asked(Method.PUT, "twin", twin, format=CBOR)
+    def _began_anew(self, talk: Conversation) -> None:
+        self._state = replace(self._state, restarts=self._state.restarts + 1)
+        self._listener.moved(self._state)
+        talk.post(self._interval())
 
     def _offline(self, reason: str) -> None:
         was = self._state

@@ -39,8 +39,6 @@ class Conversation:
         self._answers: dict[int, asyncio.Future[Response]] = {}
         self._progress: dict[int, Callable[[int], None]] = {}
         self._notify: tuple[int, Callable[[Response], None]] | None = None
-        self._ping = 0
-        self._posted: set[int] = set()
         self._news = asyncio.Event()  # there is something to send
         self._closed = ""
         self.heard_at = clock.monotonic()
@@ -90,7 +88,7 @@ class Conversation:
         return await self._answer(number)
 
     async def observe(self, path: str, told: Callable[[Response], None]) -> Response:
-        """The state now; ``told`` gets the others. There is one observation."""
+        """The state now; ``told`` gets it too, and all others. There is one observation."""
         now = self._clock.monotonic()
         if self._notify is not None:
             self._session.drop(self._notify[0], now)
@@ -101,13 +99,13 @@ class Conversation:
     def post(self, asked: Asked) -> None:
         """Ask without waiting for the answer, or for another try."""
         with suppress(BusyError):
-            self._posted.add(self._session.ask(asked, self._clock.monotonic()))
+            self._session.ask(asked, self._clock.monotonic())
             self._news.set()
 
     def ping(self) -> None:
         """Ask for a sign of life, unless something is asked for already."""
         if self._session.is_idle:
-            self._ping = self._session.ping(self._clock.monotonic())
+            self._session.ping(self._clock.monotonic())
             self._news.set()
 
     def close(self, why: str) -> None:
@@ -161,20 +159,27 @@ class Conversation:
             case Said(text):
                 self._said(text)
             case Notified(number, response):
-                if self._notify is not None and self._notify[0] == number:
-                    self.notified_at = self._clock.monotonic()
-                    self._notify[1](response)
+                self._tell(number, response)
             case Progressed(number, done):
                 if number in self._progress:
                     self._progress[number](done)
             case Answered(number, response):
-                answer = self._answers.get(number)
-                if answer is not None and not answer.done():
+                if response.is_success:
+                    self._tell(number, response)  # in the order in which they came
+                if (answer := self._waiting(number)) is not None:
                     answer.set_result(response)
             case Failed(number, why):
-                answer = self._answers.get(number)
-                if answer is not None and not answer.done():
+                if (answer := self._waiting(number)) is not None:
                     answer.set_exception(UnavailableError(f"The device {_WHY[why]}."))
+
+    def _tell(self, number: int, response: Response) -> None:
+        if self._notify is not None and self._notify[0] == number:
+            self.notified_at = self._clock.monotonic()
+            self._notify[1](response)
+
+    def _waiting(self, number: int) -> asyncio.Future[Response] | None:
+        answer = self._answers.get(number)
+        return None if answer is None or answer.done() else answer
 
 
 def _first(group: BaseExceptionGroup[EdgehostError]) -> EdgehostError:
