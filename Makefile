@@ -36,6 +36,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) install --quiet --editable '.[demo]' --group dev
 	@touch $@
 
+# And the tools that benchmarks compare with.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@$(PIP) install --quiet --group bench
+	@touch $@
+
 demo: debian-demo $(VENV)/.installed
 	@$(BIN)/edgehost demo $(ARGS)
 
@@ -54,7 +59,7 @@ rooms: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest --cov $(ARGS)
 
-bench: debian-test $(VENV)/.installed-dev
+bench: debian-test $(VENV)/.installed-bench
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean:

@@ -26,6 +26,8 @@ BENCHES: Final = (
     "flow_bench",
     "host_bench",
     "rollout_bench",
+    "flash_bench",
+    "device_bench",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 _SHOWN: Final = ("name", "value", "unit")
