@@ -29,6 +29,7 @@ _CONFIG: Final = """\
 [host]
 name = "demo"
 data = "data"
+config_trial_s = 0  # it is killed on purpose, more often in a minute than a host that is well would be
 
 [api]
 tcp_port = 0
