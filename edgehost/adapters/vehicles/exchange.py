@@ -18,6 +18,7 @@ from edgehost.domain.errors import BusyError, RefusedError, UnavailableError
 _MOST_WAITING: Final = 512
 #: Calls of one kind that are under way or wait for their turn.
 _MOST_CALLS: Final = 8
+_NO_PLACE: Final = 2**31 - 1  # COMMAND_INT's word for "where it is"
 _TRIES: Final = 4  # the first one and three more, each after `answer_s`
 
 _RESULTS: Final = {
@@ -200,10 +201,14 @@ class Exchange:
         params = (*order.params, *(0.0,) * (7 - len(order.params)))
         if order.frame is None:
             return mavlink.MAVLink_command_long_message(system, component, order.command, attempt, *params)
-        x, y = (0 if math.isnan(each) else round(each * 1e7) for each in params[4:6])
+        x, y = (_NO_PLACE if math.isnan(each) else _whole(each * 1e7) for each in params[4:6])
         return mavlink.MAVLink_command_int_message(
             system, component, order.frame, order.command, 0, 0, *params[:4], x, y, params[6]
         )
+
+
+def _whole(value: float) -> int:
+    return round(max(-_NO_PLACE, min(_NO_PLACE, value)))
 
 
 def command_name(number: int) -> str:

@@ -116,19 +116,23 @@ class MavlinkService:
     async def watch(self) -> None:
         """Send our heartbeat, and notice silence, until cancelled."""
         tick_s = min(_HEARTBEAT_S, self._options.telemetry_s, self._options.silent_s / 4)
-        next_beat = 0.0
+        next_beat = planned = 0.0
+        stalled = False
         while True:
             now = _now()
+            # After this host itself stood still, what the vehicle said meanwhile is still to be read.
+            stalled = not stalled and now - planned > tick_s
             if now >= next_beat:
                 next_beat = now + _HEARTBEAT_S - tick_s / 2
                 self._send(mavlink.MAVLink_heartbeat_message(*_NOBODY, 0, 0, mavlink.MAV_STATE_ACTIVE, 3))
-            facts = self._state.due(now)
+            facts = [] if stalled else self._state.due(now)
             if facts and self._link is not None:
                 self._link.peer = None  # it may come back from elsewhere
             self._tell(facts)
             self._tell_telemetry(now)
             if self._state.present and "position" not in self._state.parts:
                 self._ask_for_telemetry(now)
+            planned = now + tick_s
             await asyncio.sleep(tick_s)
 
     async def call(self, function: str, given: Any, *, timeout_s: float) -> Any:  # noqa: ANN401 - JSON

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pymavlink.dialects.v20 import common as mavlink
 
 from edgehost.adapters.vehicles.exchange import Exchange, command_name, command_number
-from edgehost.adapters.vehicles.orders import Bounds, position_in, require_near
+from edgehost.adapters.vehicles.orders import Bounds, numbers_in, position_in, require_near
 from edgehost.adapters.vehicles.vehicle_modes import ARDUPILOT
 from edgehost.adapters.vehicles.vehicle_state import VehicleState
 from edgehost.domain.errors import RefusedError, TooLargeError, UnavailableError
@@ -18,6 +18,7 @@ from edgehost.domain.spec_reader import SpecReader
 
 MOST_ITEMS: Final = 500
 _TRIES: Final = 5
+_FRAME: Final = mavlink.MAV_FRAME_GLOBAL_RELATIVE_ALT_INT
 #: What any mission may hold; other items must be named by the configuration like other commands.
 _FLYING: Final = frozenset(
     f"MAV_CMD_{name}"
@@ -56,17 +57,18 @@ def _item(table: SpecReader, state: VehicleState, bounds: Bounds) -> Item:
         raise table.refused("command", f"is '{name}', which is no MAV_CMD of the dialect 'common'.")
     if name not in _FLYING:
         bounds.require(name)
-    params = table.scalars("params") if table.has("params") else ()
-    if len(params) > 4 or any(isinstance(p, bool) or not isinstance(p, int | float) for p in params):  # noqa: PLR2004
-        raise table.refused("params", "must be a list of up to 4 numbers.")
+    params = numbers_in(table, 4)
+    frame = table.whole("frame", default=_FRAME, least=0, most=21)
+    if frame not in {_FRAME, mavlink.MAV_FRAME_GLOBAL_RELATIVE_ALT}:
+        raise table.refused("frame", "must be 3 or 6: altitudes of missions are above home.")
     latitude = longitude = 0.0
     if name in _PLACED or table.has("latitude_deg") or table.has("longitude_deg"):
         latitude, longitude = position_in(table)
-        require_near(latitude, longitude, state, bounds)
+        if name in _PLACED or latitude or longitude:  # zeros in other items: no place
+            require_near(latitude, longitude, state, bounds)
     altitude_m = table.number("altitude_m", default=0.0, least=0.0, most=bounds.altitude_most_m)
     table.refuse_unknown()
-    given = tuple(float(each) for each in params)
-    return number, (*given, *(0.0,) * (4 - len(given)), latitude, longitude, altitude_m)
+    return number, (*params, latitude, longitude, altitude_m)
 
 
 async def upload(exchange: Exchange, items: Sequence[Item]) -> None:
@@ -152,9 +154,8 @@ def _wire(exchange: Exchange, seq: int, item: Item) -> Any:  # noqa: ANN401 - py
     command, params = item
     current = int(seq == 0)
     x, y = round(params[4] * 1e7), round(params[5] * 1e7)
-    frame = mavlink.MAV_FRAME_GLOBAL_RELATIVE_ALT_INT
     return mavlink.MAVLink_mission_item_int_message(
-        *exchange.target, seq, frame, command, current, 1, *params[:4], x, y, params[6], 0
+        *exchange.target, seq, _FRAME, command, current, 1, *params[:4], x, y, params[6], 0
     )
 
 

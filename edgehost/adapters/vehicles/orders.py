@@ -21,6 +21,7 @@ _FORCE: Final = 21_196.0
 _EARTH_M: Final = 6_371_000.0
 _REPOSITION_CHANGES_MODE: Final = 1.0  # MAV_DO_REPOSITION_FLAGS_CHANGE_MODE
 _PARAMS: Final = 7
+_FLOAT_MOST: Final = 3.4e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,14 @@ def _start_mission(request: SpecReader, _state: VehicleState, bounds: Bounds) ->
 
 def _command(request: SpecReader, _state: VehicleState, bounds: Bounds) -> Task:
     name = request.text("command", longest=100)
-    params = request.scalars("params") if request.has("params") else ()
+    params = numbers_in(request, _PARAMS)
     frame = request.whole("frame", least=0, most=21) if request.has("frame") else None
     request.refuse_unknown()
-    if len(params) > _PARAMS or not all(_is_number(each) for each in params):
-        raise RefusedError(f"params must be a list of up to {_PARAMS} numbers.")
     number = command_number(name)
     if number is None:
         raise RefusedError(f"'{name}' is no MAV_CMD of the dialect 'common'.")
     bounds.require(name)
-    numbers = tuple(float(each) for each in params)
-    return Task(Order(number, numbers + (0.0,) * (_PARAMS - len(numbers)), frame))
+    return Task(Order(number, params, frame))
 
 
 _READERS: Final[dict[str, Callable[[SpecReader, VehicleState, Bounds], Task]]] = {
@@ -177,6 +175,17 @@ def opening_orders(every_s: float) -> list[Order]:
             for number in WANTED_MESSAGES
         ),
     ]
+
+
+def numbers_in(request: SpecReader, most: int) -> tuple[float, ...]:
+    """``params``: up to so many, with zeros for those that are not there; null stands for MAVLink's NaN, "as it is"."""
+    params = request.scalars("params") if request.has("params") else ()
+    if len(params) > most or any(isinstance(each, bool | str) for each in params):
+        raise request.refused("params", f"must be a list of up to {most} numbers.")
+    numbers = tuple(math.nan if each is None else float(each) for each in params)
+    if any(math.isinf(each) or abs(each) > _FLOAT_MOST for each in numbers):
+        raise request.refused("params", "holds a number that no float of four bytes can hold.")
+    return numbers + (0.0,) * (most - len(numbers))
 
 
 def position_in(request: SpecReader) -> tuple[float, float]:
@@ -233,7 +242,3 @@ def _distance_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float
     half = math.sin((b - a) / 2) ** 2
     half += math.cos(a) * math.cos(b) * math.sin(math.radians(lon_b - lon_a) / 2) ** 2
     return 2 * _EARTH_M * math.asin(min(1.0, math.sqrt(half)))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
