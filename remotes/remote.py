@@ -128,10 +128,12 @@ class TrustedRemote:
 
     async def _checked(self) -> tuple[OfferedRelease, ...]:
         state = self._state
-        if state is not None and await self._is_unchanged(state):
+        began = self._now()
+        if state is not None and await self._is_unchanged(state, began):
             # No check, no trust process; but a host that follows a quiet remote for a year must not
-            # have a clock floor of a year ago when its clock is lost.
-            await asyncio.to_thread(raise_floor, self._folder / "trusted", self._now())
+            # have a clock floor of a year ago when its clock is lost. It is the time that was judged by: a clock
+            # that jumps ahead meanwhile would lock this host out for ever.
+            await asyncio.to_thread(raise_floor, self._folder / "trusted", began)
             return state.offers
         await self._require_repository(state)
         self._state = await self._child.check(
@@ -177,8 +179,9 @@ class TrustedRemote:
                 f"Remote '{self._name}' does not offer {content.target_path}.",
                 hint="Refresh the remote: it was withdrawn, or was never offered.",
             )
-        if not self._holds(self._state):
-            now, holds_until = from_seconds(self._now()), from_seconds(self._state.expires)
+        now_s = self._now()
+        if not self._holds(self._state, now_s):
+            now, holds_until = from_seconds(now_s), from_seconds(self._state.expires)
             raise untrusted(
                 Attack.FREEZE,
                 self._name,
@@ -225,12 +228,12 @@ class TrustedRemote:
         is_document = isinstance(content, SignedDocument)
         return TARGET_MOST_BYTES if is_document else self._options.component_most_bytes
 
-    def _holds(self, state: TrustedState) -> bool:
-        return max(self._now(), state.reference) < state.expires
+    def _holds(self, state: TrustedState, now_s: float) -> bool:
+        return max(now_s, state.reference) < state.expires
 
-    async def _is_unchanged(self, state: TrustedState) -> bool:
+    async def _is_unchanged(self, state: TrustedState, now_s: float) -> bool:
         """Whether the remote serves the very files that were accepted, and they still hold: no check needed."""
-        if not self._holds(state):
+        if not self._holds(state, now_s):
             return False
         try:
             if await self._fetch_file(TIMESTAMP, METADATA_MOST_BYTES) != state.timestamp:

@@ -11,6 +11,7 @@ import pytest
 from edgehost.domain.errors import UntrustedReleaseError
 from remotes.clock_floor import read_floor, signed_time
 from remotes.publisher import refresh_metadata
+from remotes.remote import TrustedRemote
 from remotes.trust import CheckRequest, check_repository
 from tests.remotes.workshop import DAY, NOW, Workshop, open_site
 
@@ -116,3 +117,24 @@ async def test_a_clock_that_jumps_both_ways_in_the_middle_of_a_transfer(tmp_path
         shop.now = NOW + DAY
         await site.remote.refresh()
         assert await site.remote.fetch(offer)
+
+
+async def test_a_clock_that_jumps_ahead_while_nothing_new_is_found_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_site("folder", tmp_path) as site:
+        shop = site.shop
+        await site.remote.refresh()
+        real = TrustedRemote._fetch_file
+
+        async def jumping(remote: TrustedRemote, path: str, most_bytes: int) -> bytes | None:
+            shop.now = IN_2040  # after it was judged that what is known still holds
+            return await real(remote, path, most_bytes)
+
+        monkeypatch.setattr(TrustedRemote, "_fetch_file", jumping)
+        assert await site.remote.refresh()
+        monkeypatch.undo()
+        shop.now = NOW + DAY
+        shop.publish("1.2.0")
+        await site.serve(shop.files())
+        assert len(await site.remote.refresh()) == 4
