@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -17,6 +17,7 @@ from edgehost.domain.errors import EdgehostError
 from remotes.mqtt_client import CLOSED_AT_ONCE, bounded_client
 from remotes.mqtt_options import MqttOptions
 
+T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 #: "Unsupported protocol version" in MQTT 5 and in 3.1.1.
 _OTHER_VERSION: Final = frozenset({132, 1})
@@ -54,6 +55,24 @@ class Link:
 
     client: aiomqtt.Client
     gone: asyncio.Future[None]
+
+    async def answered(self, request: Coroutine[Any, Any, T]) -> T:
+        """Await the broker's answer, and no longer than the connection.
+
+        aiomqtt waits its whole time-out for one that can no longer come; transfers stood still for seconds after a cut.
+
+        Raises:
+            MqttError: the connection ended.
+        """
+        asking = asyncio.get_running_loop().create_task(request, name="edgehost.remote.asking")
+        try:
+            ends: set[asyncio.Future[Any]] = {asking, self.gone}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise aiomqtt.MqttError("the connection broke")
+            return asking.result()
+        finally:
+            asking.cancel()
 
 
 class ConnectionKeeper:

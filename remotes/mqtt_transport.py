@@ -107,7 +107,7 @@ class MqttTransport:
         topic = self._prefix + require_path(path)
 
         async def over(link: Link) -> None:
-            await link.client.publish(topic, content, qos=1, retain=True)
+            await link.answered(link.client.publish(topic, content, qos=1, retain=True))
 
         await self._insist(over, f"publish {path}")
 
@@ -188,7 +188,7 @@ class MqttTransport:
             passed.set_result(outcome)
 
     async def _subscribe(self, link: Link, topic: str) -> None:
-        codes = await link.client.subscribe(topic, qos=1)
+        codes = await link.answered(link.client.subscribe(topic, qos=1))
         if any((code if isinstance(code, int) else code.value) >= _REFUSED_SUBSCRIPTION for code in codes):
             raise RemoteUnreachableError(
                 f"{self.address}: the broker refuses the subscription.",
