@@ -74,12 +74,11 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         configs = await open_configs(rooms)
         manager, traffic = make_manager(rooms, spawn, services_changed, configs)
         control = make_control(rooms, manager, traffic)
-        desired = await make_desired_state(rooms, manager, control, configs)
+        opened = open_devices(rooms, manager)
+        desired = await make_desired_state(rooms, manager, control, configs, firmware=opened.hands)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         safe = life is not None and life.safe != ""
-        tie_boards(
-            control, rooms, [remote for _, remote, _, _ in remotes], spawn, devices := open_devices(rooms)
-        )
+        tie_boards(control, rooms, [remote for _, remote, _, _ in remotes], spawn, opened.devices)
         if life is not None:
             tie_life(life, rooms, control)
         keep_up(rooms, control, spawn)
@@ -98,7 +97,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         coap = await open_coap(rooms, app, stack)
         await open_shelf(rooms, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
-        start_devices(rooms, devices, control, manager, spawn)
+        start_devices(rooms, opened, control, spawn, desired.reconciler.wake)
         if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")

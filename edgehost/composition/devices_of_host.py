@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgehost.composition.rooms import Rooms
 from edgehost.config_devices import DeviceSettings
@@ -12,21 +14,36 @@ from edgehost.ports.board_catalog import BoardCatalog
 from edgehost.ports.device import BridgeSettings
 from edgehost.usecases.bridge_device import DeviceEars, Devices
 from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.deployment_firmware import FirmwareHands
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.record_telemetry import TelemetryRecords, TelemetryRing
 from remotes.owned_tasks import Spawn
+
+if TYPE_CHECKING:
+    from edgehost.usecases.deploy_to_device import DeployToDevice
 
 _EMULATED = "sim-"
 _BAUD = 115_200
 
 
-def open_devices(rooms: Rooms) -> Devices:
+@dataclass(slots=True)
+class DeviceRooms:
+    """The devices of a host, and what is done with them."""
+
+    devices: Devices
+    deployer: DeployToDevice | None = None
+    hands: FirmwareHands | None = None
+
+
+def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
     """The devices of the configuration; their bridges do not run yet."""
     devices = Devices()
     if not rooms.config.devices:
-        return devices
+        return DeviceRooms(devices)
     from edgehost.adapters.boards.device_bridge import DeviceBridge  # noqa: PLC0415 - for hosts with devices
     from edgehost.composition.boards import make_catalog, make_lines  # noqa: PLC0415 - as above
+    from edgehost.usecases.deploy_devices import DeviceHands  # noqa: PLC0415 - as above
+    from edgehost.usecases.deploy_to_device import DeployToDevice  # noqa: PLC0415 - as above
 
     lines, catalog = make_lines(), make_catalog(rooms.config.boards.folder)
     for name, settings in rooms.config.devices.items():
@@ -39,28 +56,29 @@ def open_devices(rooms: Rooms) -> Devices:
             rooms.clock,
             board=settings.board.removeprefix(_EMULATED),
         )
-    return devices
+    deployer = DeployToDevice(
+        devices, lambda: manager.followers, rooms.bus, rooms.clock, budget_of=_budgets(catalog)
+    )
+    return DeviceRooms(devices, deployer, DeviceHands(devices, deployer))
 
 
 def start_devices(
-    rooms: Rooms, devices: Devices, control: ControlHost, manager: ComponentManager, spawn: Spawn
+    rooms: Rooms, opened: DeviceRooms, control: ControlHost, spawn: Spawn, changed: Callable[[], None]
 ) -> None:
-    """Bring the bridges up, and let the operator reach them."""
-    if not devices.known:
+    """Bring the bridges up, and let the operator reach them; ``changed`` is told when a device moved."""
+    devices = opened.devices
+    if opened.deployer is None:
         return
-    from edgehost.composition.boards import make_catalog  # noqa: PLC0415 - as above
     from edgehost.usecases.control_devices import ControlDevices  # noqa: PLC0415 - as above
-    from edgehost.usecases.deploy_to_device import DeployToDevice  # noqa: PLC0415 - as above
 
-    budgets = _budgets(make_catalog(rooms.config.boards.folder))
-    deployer = DeployToDevice(devices, lambda: manager.followers, rooms.bus, rooms.clock, budget_of=budgets)
-    control.bridged = ControlDevices(devices, deployer)
+    control.bridged = ControlDevices(devices, opened.deployer)
     control.more_status["devices"] = lambda: {
         name: device.state.document() for name, device in devices.known.items()
     }
     control.more_findings.append(devices.findings)
     _record(rooms, devices, spawn)
     for name, device in devices.known.items():
+        devices.ears[name].changed = changed
         spawn(device.run(), f"edgehost.bridge.{name}")
 
 

@@ -37,12 +37,14 @@ class DeviceEars:
     bus: EventBus
     clock: Clock
     record: Callable[[str, Any], None] | None = None  # what else is done with a telemetry; never waits
+    changed: Callable[[], None] = lambda: None  # somebody else looks at devices, too
     rate: EventRate = field(default_factory=lambda: EventRate(_LINES_PER_S))
     before: DeviceState | None = None
 
     def moved(self, state: DeviceState) -> None:
         """Tell that it came, went, or began anew."""
         before, self.before = self.before, state
+        self.changed()
         now, identity = self.clock.now(), state.identity
         if before is not None and before.online == state.online:
             if state.restarts > before.restarts:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from edgehost.domain.board import WasmFacts
 from edgehost.domain.device import DeviceIdentity
@@ -15,10 +16,12 @@ from edgehost.domain.errors import (
     EdgehostError,
     IncompatibleReleaseError,
     NotFoundError,
+    QuarantinedReleaseError,
     UnavailableError,
     UntrustedReleaseError,
 )
 from edgehost.domain.offered_release import OfferedRelease
+from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.domain.version_range import ANY_VERSION, VersionRange
@@ -31,6 +34,9 @@ from firmware_bridge.device_fit import require_believed, require_fit
 from firmware_bridge.manifest import DeviceManifest, read_manifest
 
 log = logging.getLogger("edgehost.device")
+
+_KEPT_FILES: Final = 8
+_KEPT_BYTES: Final = 1024 * 1024
 
 
 class OfferingRemote(Protocol):
@@ -74,6 +80,7 @@ class DeployToDevice:
     bus: EventBus
     clock: Clock
     budget_of: Callable[[str], WasmFacts | None] = lambda _board: None
+    _files: OrderedDict[str, bytes] = field(default_factory=OrderedDict, repr=False)  # by digest
     transfers: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by device, those under way
 
     async def deploy(self, name: str, component: str, version: str | None = None) -> None:
@@ -93,30 +100,21 @@ class DeployToDevice:
         Raises:
             NotFoundError: no remote offers one.
         """
-        offers: list[DeviceOffer] = []
-        bare: list[OfferedRelease] = []
-        names: set[str] = set()
         problem: EdgehostError | None = None
         for each in self.remotes():
             try:
-                releases = await each.offers()
-            except EdgehostError as error:
-                problem, releases = error, each.known  # what it was is signed all the same
-            manifests = _manifests(each.remote)
-            names |= {document.name for document in manifests}
-            for release in releases:
-                if release.component != component or not within.allows(release.version):
-                    continue
-                signed = [
-                    document for document in manifests if document.about.get("component") == release.digest
-                ]
-                if signed:
-                    newest = max(signed, key=lambda document: document.sequence)
-                    offers.append(DeviceOffer(each.remote, release, newest))
-                else:
-                    bare.append(release)
-        if offers:
-            return max(offers, key=lambda offer: rank(offer.release))
+                await each.offers()
+            except EdgehostError as error:  # what it had is signed all the same
+                problem = error
+        offer = self.best_known(component, within)
+        if offer is not None:
+            return offer
+        bare = [
+            release
+            for each in self.remotes()
+            for release in each.known
+            if release.component == component and within.allows(release.version)
+        ]
         if bare:
             best = max(bare, key=rank)
             raise NotFoundError(
@@ -125,10 +123,54 @@ class DeployToDevice:
             )
         if problem is not None:
             raise problem
+        names = {document.name for each in self.remotes() for document in _manifests(each.remote)}
         raise NotFoundError(
             f"No remote offers a component '{component[:80]}' {within.text} for devices.",
             hint=did_you_mean(component[:80], names),
         )
+
+    def best_known(self, component: str, within: VersionRange) -> DeviceOffer | None:
+        """The best release of a component within the range that remotes had for devices at their last checks."""
+        fitting = [
+            offer
+            for offer in self._known()
+            if offer.release.component == component and within.allows(offer.release.version)
+        ]
+        return max(fitting, key=lambda offer: rank(offer.release), default=None)
+
+    def known_by_digest(self, digest: str) -> DeviceOffer | None:
+        """The release with this digest, as remotes had it for devices at their last checks."""
+        return next((offer for offer in self._known() if offer.release.digest == digest), None)
+
+    def _known(self) -> Iterator[DeviceOffer]:
+        for each in self.remotes():
+            newest: dict[str, SignedDocument] = {}
+            for document in _manifests(each.remote):
+                digest = document.about.get("component", "")
+                if digest not in newest or newest[digest].sequence < document.sequence:
+                    newest[digest] = document
+            for release in each.known:
+                if release.digest in newest:
+                    yield DeviceOffer(each.remote, release, newest[release.digest])
+
+    def require_offer_fits(self, name: str, offer: DeviceOffer) -> None:
+        """Check what can be said before anything is fetched.
+
+        Raises:
+            UntrustedReleaseError: it is signed by a key that the device does not know.
+            IncompatibleReleaseError: it is larger than the device's slot.
+            QuarantinedReleaseError: it has failed there before.
+        """
+        state = self.devices.get(name).state
+        if state.identity is None:
+            return
+        require_believed(offer.manifest.about.get("key", ""), state.identity, offer.label)
+        _require_size(offer, self._within_budget(state.identity).slot_bytes)
+        if state.slots is not None and state.slots.has_quarantined(offer.release.digest):
+            raise QuarantinedReleaseError(
+                f"{offer.label} has failed on '{name}' before.",
+                hint="Publish a mended one under the next version.",
+            )
 
     async def prepare(self, name: str, offer: DeviceOffer) -> None:
         """Check that it fits, and bring it into the spare slot; what runs goes on.
@@ -147,13 +189,12 @@ class DeployToDevice:
         release = offer.release
         self.transfers[name] = self._transfer(offer, 0)
         try:
-            require_believed(offer.manifest.about.get("key", ""), identity, offer.label)
-            _require_size(offer, self._budget(identity))
-            content = await offer.remote.fetch(offer.manifest)
+            self.require_offer_fits(name, offer)
+            content = await self._fetched(offer.remote, offer.manifest)
             manifest = read_manifest(content)
             _require_same(manifest, release)
             require_fit(manifest, self._within_budget(identity), await device.slots())
-            wasm = await offer.remote.fetch(release)
+            wasm = await self._fetched(offer.remote, release)
 
             def progress(done: int, _size: int) -> None:
                 self.transfers[name] = self._transfer(offer, done)
@@ -199,8 +240,15 @@ class DeployToDevice:
             log.info("%s: runs %s %s again.", name, running.component, running.version)
             self._moved(name, running.component, running.version, running.digest)
 
-    def _budget(self, identity: DeviceIdentity) -> int:
-        return self._within_budget(identity).slot_bytes
+    async def _fetched(self, remote: Remote, content: SignedContent) -> bytes:
+        """Its bytes; those of the last few stay, so that what was prepared can be switched without a network."""
+        found = self._files.pop(content.digest, None) or await remote.fetch(content)
+        self._files[content.digest] = found
+        while len(self._files) > _KEPT_FILES or sum(map(len, self._files.values())) > _KEPT_BYTES:
+            if len(self._files) == 1:
+                break
+            self._files.popitem(last=False)
+        return found
 
     def _within_budget(self, identity: DeviceIdentity) -> DeviceIdentity:
         """The smaller of what the device says and what its board's file says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from edgehost.domain.deployment_life import HeldDeployment
+from edgehost.domain.deployment_life import Before, HeldDeployment
 from edgehost.domain.deployment_plan import ComponentPlan, Standing
 
 #: In front of a device's name where components are named: no component's name has a space.
@@ -18,6 +18,18 @@ class FirmwareHands(Protocol):
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran.
 
         The plan's component is ``plan_name(device)``; a device that this host does not have is REACHED.
+        """
+        ...
+
+    async def before(self, device: str) -> Before:
+        """What the device runs now: what taking back goes to."""
+        ...
+
+    async def prepare(self, plan: ComponentPlan) -> None:
+        """Bring what is planned to the device, and change nothing that runs.
+
+        Raises:
+            EdgehostError: as carry_out.
         """
         ...
 
@@ -38,6 +50,13 @@ class NoBoards:
         standing = Standing.FAILED if back else Standing.BLOCKED
         return ComponentPlan(plan_name(device), standing, f"This host flashes no boards, so {wanted} waits.")
 
+    async def before(self, device: str) -> Before:  # noqa: ARG002 - as above
+        """Nothing that this host could bring back."""
+        return Before()
+
+    async def prepare(self, plan: ComponentPlan) -> None:
+        """Nothing is planned."""
+
     async def carry_out(self, plan: ComponentPlan) -> None:
         """Nothing is planned."""
 
@@ -50,3 +69,8 @@ def plan_name(device: str) -> str:
 def is_device(component: str) -> bool:
     """Whether the name is that of a device."""
     return component.startswith(_DEVICE)
+
+
+def device_of(component: str) -> str:
+    """The device behind its name among the components."""
+    return component.removeprefix(_DEVICE)

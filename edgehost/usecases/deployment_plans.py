@@ -57,6 +57,10 @@ class DeploymentPlans:
             candidates=tuple(facts.candidates),
         )
 
+    async def before_devices(self, held: HeldDeployment) -> dict[str, Before]:
+        """What the devices that it names run now."""
+        return {plan_name(device): await self.firmware.before(device) for device in held.deployment.firmware}
+
     def _owners(self, held: HeldDeployment) -> dict[str, HeldDeployment]:
         """Whose each component is, were this one to hold now."""
         name = held.deployment.name

@@ -50,6 +50,9 @@ class ComponentHands:
         Raises:
             EdgehostError: it does not, or cannot be had now.
         """
+        if is_device(plan.component):
+            await self.firmware.prepare(plan)
+            return
         if not plan.does(Action.DEPLOY):
             if plan.does(Action.TRY):
                 await self.fetched(plan)

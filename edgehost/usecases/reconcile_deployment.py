@@ -225,6 +225,7 @@ class DeploymentReconciler:
         for wanted in held.deployment.components:
             before[wanted.name] = await self.plans.before(wanted)
             given_up += self.plans.facts.given_up(wanted.name)
+        before |= await self.plans.before_devices(held)
         now = self.clock.now()
         begun = held.moved_to(RolloutState.APPLYING, at=now, before=before, given_up=tuple(given_up))
         earlier = await self.book.begin(begun)

@@ -96,10 +96,10 @@ async def test_telemetry_becomes_records_in_a_ring(tmp_path: Path, workshop: Wor
     with pty_device(workshop, tmp_path / "flash") as board:
         async with fleet.host(fleet.config(more=lamp(board.path, more))) as host:
             await host.live("readings", "1.0.0")
-            bus, updated = host.host.control.manager.bus, 0
+            bus, kinds = host.host.control.manager.bus, list[str]()
             async with asyncio.timeout(20), bus.subscription(_record, backlog=100) as events:
-                while updated < 2:
-                    updated += (await anext(events)).type == "edgehost.record.updated"
+                while kinds.count("edgehost.record.created") < 3 or "edgehost.record.updated" not in kinds:
+                    kinds.append((await anext(events)).type)
             items = (await host.request("GET", "/api/models/readings"))["records"]
             assert len(items) == 3
             assert {item["data"]["device"] for item in items} == {"lamp"}

@@ -1,0 +1,162 @@
+"""The components that a deployment wants on devices: planned from what devices say, prepared in their spare slots.
+
+``[firmware] lamp = "device-blink@^1.0"`` names the device and a component that is signed for devices. Prepared means
+that the component is in the spare slot; switching is one short request then, and taking back is the device's own
+rollback to the release before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgehost.domain.deployment_life import Before, HeldDeployment
+from edgehost.domain.deployment_plan import Action, Choice, ComponentPlan, Standing, Step
+from edgehost.domain.device import DeviceRelease, DeviceState
+from edgehost.domain.errors import ConflictError, NotFoundError, RefusedError
+from edgehost.domain.version_range import VersionRange
+from edgehost.usecases.bridge_device import Devices
+from edgehost.usecases.deploy_to_device import DeployToDevice, DeviceOffer
+from edgehost.usecases.deployment_firmware import device_of, plan_name
+
+_BACK = "back to"
+
+
+@dataclass(slots=True)
+class DeviceHands:
+    """Meets FirmwareHands for the devices that this host bridges."""
+
+    devices: Devices
+    deployer: DeployToDevice
+    _began: dict[str, tuple[str, int, int]] = field(
+        default_factory=dict
+    )  # by device: a digest, and its counts as it began
+
+    async def before(self, device: str) -> Before:
+        """What the device runs now: what taking back goes to."""
+        running = self._running(device)
+        return Before() if running is None else Before(digest=running.digest, version=running.version)
+
+    async def plan(self, held: HeldDeployment, device: str, wanted: str, *, back: bool) -> ComponentPlan:
+        """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran."""
+        name = plan_name(device)
+        if device not in self.devices.known:
+            return ComponentPlan(name, Standing.REACHED, "This host bridges no such device.")
+        state = self.devices.get(device).state
+        return _plan_back(held, name, state) if back else self._plan(held, device, wanted, state)
+
+    def _plan(self, held: HeldDeployment, device: str, wanted: str, state: DeviceState) -> ComponentPlan:
+        name = plan_name(device)
+        component, _, versions = wanted.partition("@")
+        within, running = VersionRange.parse(versions), self._running(device)
+        runs = running is not None and running.component == component and within.allows(running.version)
+        offer = self.deployer.best_known(component, within)
+        if running is not None and runs and (offer is None or offer.release.digest == running.digest):
+            return self._conduct(held, name, state, running)
+        if not state.online:
+            return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
+        if offer is None:
+            reason = f"No remote offers {component} {versions} for devices."
+            return ComponentPlan(name, Standing.BLOCKED, reason)
+        try:
+            self.deployer.require_offer_fits(device, offer)
+        except RefusedError as error:
+            return ComponentPlan(name, Standing.FAILED, error.message)
+        return _plan_forth(name, offer, running, held)
+
+    async def prepare(self, plan: ComponentPlan) -> None:
+        """Bring the component into the device's spare slot.
+
+        Raises:
+            EdgehostError: it does not fit, or the device does not answer now.
+        """
+        if plan.target is not None and plan.does(Action.FLASH):
+            await self.deployer.prepare(device_of(plan.component), self._offer(plan.target))
+
+    async def carry_out(self, plan: ComponentPlan) -> None:
+        """Switch, after what is missing in the spare slot was sent; or let the device go back.
+
+        Raises:
+            EdgehostError: it could not be done; RefusedError when trying again would not help.
+        """
+        device = device_of(plan.component)
+        if plan.target is None:
+            if plan.does(Action.FLASH):
+                await self.deployer.roll_back(device)
+            return
+        offer = self._offer(plan.target)
+        try:
+            await self.deployer.prepare(device, offer)
+        except ConflictError:  # it runs already
+            return
+        await self.deployer.commit(device, offer)
+        self._began[device] = (plan.target.digest, *_counts(self.devices.get(device).state))
+
+    def _running(self, device: str) -> DeviceRelease | None:
+        known = self.devices.known.get(device)
+        slots = None if known is None else known.state.slots
+        return None if slots is None else slots.running
+
+    def _offer(self, target: Choice) -> DeviceOffer:
+        offer = self.deployer.known_by_digest(target.digest)
+        if offer is None:
+            raise NotFoundError(f"No remote offers {target.version} any more.")
+        return offer
+
+    def _conduct(
+        self, held: HeldDeployment, name: str, state: DeviceState, running: DeviceRelease
+    ) -> ComponentPlan:
+        """It runs; whether it fails more of its calls than the deployment allows."""
+        gates = held.deployment.rollout.gates
+        calls, faults = _counts(state)
+        digest, first_calls, first_faults = self._began.get(state.name, ("", 0, 0))
+        if digest != running.digest:  # this host has not seen it begin
+            first_calls, first_faults = calls, faults
+        elif calls < first_calls:  # the device began anew, and counts anew
+            first_calls = first_faults = 0
+        self._began[state.name] = (running.digest, first_calls, first_faults)
+        calls, faults = calls - first_calls, faults - first_faults
+        if calls >= gates.calls_min and faults > gates.error_rate * calls:
+            return ComponentPlan(name, Standing.FAILED, f"{faults} of {calls} calls failed on the device.")
+        if not state.online:
+            return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
+        return ComponentPlan(name, Standing.REACHED)
+
+
+def _plan_forth(
+    name: str, offer: DeviceOffer, running: DeviceRelease | None, held: HeldDeployment
+) -> ComponentPlan:
+    release = offer.release
+    now = "nothing runs there." if running is None else f"{running.component} {running.version} runs there."
+    reason = f"deployment {held.deployment.name} wants {offer.label}; {now}"
+    return ComponentPlan(
+        name,
+        Standing.CHANGING,
+        reason,
+        (Step(Action.FLASH, offer.label, reason),),
+        target=Choice(release.version, release.digest, release.sequence, here=False),
+    )
+
+
+def _plan_back(held: HeldDeployment, name: str, state: DeviceState) -> ComponentPlan:
+    why = held.failed.get(name) or held.reason or "; ".join(held.failed.values())
+    before = held.before.get(name)
+    slots = state.slots
+    running = "" if slots is None or slots.running is None else slots.running.digest
+    if before is None or running == before.digest:
+        return ComponentPlan(name, Standing.FAILED, why)
+    if not state.online:
+        return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
+    if slots is None or not slots.can_roll_back or not before.digest:
+        there = before.version or "running nothing"
+        return ComponentPlan(
+            name, Standing.FAILED, f"It cannot go back to {there}: the device has no release before."
+        )
+    step = Step(Action.FLASH, f"{_BACK} {before.version}", f"It is taken back: {why}")
+    return ComponentPlan(name, Standing.CHANGING, step.reason, (step,))
+
+
+def _counts(state: DeviceState) -> tuple[int, int]:
+    telemetry: Mapping[str, object] = state.telemetry
+    calls, faults = telemetry.get("calls", 0), telemetry.get("faults", 0)
+    return (calls, faults) if isinstance(calls, int) and isinstance(faults, int) else (0, 0)
