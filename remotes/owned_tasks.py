@@ -37,3 +37,14 @@ async def owned_tasks() -> AsyncIterator[Spawn]:
                 task.cancel()
     if failure is not None:
         raise failure
+
+
+def require_wanted() -> None:
+    """End the task if it was cancelled: Python 3.11's wait_for, inside aiomqtt, loses a cancellation that comes with the answer.
+
+    Raises:
+        CancelledError: it was.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -27,7 +27,7 @@ from edgehost.domain.json_text import read_json
 from edgehost.domain.topic_filter import matches
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
-from remotes.owned_tasks import owned_tasks
+from remotes.owned_tasks import owned_tasks, require_wanted
 
 log = logging.getLogger("edgehost.fleet")
 
@@ -295,7 +295,7 @@ class MqttFleet:
 
     async def _claim(self, link: Link, *, to: str = "") -> None:
         await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s(), to=to), qos=1)
-        _require_wanted()
+        require_wanted()
 
     async def _write(self, link: Link, subscribed: set[str]) -> None:
         """Publish what is due, until the connection ends."""
@@ -334,7 +334,7 @@ class MqttFleet:
         elif topic != self.topics.claim:
             self._echoes.append((topic, payload))  # MQTT 3.1.1 brings us our own
         await link.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-        _require_wanted()
+        require_wanted()
 
     async def _subscribe(
         self, link: Link, filters: tuple[str, ...], subscribed: set[str], *, echo: bool = False
@@ -348,7 +348,7 @@ class MqttFleet:
                 )
             else:
                 answers = await link.client.subscribe(each, qos=1)
-            _require_wanted()
+            require_wanted()
             subscribed.add(each)
             refused = any(int(getattr(answer, "value", answer)) >= _REFUSED for answer in answers)
             (self.refused_filters.add if refused else self.refused_filters.discard)(each)
@@ -376,13 +376,6 @@ class MqttFleet:
             if topic not in self._retained.kept and self.topics.is_own(topic):
                 self._retained.take_away(topic)
         self._work.set()
-
-
-def _require_wanted() -> None:
-    """Python 3.11's wait_for, inside aiomqtt, loses a cancellation that comes together with the answer."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:

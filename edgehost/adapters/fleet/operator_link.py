@@ -17,7 +17,7 @@ from edgehost.domain.errors import TooLargeError, UnavailableError
 from edgehost.domain.fleet_topics import ROOT, FleetTopics
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
-from remotes.owned_tasks import owned_tasks
+from remotes.owned_tasks import owned_tasks, require_wanted
 
 #: A fleet of some thousand hosts with a dozen topics each.
 MOST_TOPICS: Final = 100_000
@@ -121,6 +121,7 @@ class OperatorLink:
                     await link.client.subscribe(self.filters[asked], qos=1)
                     asked += 1
                 await link.client.publish(self._mark, str(asked).encode(), qos=1)
+                require_wanted()  # the mark comes back with the answer, and whoever only looks ends then
                 await self._wanted.wait()
         except aiomqtt.MqttError:
             return  # the reading ends as well

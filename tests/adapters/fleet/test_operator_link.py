@@ -1,0 +1,43 @@
+"""An operator's connection ends when its work is done, also when both come at one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from edgehost.adapters.fleet.operator_link import OperatorLink
+from edgehost.domain.fleet_topics import FleetTopics
+from remotes.mqtt_connection import Link
+from remotes.mqtt_options import MqttOptions
+
+
+class AnsweringClient:
+    """A client whose broker answers the mark in the very moment in which the task is cancelled."""
+
+    def __init__(self, at_the_answer: Callable[[], object]) -> None:
+        self.at_the_answer = at_the_answer
+
+    async def subscribe(self, _topic: str, **_how: Any) -> None:
+        return None
+
+    async def publish(self, _topic: str, _payload: bytes, **_how: Any) -> None:
+        answer = asyncio.get_running_loop().create_future()
+
+        def arrive() -> None:
+            answer.set_result(None)
+            self.at_the_answer()
+
+        asyncio.get_running_loop().call_soon(arrive)
+        await asyncio.wait_for(answer, 5)  # as aiomqtt waits
+
+
+async def test_a_cancellation_that_comes_with_the_brokers_answer_ends_the_asking() -> None:
+    asking: list[asyncio.Task[None]] = []
+    client: Any = AnsweringClient(lambda: asking[0].cancel())  # noqa: PLW0108 - the task is made later
+    operator = OperatorLink(FleetTopics("yard"), MqttOptions(host="localhost"), ["edgehost/yard/#"])
+    link = Link(client, asyncio.get_running_loop().create_future())
+    asking.append(asyncio.get_running_loop().create_task(operator._ask(link), name="asking"))
+    done, _ = await asyncio.wait(asking, timeout=5)
+    assert done
+    assert asking[0].cancelled()
