@@ -24,7 +24,7 @@ from edgehost.config_devices import DeviceSettings, read_devices
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
 from edgehost.config_remotes import read_remote, require_remotes
-from edgehost.config_services import ServiceSettings, read_bindings, read_services
+from edgehost.config_services import DeviceOptions, ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     read_settings,
 )
@@ -45,6 +45,7 @@ from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
 from edgehost.domain.names import NAME, words_for
 from edgehost.domain.spec_reader import SpecReader
+from edgehost.domain.suggestion import did_you_mean
 from edgehost.domain.version_range import VersionRange
 
 CONFIG_FILE_NAME: Final = "edgehost.toml"
@@ -229,6 +230,7 @@ def _machine_name() -> str:
 
 def _require_consistent(config: Config) -> None:
     require_remotes(config.remotes)
+    _require_devices(config)
     config.shelf.require_consistent()
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
@@ -261,6 +263,22 @@ def _require_consistent(config: Config) -> None:
             "that the kernel takes.",
             hint="Set api.unix_socket to a shorter path.",
         )
+
+
+def _require_devices(config: Config) -> None:
+    for name, service in config.services.items():
+        if not isinstance(service.options, DeviceOptions):
+            continue
+        device = service.options.device
+        if device not in config.devices:
+            raise InvalidConfigError(
+                f"services.{name}.device is '{device}', which is no device of this host.",
+                hint=did_you_mean(device, config.devices) or "Describe it under [devices.NAME].",
+            )
+        if not service.options.functions:
+            raise InvalidConfigError(
+                f"services.{name}.functions is empty, so nothing can be called.", hint="Name the exports."
+            )
 
 
 def is_loopback(address: str) -> bool:

@@ -21,7 +21,7 @@ from edgehost.config_settings import (
 )
 from edgehost.domain.binding import require_binding
 from edgehost.domain.errors import RefusedError
-from edgehost.domain.names import EVENT, NAME, worded
+from edgehost.domain.names import EVENT, EXPORT, NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.suggestion import did_you_mean
 
@@ -171,6 +171,17 @@ class MavlinkOptions:
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceOptions:
+    """kind = "device": functions of the component on a microcontroller."""
+
+    device: Annotated[str, Text("one of [devices]", NAME)]
+    component: Annotated[str, Text("that runs there", NAME)]
+    functions: Annotated[
+        tuple[str, ...], Texts("its exports that may be called; a port of the same name calls it", EXPORT)
+    ]
+
+
 #: The value of ``kind`` and the keys that come with it.
 KINDS: Final[Mapping[str, type]] = {
     "http": HttpOptions,
@@ -180,6 +191,7 @@ KINDS: Final[Mapping[str, type]] = {
     "serial": SerialOptions,
     "websocket": WebSocketOptions,
     "gpio": GpioOptions,
+    "device": DeviceOptions,
     "mavlink": MavlinkOptions,
 }
 

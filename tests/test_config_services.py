@@ -68,6 +68,7 @@ def test_a_key_of_another_kind_is_refused(kind: str) -> None:
         "mqtt": {"host": "b"},
         "files": {"folder": "f"},
         "serial": {"device_path": "/dev/x"},
+        "device": {"device": "lamp", "component": "lamp", "functions": ["set"]},
         "websocket": {"url": "ws://x"},
     }
     with pytest.raises(InvalidConfigError, match=r"services\.mine\.wings is unknown"):

@@ -84,6 +84,9 @@ _EXAMPLES: Final = {
     "url": "wss://example.org/feed",
     "key": "operator.pub",
     "line": "/dev/ttyACM0",
+    "device": "lamp",
+    "component": "device-blink",
+    "functions": ("set",),
 }
 #: What a key stands for in the example of one transport.
 _TRANSPORT_EXAMPLES: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgehost.composition.rooms import Rooms
 from edgehost.config_devices import DeviceSettings
@@ -20,8 +20,11 @@ from edgehost.usecases.record_telemetry import TelemetryRecords, TelemetryRing
 from remotes.owned_tasks import Spawn
 
 if TYPE_CHECKING:
+    from edgehost.adapters.services.device_service import DeviceService
     from edgehost.usecases.deploy_to_device import DeployToDevice
 
+#: The kind of services that lead to devices.
+_SERVICE = "device"
 _EMULATED = "sim-"
 _BAUD = 115_200
 
@@ -77,6 +80,9 @@ def start_devices(
     }
     control.more_findings.append(devices.findings)
     _record(rooms, devices, spawn)
+    for hosted in rooms.ports.services.values():
+        if hosted.kind == _SERVICE:
+            cast("DeviceService", hosted.service).connect(devices.get)
     for name, device in devices.known.items():
         devices.ears[name].changed = changed
         spawn(device.run(), f"edgehost.bridge.{name}")

@@ -26,10 +26,12 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.events import RecordEvent
 from edgehost.ports.device_line import LineSettings
+from edgehost.usecases.invoke_port import invoke_port
 from remotes.device_manifests import DeviceSigning, device_manifest
 from remotes.keys import generate_key, load_signer
 from tests.bridge.device_scene import BLINK, Workshop, blink, pty_device, publish, tcp_device
 from tests.journeys.fleet import Fleet, RunningHost
+from tests.journeys.port_fleet import station
 from tests.usecases.deploy_scene import component_bytes
 
 
@@ -313,3 +315,24 @@ async def test_a_host_without_devices_says_so(tmp_path: Path) -> None:
             await host.request("GET", "/api/host/devices")
         with pytest.raises(RefusedError, match=r"which is the line of devices\.a"):
             fleet.config(more='[devices.a]\nline = "/dev/x"\n[devices.b]\nline = "/dev/x"\n')
+
+
+async def test_a_port_of_a_model_leads_to_a_component_on_a_device(tmp_path: Path, workshop: Workshop) -> None:
+    fleet = Fleet(tmp_path)
+    await publish(fleet, BLINK, workshop.signing)
+    await fleet.publish(station({"set": {"direction": "outbound", "service": "light", "retries": 0}}))
+    light = '[services.light]\nkind = "device"\ndevice = "lamp"\ncomponent = "device-blink"\nfunctions = ["set"]\n'
+    with pytest.raises(RefusedError, match="is no device of this host"):
+        fleet.config(more=light)
+    with pty_device(workshop, tmp_path / "flash") as board:
+        async with fleet.host(fleet.config(more=light + lamp(board.path))) as host:
+            await host.live("station", "1.0.0")
+            await online(host)
+            await deploy(host)
+            rooms = host.host.control.ports
+            assert rooms is not None
+            model = rooms.models.table.named("station")
+            outcome = await invoke_port(rooms, model, "set", None, {"on": True})
+            assert outcome.answer == {"on": True}
+            with pytest.raises(GuestFailedError, match="say"):
+                await invoke_port(rooms, model, "set", None, {"on": 3})
