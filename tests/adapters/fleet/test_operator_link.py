@@ -29,7 +29,7 @@ class AnsweringClient:
             self.at_the_answer()
 
         asyncio.get_running_loop().call_soon(arrive)
-        await asyncio.wait_for(answer, 5)  # as aiomqtt waits
+        await asyncio.wait_for(answer, 5)  # noqa: TID251 - as aiomqtt waits
 
 
 async def test_a_cancellation_that_comes_with_the_brokers_answer_ends_the_asking() -> None:
