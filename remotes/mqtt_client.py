@@ -1,4 +1,4 @@
-"""A client for one connection: aiomqtt, with bounds on what comes in and three repairs.
+"""A client for one connection: aiomqtt, with bounds on what comes in and four repairs.
 
 The repairs reach into private names of aiomqtt and paho, since neither has a public place for them; the tests of
 hostile brokers and of broken connections hold them.
@@ -11,6 +11,8 @@ import logging
 import secrets
 import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiomqtt
@@ -71,6 +73,42 @@ async def bounded_client(options: MqttOptions, protocol: aiomqtt.ProtocolVersion
         options.inbox
     )  # calls are bounded by their callers; ten at a time are no news
     return client
+
+
+@asynccontextmanager
+async def closed_after(client: aiomqtt.Client) -> AsyncIterator[None]:
+    """Close the client's socket at the end of the body, however its connection ended.
+
+    aiomqtt leaves it open when connecting is cancelled or is not answered; cancelled, its thread may even open it later.
+    """
+    loop = asyncio.get_running_loop()
+    paho: Any = client._client  # noqa: SLF001 - as above
+    connect = client._client_connect  # noqa: SLF001 - what aiomqtt's thread calls
+    lock = threading.Lock()
+    threads, left = 0, threading.Event()
+
+    def watched_connect() -> None:
+        nonlocal threads
+        with lock:
+            if left.is_set():
+                return
+            threads += 1
+        try:
+            connect()
+        finally:
+            with lock:
+                threads -= 1
+                if left.is_set():  # after what connecting has put into the loop's queue
+                    loop.call_soon_threadsafe(paho._sock_close)  # noqa: SLF001
+
+    client._client_connect = watched_connect  # type: ignore[method-assign]  # noqa: SLF001
+    try:
+        yield
+    finally:
+        with lock:
+            left.set()
+            if not threads:
+                paho._sock_close()  # noqa: SLF001
 
 
 def _will(options: MqttOptions) -> aiomqtt.Will | None:

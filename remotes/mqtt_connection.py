@@ -14,7 +14,7 @@ from aiomqtt.exceptions import MqttConnectError
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError
-from remotes.mqtt_client import CLOSED_AT_ONCE, bounded_client
+from remotes.mqtt_client import CLOSED_AT_ONCE, bounded_client, closed_after
 from remotes.mqtt_options import MqttOptions
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class ConnectionKeeper:
         client = await bounded_client(self._options, self._protocol)
         if not self._proven:
             client.timeout = min(client.timeout, _SILENCE_S)
-        async with client:
+        async with closed_after(client), client:
             link = Link(client, asyncio.get_running_loop().create_future())
 
             def online() -> None:

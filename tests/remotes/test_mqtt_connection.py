@@ -1,0 +1,90 @@
+"""One connection to a broker leaves no socket behind, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiomqtt
+import pytest
+
+from remotes.mqtt_client import bounded_client, closed_after
+from remotes.mqtt_connection import ConnectionKeeper, Link
+from remotes.mqtt_options import MqttOptions
+
+
+class SilentBroker:
+    """Takes connections and what comes on them, and never answers."""
+
+    def __init__(self) -> None:
+        self.tcp_port = 0
+        self.spoken_to = asyncio.Event()
+        self.hung_up = asyncio.Event()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, to its end."""
+        with suppress(ConnectionError):
+            while await reader.read(4096):
+                self.spoken_to.set()
+        self.hung_up.set()
+        writer.close()
+
+
+@asynccontextmanager
+async def silent_broker() -> AsyncIterator[SilentBroker]:
+    broker = SilentBroker()
+    server = await asyncio.start_server(broker.take, "127.0.0.1", 0)
+    async with server:
+        broker.tcp_port = server.sockets[0].getsockname()[1]
+        yield broker
+
+
+async def never_served(_link: Link, _online: object) -> None:
+    raise AssertionError
+
+
+async def test_a_connection_that_is_cancelled_before_the_broker_answers_is_closed() -> None:
+    async with silent_broker() as broker, asyncio.timeout(10):
+        keeper = ConnectionKeeper(MqttOptions("127.0.0.1", broker.tcp_port), never_served)
+        running = asyncio.create_task(keeper.run())
+        await broker.spoken_to.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        await broker.hung_up.wait()
+
+
+async def test_a_connection_that_the_broker_does_not_answer_is_closed() -> None:
+    async with silent_broker() as broker, asyncio.timeout(10):
+        options = MqttOptions("127.0.0.1", broker.tcp_port, connect_timeout_s=0.2)
+        client = await bounded_client(options, aiomqtt.ProtocolVersion.V5)
+        with pytest.raises(aiomqtt.MqttError):
+            async with closed_after(client), client:
+                pass
+        await broker.hung_up.wait()
+
+
+async def test_a_connection_that_opens_after_it_was_cancelled_is_closed() -> None:
+    async with silent_broker() as broker, asyncio.timeout(10):
+        client = await bounded_client(MqttOptions("127.0.0.1", broker.tcp_port), aiomqtt.ProtocolVersion.V311)
+        began, may_go_on = asyncio.Event(), threading.Event()
+        loop, connect = asyncio.get_running_loop(), client._client_connect
+
+        def slow_connect() -> None:
+            loop.call_soon_threadsafe(began.set)
+            may_go_on.wait(10)
+            connect()
+
+        client._client_connect = slow_connect  # type: ignore[method-assign]
+
+        async def connect_and_serve() -> None:
+            async with closed_after(client), client:
+                raise AssertionError
+
+        running = asyncio.create_task(connect_and_serve())
+        await began.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        may_go_on.set()
+        await broker.hung_up.wait()
