@@ -1,4 +1,4 @@
-# make demo   set-up, then the main job on real input
+# make demo   set-up, then the main job on real input; ARGS=devices: on emulated boards
 # make test   set-up (Debian packages too when root), then lint, types, rooms and tests
 # make bench  set-up, then every benchmark; writes bench/results.json
 SHELL := /bin/bash
@@ -17,7 +17,7 @@ help:
 
 # Debian packages: installed when root on a Debian machine, named otherwise.
 debian-demo:
-	@bash setup-debian.sh demo
+	@bash setup-debian.sh $(if $(filter devices,$(ARGS)),devices,demo)
 
 debian-test:
 	@bash setup-debian.sh test

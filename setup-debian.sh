@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup-debian.sh demo|test: installs what debian-packages.txt names for it, when this is Debian and we are root;
+# setup-debian.sh demo|devices|test: installs what debian-packages.txt names for it, when this is Debian and we are root;
 # otherwise says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,6 +9,7 @@ missing=()
 while read -r needed_by package provides; do
   [[ -z "$needed_by" || "$needed_by" == \#* ]] && continue
   [[ "$needed_by" == test && "$target" != test ]] && continue
+  [[ "$needed_by" == devices && "$target" == demo ]] && continue
   [[ -n "$provides" ]] && command -v "$provides" >/dev/null && continue
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
   missing+=("$package")

@@ -1,7 +1,8 @@
-"""Tell a story on this machine, in under a minute, with a real fleet, real hosts and real kills.
+"""Tell a story on this machine, in under a minute or two, with a real fleet, real hosts and real kills.
 
   edgehost demo                 first light: the whole life of a component, on this machine's own readings
   edgehost demo delivery        a drone delivery: a workflow through faults and kills, whole or taken back
+  edgehost demo devices         two emulated boards: one is flashed, the other runs components through power cuts
 
 All that a story needs is set up in a folder of its own and taken down again. With --keep it stays until Ctrl-C.
 """
@@ -21,17 +22,18 @@ from edgehost.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
     from edgehost.cli.demo_delivery import DeliveryFigures
+    from edgehost.cli.demo_device_figures import DeviceFigures
     from edgehost.cli.demo_figures import DemoFigures
 
 #: The first one is told when none is named.
-STORIES: Final = ("first-light", "delivery")
+STORIES: Final = ("first-light", "delivery", "devices")
 _LEAST_RELEASES: Final = 5  # below this a median says little
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument(
-        "story", metavar="STORY", nargs="?", choices=STORIES, default=STORIES[0], help=" or ".join(STORIES)
+        "story", metavar="STORY", nargs="?", choices=STORIES, default=STORIES[0], help=", ".join(STORIES)
     )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument(
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Tell the story; the exit code says whether every promise held."""
-    ended: list[DemoFigures | DeliveryFigures] = []
+    ended: list[DemoFigures | DeliveryFigures | DeviceFigures] = []
     with ExitStack() as stack:
         if args.folder:
             folder = Path(args.folder).expanduser().absolute()
@@ -71,13 +73,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 async def _told(
-    folder: Path, args: argparse.Namespace, out: Output, ended: list[DemoFigures | DeliveryFigures]
-) -> DemoFigures | DeliveryFigures:
+    folder: Path,
+    args: argparse.Namespace,
+    out: Output,
+    ended: list[DemoFigures | DeliveryFigures | DeviceFigures],
+) -> DemoFigures | DeliveryFigures | DeviceFigures:
     # Each brings the whole host's libraries, only for this command.
     if args.story == "delivery":
         from edgehost.cli.demo_delivery import tell_delivery  # noqa: PLC0415 - see above
 
         return await tell_delivery(folder, out, keep=args.keep, ended=ended.append)
+    if args.story == "devices":
+        from edgehost.cli.demo_devices import tell_devices  # noqa: PLC0415 - see above
+
+        return await tell_devices(folder, out, keep=args.keep, ended=ended.append)
     from edgehost.cli.demo_story import tell_story  # noqa: PLC0415 - see above
 
     return await tell_story(
