@@ -29,7 +29,7 @@ _HEX_KEY_DIGITS: Final = 64
 class OperatorSettings:
     """[[fleet.operators]]: a key, and what its holder may do."""
 
-    key: Annotated[str, Text("the '.pub' file of 'edgehost keygen', or the key's 32 bytes in hex")]
+    key: Annotated[str, Text("the '.pub' file of 'edgehost keygen', or the public key that it prints")]
     may: Annotated[tuple[str, ...], Texts("operations; '*': all", _MAY)] = ()
     components: Annotated[
         tuple[str, ...], Texts("components that they may be about; '*': all, and the host itself", _COMPONENT)

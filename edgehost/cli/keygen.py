@@ -25,17 +25,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     name = Path(args.name).expanduser()
     private_file = name if name.suffix == ".key" else name.with_name(f"{name.name}.key")
     passphrase = "" if args.no_passphrase else new_passphrase(private_file)
-    from remotes.keys import generate_key  # noqa: PLC0415 - cryptography is not needed to ask or refuse
+    from remotes.keys import generate_key, load_public_key  # noqa: PLC0415 - cryptography is not needed to ask or refuse
 
     public_file, key_id = generate_key(private_file, passphrase=passphrase)
+    public = str(load_public_key(public_file).keyval["public"])
     out.result(
         {
             "private_file": str(private_file),
             "public_file": str(public_file),
             "key_id": key_id,
+            "public_key": public,
             "encrypted": bool(passphrase),
         },
         f"Wrote {private_file} ({'encrypted' if passphrase else 'not encrypted'}) and {public_file}.",
         f"Key id {key_id}",
+        f"Public key {public}",
     )
     return OK
