@@ -31,6 +31,10 @@ class DeviceSettings:
         str, Text("what board it is; another that answers is left alone; empty: any", _NAME_OR_NONE)
     ] = ""
     baud: Annotated[int, Whole("0: as the board's file says, else 115200", 0, 12_000_000)] = 0
+    fast_baud: Annotated[
+        int,
+        Whole("rate that is agreed on once the device answers, if both carry it; 0: none", 0, 12_000_000),
+    ] = 0
     interval_ms: Annotated[int, Whole("between two telemetries of the device", 50, 3_600_000)] = 1000
     silence_s: Annotated[
         float, Number("without a word it is asked for one, and is offline after twice as long", 0.5, 3600)

@@ -52,7 +52,12 @@ def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
     for name, settings in rooms.config.devices.items():
         devices.known[name] = DeviceBridge(
             BridgeSettings(
-                name, settings.line, _baud(settings, catalog), settings.interval_ms, settings.silence_s
+                name,
+                settings.line,
+                _baud(settings, catalog),
+                settings.fast_baud,
+                settings.interval_ms,
+                settings.silence_s,
             ),
             lines,
             devices.ears.setdefault(name, DeviceEars(name, rooms.bus, rooms.clock)),

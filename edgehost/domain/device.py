@@ -67,6 +67,7 @@ class DeviceState:
     reason: str = "not asked yet"  # why it is offline
     heard_at: float = 0.0  # unix seconds; 0: never
     paused: bool = False  # the line belongs to somebody else for a while
+    baud: int = 0  # at which it was last spoken to; 0: not yet
     restarts: int = 0
     bad_frames: int = 0  # that this host dropped
     identity: DeviceIdentity | None = None

@@ -17,6 +17,7 @@ class BridgeSettings:
     name: str
     line: str  # a path, a URL, or id:SERIAL of a USB device
     baud: int = 115_200
+    fast_baud: int = 0  # agreed on once the device answers; 0: none
     interval_ms: int = 1000  # between two telemetries
     silence_s: float = 5.0  # then it is asked for a sign of life; after twice as much it is offline
 

@@ -37,6 +37,8 @@ _MISSING: Final = 3
 #: How far a device's clock may be off, and how long its answer may take, before it counts as begun anew.
 _DRIFT: Final = 0.05
 _LATE_MS: Final = 150
+#: A device that hears nothing at a new rate is back at the old one after three seconds.
+_PROOF_S: Final = 2.0
 #: Its time is a 32-bit number of milliseconds: after 49 days it begins at 0 without a reset.
 _WRAPS_MS: Final = 2**32 - 3_600_000
 
@@ -217,25 +219,36 @@ class DeviceBridge:
     async def _converse(self, line: DeviceLine) -> None:
         talk = Conversation(line, secrets.randbits(32), self._clock, self._listener.said)
         async with talk.running():
-            await self._identify(talk)
+            await self._identify(talk, line)
             try:
                 await self._watch(talk)
             finally:
                 talk.close(f"the link to '{self._settings.name}' is lost")
 
-    async def _identify(self, talk: Conversation) -> None:
-        try:
-            async with asyncio.timeout(2 * self._settings.silence_s):
-                identity = read_identity(resources.document_of(await talk.ask(Asked(Method.GET, "id"))))
-                self._require_board(identity)
-                self._state = replace(self._state, identity=identity, heard_at=self._clock.now())
-                slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
-                resources.require_done(await talk.ask(self._interval()))
-        except TimeoutError:
+    async def _identify(self, talk: Conversation, line: DeviceLine) -> None:
+        """Who is there; at the agreed rate too, where a device may be that was not reset."""
+        settings = self._settings
+        rates = [settings.baud, *([settings.fast_baud] if settings.fast_baud else [])]
+        for baud in rates:
+            if baud != rates[0]:
+                await line.set_baud(baud)
+            try:
+                async with asyncio.timeout(2 * settings.silence_s):
+                    identity = read_identity(resources.document_of(await talk.ask(Asked(Method.GET, "id"))))
+                    break
+            except TimeoutError:
+                continue
+        else:
             raise UnavailableError(
                 f"Nothing on {self._path} answers as a device does.",
                 hint="Does it run the reference firmware, and at this baud?",
-            ) from None
+            )
+        self._require_board(identity)
+        self._state = replace(self._state, identity=identity, heard_at=self._clock.now(), baud=baud)
+        if settings.fast_baud not in {0, baud}:
+            await self._agree(talk, line)
+        slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
+        resources.require_done(await talk.ask(self._interval()))
         self._talk = talk
         self._state = replace(
             self._state,
@@ -247,6 +260,26 @@ class DeviceBridge:
             telemetry={},
         )
         self._listener.moved(self._state)
+
+    async def _agree(self, talk: Conversation, line: DeviceLine) -> None:
+        """Go on at the faster rate, if the device can and the line carries it; otherwise both come back."""
+        settings = self._settings
+        baud = settings.fast_baud
+        asked = Asked(Method.PUT, "line", resources.encoded({"baud": baud}), format=CBOR)
+        response = await talk.ask(asked)
+        if not response.is_success:
+            log.info("%s: it stays at %d baud: %s", settings.name, settings.baud, response.text)
+            return
+        await line.set_baud(baud)
+        with suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(_PROOF_S):
+                resources.require_done(await talk.ask(Asked(Method.GET, "line")))
+                self._state = replace(self._state, baud=baud)
+                return
+        log.warning(
+            "%s: the line does not carry %d baud; it goes on at %d.", settings.name, baud, settings.baud
+        )
+        await line.set_baud(settings.baud)
 
     def _require_board(self, identity: DeviceIdentity) -> None:
         if self._board and identity.board != self._board:
