@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, read_claim
+from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, ended_in, read_claim
 from edgehost.adapters.fleet.retained_topics import RetainedTopics
 from edgehost.domain.errors import RefusedError
 from edgehost.domain.fleet_topics import HostTopics
@@ -249,6 +249,8 @@ class MqttFleet:
     def _take_own(self, topic: str, payload: bytes) -> None:
         """What the broker has of ours; once connected, somebody else's word, or our will that came late."""
         self._retained.saw(topic, payload)
+        if topic == self.topics.status and (ended := ended_in(payload)) in self._namesakes.others:
+            self._forget_others(ended)
         if self._link is None or self._namesakes.yields or not self._retained.differs(topic):
             return
         if topic in self._retained.kept:
@@ -284,14 +286,19 @@ class MqttFleet:
             await asyncio.sleep(self.claim_s)
             if not self._namesakes.others:
                 continue
-            yielded = self._namesakes.yields
-            self._namesakes.forget_silent(self.now())
-            if not self._namesakes.others:
-                self._knows_others.clear()
-                self.handlers.namesake("", False)  # noqa: FBT003 - nobody is there
-            if yielded and not self._namesakes.yields:
-                self._begin_speaking(frozenset(self._retained.known), lost=False)
+            self._forget_others()
             await self._claim(link)
+
+    def _forget_others(self, ended: str = "") -> None:
+        """Those that have been silent for too long, and the one that has ended by its own word or its will."""
+        yielded = self._namesakes.yields
+        self._namesakes.others.pop(ended, None)
+        self._namesakes.forget_silent(self.now())
+        if not self._namesakes.others:
+            self._knows_others.clear()
+            self.handlers.namesake("", False)  # noqa: FBT003 - nobody is there
+        if yielded and not self._namesakes.yields:
+            self._begin_speaking(frozenset(self._retained.known), lost=False)
 
     async def _claim(self, link: Link, *, to: str = "") -> None:
         await link.client.publish(self.topics.claim, self._namesakes.claim(self.up_s(), to=to), qos=1)

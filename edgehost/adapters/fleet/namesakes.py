@@ -91,3 +91,13 @@ def read_claim(payload: bytes) -> Claim:
         where=table.text("where", longest=256),
         to=table.text("to", default="", longest=64),
     )
+
+
+def ended_in(status: bytes) -> str:
+    """The boot that a status says has ended: its goodbye, or the will that a broker has published for it."""
+    try:
+        document: Any = read_json(status) if len(status) <= _MOST_BYTES else None
+    except RefusedError:
+        return ""
+    is_end = isinstance(document, Mapping) and document.get("status") == "offline"
+    return str(document.get("boot", "")) if is_end else ""
