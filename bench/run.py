@@ -28,6 +28,7 @@ BENCHES: Final = (
     "rollout_bench",
     "flash_bench",
     "device_bench",
+    "bridge_bench",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 _SHOWN: Final = ("name", "value", "unit")
