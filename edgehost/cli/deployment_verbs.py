@@ -161,8 +161,9 @@ def _held_lines(deployments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not deployments:
         yield "This host holds no deployment."
     for held in deployments:
+        wave = f" in wave {held['wave']}" if "wave" in held else ""
         yield (
-            f"{held['deployment']} {held['sequence']}  {held['state']} since {moment(held['since'])}"
+            f"{held['deployment']} {held['sequence']}  {held['state']}{wave} since {moment(held['since'])}"
             f"  {held['reason']}".rstrip()
         )
         rows = [

@@ -27,7 +27,7 @@ from edgehost.cli.output import Output
 ORDERS: Final = {
     "approve": "let the wave that waits begin",
     "halt": "nobody begins any more",
-    "resume": "go on after a halt",
+    "resume": "go on in spite of a halt or of what failed",
     "abort": "halt, and whoever has it goes back",
 }
 
@@ -116,6 +116,13 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         order.add_argument("--sequence", metavar="N", type=int, help="default: the newest that hosts report")
         if verb == "approve":
             order.add_argument("--wave", metavar="N", type=int, help="from 0; default: the first that waits")
+        if verb == "resume":
+            order.add_argument(
+                "--wave",
+                metavar="N",
+                type=int,
+                help="in spite of who failed, or is away, in the waves up to it; default: all that failed",
+            )
 
 
 def _sign(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

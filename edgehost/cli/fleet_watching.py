@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FINAL: Final = frozenset(str(state) for state in FINAL_STATES)
 _LONG_S: Final = 365 * 86_400.0
+#: What has not begun.
+_WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
 
 
 async def watch(work: Work) -> int:
@@ -69,13 +71,20 @@ async def give_order(work: Work) -> int:
         waiting = [
             int(report.get("wave", 0))
             for report in reports.values()
-            if _sequence(report) == sequence and report.get("state") == RolloutState.WAITING
+            if _sequence(report) == sequence and report.get("state") in _WAITS
         ]
         if not waiting:
             raise NotFoundError(
                 f"No host waits with {args.deployment}.", hint="Give --wave to approve one ahead."
             )
         wave = min(waiting)
+    if args.verb == "resume" and wave is None:
+        failed = [
+            int(report.get("wave", 0))
+            for report in reports.values()
+            if _sequence(report) == sequence and report.get("state") == RolloutState.FAILED
+        ]
+        wave = max(failed, default=0)
     order = SignedOrder(
         fleet, args.deployment, sequence, RolloutOrder(args.verb), max(wave or 0, 0), work.now
     )
@@ -84,7 +93,7 @@ async def give_order(work: Work) -> int:
         write_json({"status": "init", **order_document(order)}) if key is None else key.signed_order(order)
     )
     await work.link.publish(work.access.topics.order(args.deployment), payload)
-    about = f" wave {order.wave}" if args.verb == "approve" else ""
+    about = f" wave {order.wave}" if args.verb in {"approve", "resume"} else ""
     work.out.result(order_document(order), f"{args.verb}{about}: {args.deployment}, sequence {sequence}.")
     return OK
 

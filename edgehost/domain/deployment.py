@@ -82,7 +82,7 @@ class Gates:
     calls_min: int = 20
     latency_ms: float = 0.0  # p95 of calls
     restarts: int = 3  # sandboxes of the components that died
-    check: str = ""  # an export that answers {"ok": true} or says why not; at least one component must have it
+    check: str = ""  # an export that answers {"ok": true} or says why not; one component at least has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgehost.domain.errors import GuestTrapError
+from edgehost.domain.errors import GuestTrapError, NotFoundError
 from edgehost.domain.release_life import Stage
 from edgehost.domain.rollout_report import RolloutOrder, RolloutState
 from edgehost.usecases.pool_statistics import PoolStatistics
@@ -141,6 +141,17 @@ async def test_a_canary_that_holds_a_gate_not_goes_back_and_nobody_follows(
                 assert "1.1.0" not in stages(host, "pump")
         await fleet.pass_by(600)
         assert fleet.live() == dict.fromkeys(FIVE, "1.0.0")  # it is never begun again
+
+
+async def test_a_check_that_no_component_has_is_told_and_blames_no_release() -> None:
+    fleet = Fleet(*FIVE)
+    async with fleet.on():
+        await with_old(fleet)
+        for host in fleet.hosts.values():
+            host.behaviour["1.1.0"] = raising(NotFoundError("no export"))
+        canary = await canary_of(fleet, rollout={"gates": {"check": "helth"}})
+        assert canary.report().reason == "pump: no component of the deployment has the check 'helth'."
+        assert stages(canary, "pump")["1.1.0"] in {Stage.DRAINING, Stage.RETIRED}
 
 
 async def test_few_calls_that_fail_say_little() -> None:

@@ -50,11 +50,18 @@ class Remembered:
 
 @asynccontextmanager
 async def viewing(
-    broker: EmbeddedBroker, name: str, *, memory: Remembered | None = None, keys: OperatorKeys | None = KEYS
+    broker: EmbeddedBroker,
+    name: str,
+    *,
+    memory: Remembered | None = None,
+    keys: OperatorKeys | None = KEYS,
+    version: Any = "auto",
 ) -> AsyncIterator[MqttFleetView]:
     link = MqttFleet(
         FLEET.host(name),
-        MqttOptions(host="127.0.0.1", tcp_port=broker.tcp_port, backoff_base_s=0.05),
+        MqttOptions(
+            host="127.0.0.1", tcp_port=broker.tcp_port, mqtt_version=version, backoff_base_s=0.05, inbox=1024
+        ),
         f"boot of {name}",
         where="here",
         up_s=time.monotonic,
