@@ -21,7 +21,6 @@ from edgehost.usecases.manage_components import ComponentManager
 from remotes.clock_floor import signed_time
 from remotes.folder_transport import open_folder_transport
 from remotes.mqtt_options import MqttOptions
-from remotes.mqtt_transport import open_mqtt_transport
 from remotes.remote import RemoteOptions, open_trusted_remote
 from remotes.transport import Source
 
@@ -95,6 +94,11 @@ async def _open_transport(settings: RemoteSettings, carrier: SourceCarrier, stac
                 username=broker.username,
                 password_file=broker.password_file,
             )
+            from remotes.lean_mqtt import load_lean  # noqa: PLC0415 - 4 MB that hosts without a broker do without
+
+            load_lean()
+            from remotes.mqtt_transport import open_mqtt_transport  # noqa: PLC0415 - likewise
+
             return await stack.enter_async_context(open_mqtt_transport(settings.name, options))
         case HttpCarrier() as web:
             from edgehost.composition.web_remotes import open_http  # noqa: PLC0415 - h11 only where it is used
