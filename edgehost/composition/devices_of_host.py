@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from edgehost.composition.rooms import Rooms
@@ -17,7 +18,7 @@ from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.deployment_firmware import FirmwareHands
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.record_telemetry import TelemetryRecords, TelemetryRing
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 
 if TYPE_CHECKING:
     from edgehost.adapters.services.device_service import DeviceService
@@ -48,7 +49,10 @@ def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
     from edgehost.usecases.deploy_devices import DeviceHands  # noqa: PLC0415 - as above
     from edgehost.usecases.deploy_to_device import DeployToDevice  # noqa: PLC0415 - as above
 
-    lines, catalog = make_lines(), make_catalog(rooms.config.boards.folder)
+    lines = make_lines()
+    catalog = cache(
+        lambda: make_catalog(rooms.config.boards.folder)
+    )  # some fifty files: read when one is asked for
     for name, settings in rooms.config.devices.items():
         devices.known[name] = DeviceBridge(
             BridgeSettings(
@@ -90,7 +94,7 @@ def start_devices(
             cast("DeviceService", hosted.service).connect(devices.get)
     for name, device in devices.known.items():
         devices.ears[name].changed = changed
-        spawn(device.run(), f"edgehost.bridge.{name}")
+        keep_running(spawn, device.run, f"edgehost.bridge.{name}")
 
 
 def _record(rooms: Rooms, devices: Devices, spawn: Spawn) -> None:
@@ -106,19 +110,19 @@ def _record(rooms: Rooms, devices: Devices, spawn: Spawn) -> None:
     records = TelemetryRecords(rooms.keeping, rooms.models, rings)
     for name in rings:
         devices.ears[name].record = records.take
-    spawn(records.run(), "edgehost.bridge.records")
+    keep_running(spawn, records.run, "edgehost.bridge.records")
 
 
-def _baud(settings: DeviceSettings, catalog: BoardCatalog) -> int:
+def _baud(settings: DeviceSettings, catalog: Callable[[], BoardCatalog]) -> int:
     if settings.baud:
         return settings.baud
-    board = _board(settings.board, catalog)
+    board = _board(settings.board, catalog()) if settings.board else None
     return _BAUD if board is None else board.bridge.baud
 
 
-def _budgets(catalog: BoardCatalog) -> Callable[[str], WasmFacts | None]:
+def _budgets(catalog: Callable[[], BoardCatalog]) -> Callable[[str], WasmFacts | None]:
     def budget_of(board_id: str) -> WasmFacts | None:
-        board = _board(board_id, catalog)
+        board = _board(board_id, catalog())
         return board.wasm if board is not None and board.wasm.supported else None
 
     return budget_of

@@ -110,9 +110,8 @@ class Device(Protocol):
 class BridgedDevice(Device, Protocol):
     """A device whose line can be taken for a while."""
 
-    @property
-    def path(self) -> str:
-        """The line that it is on, as far as is known; a path or a URL."""
+    def is_on(self, path: str) -> bool:
+        """Whether this is its line, by whatever name."""
         ...
 
     def held(self) -> AbstractAsyncContextManager[None]:

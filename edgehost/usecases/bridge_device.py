@@ -26,6 +26,7 @@ log = logging.getLogger("edgehost.device")
 
 #: Lines of a device's diagnostic text that reach the host's log in a second; a device that babbles fills no disk.
 _LINES_PER_S: Final = 20.0
+_TOLD_PER_S: Final = 50.0
 _MOST_TEXT: Final = 400
 
 
@@ -39,6 +40,7 @@ class DeviceEars:
     record: Callable[[str, Any], None] | None = None  # what else is done with a telemetry; never waits
     changed: Callable[[], None] = lambda: None  # somebody else looks at devices, too
     rate: EventRate = field(default_factory=lambda: EventRate(_LINES_PER_S))
+    told_rate: EventRate = field(default_factory=lambda: EventRate(_TOLD_PER_S))
     before: DeviceState | None = None
 
     def moved(self, state: DeviceState) -> None:
@@ -68,6 +70,8 @@ class DeviceEars:
 
     def told(self, telemetry: Any) -> None:  # noqa: ANN401 - JSON
         """Tell it on, and record it where a model is named."""
+        if not self.told_rate.admits(self.name, self.clock.monotonic()):
+            return  # the fastest interval is 20 a second: it is no longer telling, it is flooding
         self.bus.publish(DeviceTelemetry(at=self.clock.now(), device=self.name, data=telemetry))
         if self.record is not None:
             self.record(self.name, telemetry)
@@ -116,7 +120,7 @@ class Devices:
         """Let go of a line while it is flashed; of all that may lead to the board when no line is named."""
         async with AsyncExitStack() as stack:
             for device in self.known.values():
-                if path in {"", device.path, device.state.line}:
+                if not path or device.is_on(path):
                     await stack.enter_async_context(device.held())
             yield
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import semver
+
 from edgehost.domain.deployment_life import Before, HeldDeployment
 from edgehost.domain.deployment_plan import Action, Choice, ComponentPlan, Standing, Step
 from edgehost.domain.device import DeviceRelease, DeviceState
@@ -49,9 +51,8 @@ class DeviceHands:
         name = plan_name(device)
         component, _, versions = wanted.partition("@")
         within, running = VersionRange.parse(versions), self._running(device)
-        runs = running is not None and running.component == component and within.allows(running.version)
         offer = self.deployer.best_known(component, within)
-        if running is not None and runs and (offer is None or offer.release.digest == running.digest):
+        if running is not None and running.component == component and _is_best(running, within, offer):
             return self._conduct(held, name, state, running)
         if not state.online:
             return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
@@ -121,6 +122,15 @@ class DeviceHands:
         if not state.online:
             return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
         return ComponentPlan(name, Standing.REACHED)
+
+
+def _is_best(running: DeviceRelease, within: VersionRange, offer: DeviceOffer | None) -> bool:
+    """Whether it fits, and nothing newer is offered; a version that was withdrawn stays."""
+    if not semver.Version.is_valid(running.version) or not within.allows(running.version):
+        return False
+    if offer is None or offer.release.digest == running.digest:
+        return True
+    return semver.Version.parse(running.version) > semver.Version.parse(offer.release.version)
 
 
 def _plan_forth(

@@ -68,6 +68,8 @@ class TelemetryRecords:
                     await self._store(device, self.rings[device], telemetry)
                 except EdgehostError as error:
                     self._warnings.warn(f"{device}: its telemetry is not recorded: {error}")
+                except Exception:  # what one device tells must not end the host
+                    log.exception("The telemetry of %s is not recorded.", device)
             await self._news.wait()
 
     async def _store(self, device: str, ring: TelemetryRing, telemetry: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -72,10 +73,12 @@ class DeviceBridge:
         """How it is now."""
         return self._state
 
-    @property
-    def path(self) -> str:
-        """The line that it is on, as far as is known."""
-        return self._path
+    def is_on(self, path: str) -> bool:
+        """Whether this is its line, by whatever name."""
+        own = self._path
+        return path in {own, self._settings.line} or (
+            path.startswith("/") and own.startswith("/") and os.path.realpath(path) == os.path.realpath(own)
+        )
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
@@ -89,6 +92,9 @@ class DeviceBridge:
                 await self._once()
             except EdgehostError as error:
                 self._offline(str(error))
+            except Exception:  # a fault of ours with one device must not end the host
+                log.exception("The bridge to %s broke off.", self._settings.name)
+                self._offline("A fault of the host broke the link; see its log.")
             if self._talk is not None:  # it had answered
                 self._talk, attempt = None, 0
             if self._is_held():

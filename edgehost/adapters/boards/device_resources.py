@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from math import isfinite
 from typing import Any, Final
 
 import cbor2
@@ -23,6 +23,7 @@ from edgehost.domain.errors import (
     UnavailableError,
     UntrustedReleaseError,
 )
+from edgehost.domain.json_text import read_json
 from firmware_bridge.coap_exchange import CBOR, Response
 from firmware_bridge.coap_message import Code, code_text
 
@@ -82,18 +83,14 @@ def telemetry_of(response: Response) -> dict[str, Any]:
     found = document_of(response)
     if not isinstance(found, dict):
         raise RefusedError("The device told no map.")
-    telemetry = {
-        str(name)[:64]: value
-        for name, value in list(found.items())[:64]
-        if isinstance(value, bool | int | float | str) and (not isinstance(value, int) or abs(value) < 2**63)
-    }
+    telemetry = {str(name)[:64]: value for name, value in list(found.items())[:64] if _is_plain(value)}
     if not isinstance(telemetry.get("up_ms", 0), int):
         del telemetry["up_ms"]
     text = telemetry.get("component")
     if isinstance(text, str):
         try:
-            telemetry["component"] = json.loads(text, parse_constant=_refused)
-        except (ValueError, RecursionError):
+            telemetry["component"] = read_json(text.encode())
+        except RefusedError:
             telemetry["component"] = text
     return telemetry
 
@@ -179,5 +176,14 @@ def _words(response: Response) -> str:
     return "".join(each if each.isprintable() else " " for each in response.text[:_MOST_WORDS])
 
 
-def _refused(constant: str) -> float:
-    raise ValueError(constant)
+def _is_plain(value: object) -> bool:
+    """What JSON and other programs can hold."""
+    match value:
+        case bool() | str():
+            return True
+        case int():
+            return abs(value) < 2**63
+        case float():
+            return isfinite(value)
+        case _:
+            return False
