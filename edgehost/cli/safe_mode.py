@@ -7,10 +7,17 @@ when a new configuration or release arrives, or after an hour, doubled each time
 from __future__ import annotations
 
 import argparse
+import time
+from typing import Final
 
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_config import own_host
 from edgehost.cli.output import Output
+from edgehost.domain.errors import UnavailableError
+
+#: A host that was just told to restart in place answers again within this time.
+_PATIENCE_S: Final = 3.0
+_KNOCK_S: Final = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Ask the running host, which restarts in place."""
-    own_host(args).control("POST", "safe-mode", body={"state": args.state})
+    client = own_host(args)
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            client.control("POST", "safe-mode", body={"state": args.state})
+            break
+        except UnavailableError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_KNOCK_S)
     out.result({"safe_mode": args.state == "on"}, f"Safe mode is {args.state}; the host restarts.")
     return OK

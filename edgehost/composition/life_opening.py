@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ from edgehost.usecases.configuration_generations import ConfigurationGenerations
 
 log = logging.getLogger("edgehost.life")
 
+#: The command line holds the folder for some milliseconds, also of a host that just restarts in place.
+_PATIENCE_S: Final = 2.0
+_KNOCK_S: Final = 0.05
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _DATA_LINE: Final = re.compile(rb"""^\s*data\s*=\s*["']([^"'\n]{1,4000})["']""", re.MULTILINE)
 
@@ -42,7 +46,7 @@ def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - as in load_config
     text = read_config_file(path)
     data = data_folder(text, path)
-    with _owned(data):
+    with _owned(data, patience_s=_PATIENCE_S):
         DiskReserve(data / "config").settle()
         life = _opened(path, text, data, safe=safe)
         with _fault_handler(life.crashes):
@@ -79,12 +83,12 @@ def generations_in(path: Path, data: Path) -> ConfigurationGenerations[Config]:
 
 
 @contextmanager
-def _owned(data: Path) -> Iterator[None]:
+def _owned(data: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     folder = data / "config"
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        lock = FolderLock(folder)
+        lock = _locked(folder, patience_s)
     except OSError as problem:
         if problem.errno in FULL_ERRNOS:
             raise storage_error(problem, folder) from None
@@ -96,6 +100,17 @@ def _owned(data: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _locked(folder: Path, patience_s: float) -> FolderLock:
+    give_up_at = time.monotonic() + patience_s
+    while True:
+        try:
+            return FolderLock(folder)
+        except UnavailableError:
+            if time.monotonic() >= give_up_at:
+                raise
+            time.sleep(_KNOCK_S)
 
 
 def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
