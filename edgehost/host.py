@@ -27,7 +27,7 @@ from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
 from edgehost.usecases.run_services import run_services
 from edgehost.usecases.serve_topics import serve_topics
-from remotes.owned_tasks import owned_tasks
+from remotes.owned_tasks import owned_tasks, require_wanted
 
 log = logging.getLogger("edgehost.host")
 
@@ -45,6 +45,7 @@ class Host:
 async def run_host(config: Config, life: AgentLife | None = None) -> None:
     """Run until cancelled or asked to stop over the control routes; calls in flight are finished."""
     async with started_host(config, life) as host:
+        require_wanted()  # a SIGTERM while it starts may be lost in a library's wait_for
         await host.stopping.wait()
 
 
