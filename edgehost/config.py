@@ -41,6 +41,7 @@ from edgehost.config_tables import (
     SecuritySettings,
 )
 from edgehost.config_traffic import read_traffic
+from edgehost.config_upstream import UpstreamSettings, read_upstreams, require_upstreams
 from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
 from edgehost.domain.names import NAME, words_for
@@ -74,6 +75,7 @@ class Config:
     fleet: FleetSettings = field(default_factory=FleetSettings)
     boards: BoardSettings = field(default_factory=BoardSettings)
     devices: Mapping[str, DeviceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
+    upstream: Mapping[str, UpstreamSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sinks: tuple[SinkSettings, ...] = ()
     pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     remotes: tuple[RemoteSettings, ...] = ()
@@ -168,6 +170,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         fleet=read_fleet(top.table("fleet"), folder),
         boards=_read_table(BoardSettings, top.table("boards"), folder),
         devices=read_devices(top.table("devices"), folder),
+        upstream=read_upstreams(top.table("upstream"), folder),
         remotes=tuple(read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {
@@ -232,6 +235,7 @@ def _require_consistent(config: Config) -> None:
     require_remotes(config.remotes)
     _require_devices(config)
     config.shelf.require_consistent()
+    require_upstreams(config.upstream, config.devices)
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
         if component.source and component.source not in known:

@@ -22,6 +22,7 @@ from edgehost.composition.rollout import start_deployments
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, open_coap, open_shelf, urls_of
 from edgehost.composition.upkeep import keep_up
+from edgehost.composition.upstream import start_upstreams
 from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
@@ -99,6 +100,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         await open_shelf(rooms, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
         start_devices(rooms, opened, control, spawn, desired.reconciler.wake)
+        await start_upstreams(rooms, control, opened.deployer, life, spawn)
         if not safe and (sources := topic_sources(rooms.ports)):
             spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
         spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")

@@ -114,7 +114,7 @@ async def closed_after(client: aiomqtt.Client) -> AsyncIterator[None]:
 def _will(options: MqttOptions) -> aiomqtt.Will | None:
     if not options.will_topic:
         return None
-    return aiomqtt.Will(options.will_topic, options.will_payload, qos=1, retain=True)
+    return aiomqtt.Will(options.will_topic, options.will_payload, qos=1, retain=options.will_retain)
 
 
 def _bound_packets(paho: Any, most_bytes: int) -> None:  # noqa: ANN401 - its attribute is private, so it has no type to us

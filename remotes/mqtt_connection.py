@@ -78,7 +78,7 @@ class Link:
 class ConnectionKeeper:
     """Keeps a link up. ``serve(link, online)`` says when the link may be used, and ends with it.
 
-    ``changed`` is called when a link has come up or gone.
+    ``changed`` is called when a link has come up or gone; ``renewed`` may give each connection a will of its own.
     """
 
     def __init__(
@@ -86,8 +86,10 @@ class ConnectionKeeper:
         options: MqttOptions,
         serve: Callable[[Link, Callable[[], None]], Awaitable[None]],
         changed: Callable[[], None] = lambda: None,
+        renewed: Callable[[MqttOptions], MqttOptions] = lambda options: options,
     ) -> None:
         self._options = options
+        self._renewed = renewed
         self._serve = serve
         self._changed = changed
         old = options.mqtt_version == "3.1.1"
@@ -127,7 +129,7 @@ class ConnectionKeeper:
             await asyncio.sleep(self._backoff.delay_s(attempt, secrets.SystemRandom().random()))
 
     async def _connect_and_serve(self) -> None:
-        client = await bounded_client(self._options, self._protocol)
+        client = await bounded_client(self._renewed(self._options), self._protocol)
         if not self._proven:
             client.timeout = min(client.timeout, _SILENCE_S)
         async with closed_after(client), client:

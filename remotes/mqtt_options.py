@@ -40,6 +40,7 @@ class MqttOptions:
     topic_root: str = "edgehost/remote"
     will_topic: str = ""  # "": no will; else the broker publishes this, retained, when the connection is lost
     will_payload: bytes = b""
+    will_retain: bool = True
     inbox: int = 64  # messages between the socket and whoever reads them; more are dropped
     packet_most_bytes: int = 0  # 0: the largest file of a repository
 

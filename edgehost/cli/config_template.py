@@ -30,6 +30,8 @@ from edgehost.config_tables import (
     SecuritySettings,
 )
 from edgehost.config_traffic import TrafficSettings
+from edgehost.config_upstream import KINDS as UPSTREAM_KINDS
+from edgehost.config_upstream import BrokerSettings, FigureSettings, UpstreamSettings
 
 _WIDTH: Final = 100
 #: Numbers from here on are easier to read in groups of three digits.
@@ -60,6 +62,9 @@ _BINDINGS: Final = """\
 """
 _DEVICES: Final = """\
 # Microcontrollers on this machine's lines, with edgehost's firmware, one [devices.NAME] table each.
+"""
+_UPSTREAM: Final = """\
+# Systems that are shown this host and its devices, one [upstream.NAME] table each.
 """
 _COMPONENTS: Final = """\
 # What this host wants of one component; without a table it gets the newest release and all its grants.
@@ -158,6 +163,20 @@ def config_template() -> str:
         ),
         _DEVICES,
         "".join((_commented("[devices.lamp]\n"), _commented(_keys(DeviceSettings)))),
+        _UPSTREAM,
+        *(
+            "".join(
+                (
+                    _commented(f'[upstream.my-{kind}]\nkind = "{kind}"\n'),
+                    _commented(_keys(BrokerSettings)),
+                    _commented(_keys(UpstreamSettings)),
+                    _commented(_keys(options)),
+                    _commented(f'[upstream.my-{kind}.figures."component.temperature"]\n'),
+                    _commented(_keys(FigureSettings)),
+                )
+            )
+            for kind, options in UPSTREAM_KINDS.items()
+        ),
         _COMPONENTS,
         "".join(
             (

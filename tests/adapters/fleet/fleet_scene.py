@@ -24,9 +24,12 @@ class Tools:
 
     broker: EmbeddedBroker
 
-    async def publish(self, topic: str, message: Any = None, *, file: Path | None = None) -> None:
+    async def publish(
+        self, topic: str, message: Any = None, *, file: Path | None = None, retain: bool = True
+    ) -> None:
         """mosquitto_pub, retained; a message of None clears the topic."""
-        words = [require_tool("mosquitto_pub"), "-p", str(self.broker.tcp_port), "-t", topic, "-r", "-q", "1"]
+        words = [require_tool("mosquitto_pub"), "-p", str(self.broker.tcp_port), "-t", topic, "-q", "1"]
+        words += ["-r"] if retain else []
         if file is not None:
             words += ["-f", str(file)]
         elif message is None:

@@ -1,0 +1,1 @@
+"""Systems that are shown a host and its devices."""
