@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgehost.cli.demo_firmware import run_tool
 from edgehost.domain.errors import NotFoundError, UnavailableError
 
 BOARD: Final = "sim-m328p"
@@ -36,9 +37,12 @@ def avr_program(folder: Path, *, size_bytes: int) -> Path:
     """A program for the chip as a flat binary, with noise behind it: a flash that takes a moment.
 
     Raises:
-        NotFoundError: the compiler or the sources are missing.
-        UnavailableError: it does not compile.
+        NotFoundError, UnavailableError: a compiler or the sources are missing, or it does not compile.
     """
+    if not _SOURCES.is_dir():
+        raise NotFoundError(
+            "This story needs edgehost's sources.", hint="Run it in a checkout: make demo ARGS=devices"
+        )
     elf, binary = folder / "blinker.elf", folder / "blinker.bin"
     defines = (f"-DF_CPU={_HZ}", f"-DBAUD={_BAUD}", '-DMARK="edgehost"')
     run_tool("avr-gcc", f"-mmcu={_MCU}", "-Os", *defines, _SOURCES / "app.c", "-o", elf)
@@ -78,24 +82,3 @@ async def avr_board(folder: Path) -> AsyncIterator[AvrBoard]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-def run_tool(tool: str, *words: object) -> None:
-    """Run a compiler or the like to its end.
-
-    Raises:
-        NotFoundError: it is not installed, or not in a checkout of edgehost.
-        UnavailableError: it fails.
-    """
-    if not _SOURCES.is_dir():
-        raise NotFoundError(
-            "This story needs edgehost's sources.", hint="Run it in a checkout: make demo ARGS=devices"
-        )
-    try:
-        done = subprocess.run([tool, *map(str, words)], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise NotFoundError(
-            f"{tool} is not installed.", hint="make demo ARGS=devices installs it on Debian."
-        ) from None
-    if done.returncode:
-        raise UnavailableError(f"{tool} failed: {done.stderr[-1500:]}")

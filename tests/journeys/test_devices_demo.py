@@ -31,6 +31,7 @@ def test_the_demo_of_devices_keeps_its_promises() -> None:
     assert figures["old_ran_after_cut"] is figures["new_ran_after_cut"] is True
     assert figures["forged_refused"] is figures["bad_given_back"] is True
     assert figures["host_killed_board_ran_on"] is True
+    assert figures["flashed_board_runs_component"] is True
     assert figures["cuts"] == 2
     assert figures["calls_failed"] == 0 < figures["calls_total"]
     assert 0 < figures["kept_bytes"] < figures["resumed_of_bytes"]
