@@ -41,7 +41,12 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	@$(PIP) install --quiet --group bench
 	@touch $@
 
-demo: debian-demo $(VENV)/.installed
+# And the emulator in Python that the story of the devices flashes.
+$(VENV)/.installed-devices: $(VENV)/.installed
+	@$(PIP) install --quiet --group devices
+	@touch $@
+
+demo: debian-demo $(VENV)/.installed $(if $(filter devices,$(ARGS)),$(VENV)/.installed-devices)
 	@$(BIN)/edgehost demo $(ARGS)
 
 test: debian-test $(VENV)/.installed-dev lint types rooms unit
