@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.agent_life import AgentLife
@@ -15,9 +16,9 @@ from edgehost.composition.deployment import make_manager
 from edgehost.composition.desired_state import make_desired_state, open_configs
 from edgehost.composition.devices_of_host import open_devices, start_devices
 from edgehost.composition.flows import open_flows, start_flows
-from edgehost.composition.life_watch import follow_in_safe_mode, tie_life, watch_life
+from edgehost.composition.following import open_remotes, start_following
+from edgehost.composition.life_watch import tie_life, watch_life
 from edgehost.composition.ports import topic_sources
-from edgehost.composition.remotes import make_follower, open_remote
 from edgehost.composition.rollout import start_deployments
 from edgehost.composition.rooms import close_pools, open_rooms
 from edgehost.composition.serving import make_control, make_host_app, open_coap, open_shelf, urls_of
@@ -25,10 +26,9 @@ from edgehost.composition.upkeep import keep_up
 from edgehost.composition.upstream import start_upstreams
 from edgehost.config import Config
 from edgehost.usecases.control_host import ControlHost
-from edgehost.usecases.keep_following import RemoteHealth, keep_following
 from edgehost.usecases.run_services import run_services
 from edgehost.usecases.serve_topics import serve_topics
-from remotes.owned_tasks import owned_tasks, require_wanted
+from remotes.owned_tasks import keep_running, owned_tasks, require_wanted
 
 log = logging.getLogger("edgehost.host")
 
@@ -62,15 +62,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         rooms = await open_rooms(config, stack)
         flows = await open_flows(rooms, stack)
         stack.push_async_callback(close_pools, rooms.running)
-        remotes = [
-            (
-                settings,
-                await open_remote(config, settings, stack, require_room=rooms.disk.require),
-                RemoteHealth(settings.name),
-                asyncio.Event(),
-            )
-            for settings in config.remotes
-        ]
+        remotes = await open_remotes(rooms, stack)
         spawn = await stack.enter_async_context(owned_tasks())
         services_changed = asyncio.Event()
         configs = await open_configs(rooms)
@@ -80,7 +72,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         desired = await make_desired_state(rooms, manager, control, configs, firmware=opened.hands)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
         safe = life is not None and life.safe != ""
-        tie_boards(control, rooms, [remote for _, remote, _, _ in remotes], spawn, opened.devices)
+        tie_boards(control, rooms, [each.remote for each in remotes], spawn, opened.devices)
         if life is not None:
             tie_life(life, rooms, control)
         keep_up(rooms, control, spawn)
@@ -102,37 +94,15 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         start_devices(rooms, opened, control, spawn, desired.reconciler.wake)
         await start_upstreams(rooms, control, opened.deployer, life, spawn)
         if not safe and (sources := topic_sources(rooms.ports)):
-            spawn(serve_topics(rooms.ports, sources), "edgehost.topics")
-        spawn(run_services(rooms.running, rooms.clock, services_changed), "edgehost.services")
+            keep_running(spawn, partial(serve_topics, rooms.ports, sources), "edgehost.topics")
+        services = partial(run_services, rooms.running, rooms.clock, services_changed)
+        keep_running(spawn, services, "edgehost.services")
         fleet = None
         if config.fleet.enabled:
             from edgehost.composition.fleet import open_fleet  # noqa: PLC0415 - for hosts in a fleet
 
             fleet = await open_fleet(rooms, control, life)
-        for settings, remote, health, news in remotes:
-            follower = make_follower(rooms, manager, settings, remote, desired.intake)
-            manager.followers.append(follower)
-            control.remotes[settings.name] = (health, news)
-            if safe and life is not None:
-                spawn(
-                    follow_in_safe_mode(
-                        life, follower, remote, health, news, poll_s=settings.poll_s, clock=rooms.clock
-                    ),
-                    f"edgehost.remote.{settings.name}",
-                )
-                continue
-            spawn(
-                keep_following(
-                    follower,
-                    remote,
-                    health,
-                    poll_s=settings.poll_s,
-                    bus=rooms.bus,
-                    clock=rooms.clock,
-                    news=news,
-                ),
-                f"edgehost.remote.{settings.name}",
-            )
+        start_following(rooms, control, remotes, desired.intake, spawn, life=life)
         if not safe:
             start_deployments(rooms, manager, desired, fleet, spawn)
         if fleet is not None:

@@ -125,6 +125,9 @@ class ConnectionKeeper:
                 if self._falls_back(error):
                     continue
                 self._report(error)
+            except Exception as fault:  # noqa: BLE001 - a name that is no host's, what paho stumbles over: all end here
+                _LOG.debug("The connection ended in an unforeseen way.", exc_info=True)
+                self._report(fault)
             attempt = 0 if loop.time() - started > _STABLE_S else attempt + 1
             await asyncio.sleep(self._backoff.delay_s(attempt, secrets.SystemRandom().random()))
 

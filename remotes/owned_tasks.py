@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
+
+log = logging.getLogger("edgehost.tasks")
+
+#: Work that fails at once is no reason to fill the log, and a host that is repaired meanwhile should not wait long.
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
 
 #: Starts a task under a name.
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]
@@ -48,3 +55,33 @@ def require_wanted() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def unending(
+    work: Callable[[], Coroutine[Any, Any, None]],
+    name: str,
+    *,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Work that begins again when it fails: a fault in one part of a host must not end the others.
+
+    What is expected to fail is dealt with inside ``work``; what comes here is a fault, and logged with its traceback.
+    """
+    wait_s = _FIRST_PAUSE_S
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await work()
+        except Exception:
+            if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:
+                wait_s = _FIRST_PAUSE_S
+            log.exception("%s failed; it begins again in %g s.", name, wait_s)
+        else:
+            return
+        await pause(wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_PAUSE_S)
+
+
+def keep_running(spawn: Spawn, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    """Start ``unending`` work under a name."""
+    spawn(unending(work, name), name)

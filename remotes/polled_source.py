@@ -6,11 +6,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 from edgehost.domain.errors import EdgehostError, UnavailableError
 from remotes.change_signals import ChangeSignals
-from remotes.owned_tasks import owned_tasks
+from remotes.owned_tasks import keep_running, owned_tasks
 
 _NOT_YET: Final = object()
 #: Waits until it is time for the next look.
@@ -101,7 +102,7 @@ async def watched(source: Polled, *, look_s: float, pause: Pause | None, name: s
         await asyncio.sleep(look_s)
 
     async with owned_tasks() as spawn:
-        spawn(source.watch(pause or sleep), name)
+        keep_running(spawn, partial(source.watch, pause or sleep), name)
         try:
             yield source
         finally:

@@ -14,13 +14,14 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from edgehost.domain.errors import EdgehostError, TooLargeError
 from remotes.change_signals import ChangeSignals
 from remotes.durable_file import read_bounded
-from remotes.owned_tasks import owned_tasks
+from remotes.owned_tasks import keep_running, owned_tasks
 from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP, require_path
 
 _VERSIONED: Final = re.compile(r"metadata/([1-9][0-9]{0,15})\.([A-Za-z0-9._-]+)\.json")
@@ -190,7 +191,7 @@ def _read_state(trusted: Path, marks: Marks) -> tuple[_State, list[_Release]]:
             announced |= {role: int(meta["version"]) for role, meta in signed.get("meta", {}).items()}
             targets = signed.get("targets", {}).values()
             releases += [_release(target) for target in targets if "chunks" in target.get("custom", {})]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             continue  # damaged: the host's next check says so and gets it again
     state.whole = "timestamp" in state.versions and all(
         role in announced and state.versions.get(role.removesuffix(".json")) == announced[role]
@@ -220,7 +221,7 @@ async def open_shelf_repository(
         await asyncio.sleep(poll_s)
 
     async with owned_tasks() as spawn:
-        spawn(repository.watch(pause or sleep), "edgehost.shelf.watch")
+        keep_running(spawn, partial(repository.watch, pause or sleep), "edgehost.shelf.watch")
         try:
             yield repository
         finally:

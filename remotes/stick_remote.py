@@ -155,9 +155,9 @@ class StickRemote:
             if bundle.path.parent == self._inbox and bundle != keep and not self._stick.is_growing(bundle):
                 with suppress(OSError):
                     bundle.path.unlink()
-        reports = sorted(self._inbox.glob(f"*{REPORT_SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
-        for file in reports[:-_MOST_REPORTS]:
-            with suppress(OSError):
+        with suppress(OSError):  # who applies a bundle may be at work in there
+            reports = sorted(self._inbox.glob(f"*{REPORT_SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
+            for file in reports[:-_MOST_REPORTS]:
                 file.unlink()
 
 

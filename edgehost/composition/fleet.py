@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.small_table_file import SmallTableFile
 from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.broker_options import broker_options
 from edgehost.composition.fleet_bundles import bundle_operation
+from edgehost.composition.fleet_findings import fleet_findings
 from edgehost.composition.fleet_properties import FleetProperties
 from edgehost.composition.rooms import Rooms
 from edgehost.config import parse_config
@@ -42,10 +44,9 @@ from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
 from remotes.clock_floor import EARLIEST
 from remotes.mqtt_options import MqttOptions
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 
 OFF: Final = "off"
-_MQTT_PORT, _MQTTS_PORT = 1883, 8883
 _JOURNAL: Final = "fleet_commands.json"
 _JOURNAL_MOST_BYTES: Final = 8 * MIB
 #: Commands, states and reports; bundles come on top.
@@ -196,7 +197,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
         )
         await commands.book.open()
     fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
-    control.more_findings.append(lambda: _findings(fleet))
+    control.more_findings.append(lambda: fleet_findings(fleet.link, fleet.commands))
     if life is not None:
         life.in_touch = lambda: link.connected
     return fleet
@@ -213,14 +214,14 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
         link.handlers.command, link.handlers.settled = commands.take, settled
         if Operation.BUNDLE in fleet.operations:
             link.handlers.bundle = commands.take_bundle
-        spawn(commands.run(), "edgehost.fleet.commands")
+        keep_running(spawn, commands.run, "edgehost.fleet.commands")
     link.handlers.namesake = _namesake_told(fleet)
     link.keep(link.topics.registration, write_json(_registration(fleet)))
     fleet.rooms.bus.attach(fleet.twin, acting=False)
     if fleet._view is not None:  # noqa: SLF001 - of this module
-        spawn(fleet._view.run(), "edgehost.fleet.orders")  # noqa: SLF001 - as above
-    spawn(link.run(), "edgehost.fleet.link")
-    spawn(fleet.twin.run(), "edgehost.fleet.twin")
+        keep_running(spawn, fleet._view.run, "edgehost.fleet.orders")  # noqa: SLF001 - as above
+    keep_running(spawn, link.run, "edgehost.fleet.link")
+    keep_running(spawn, fleet.twin.run, "edgehost.fleet.twin")
 
 
 def _require_reachable(rooms: Rooms) -> Callable[[bytes], None]:
@@ -278,56 +279,9 @@ def _namesake_told(fleet: HostFleet) -> Callable[[str, bool], None]:
     return told
 
 
-def _findings(fleet: HostFleet) -> Iterator[Mapping[str, Any]]:
-    link = fleet.link
-    if link.namesakes.others:
-        role = (
-            "It keeps silent until the other is gone" if link.namesakes.yields else "It speaks for the name"
-        )
-        yield _finding(
-            "namesake",
-            "failed",
-            f"Another host answers to this name ({link.namesakes.shown}). {role}.",
-            "Give one of them another [host] name.",
-        )
-    if link.trouble or not link.connected:
-        yield _finding(
-            "fleet",
-            "warning",
-            link.trouble or "not connected",
-            "What runs keeps running; check [fleet] and the broker.",
-        )
-    else:
-        yield _finding("fleet", "ok", f"connected over MQTT {link.protocol}", "")
-    if link.refused_filters:
-        refused = ", ".join(sorted(link.refused_filters))
-        yield _finding(
-            "fleet topics", "warning", f"The broker refuses {refused}.", "Allow it in its access list."
-        )
-    if fleet.commands is not None and (fleet.commands.refusals.count or fleet.commands.dropped):
-        yield _finding(
-            "fleet commands",
-            "warning",
-            f"{fleet.commands.refusals.count} were not genuine or stale, {fleet.commands.dropped} came too fast. "
-            f"The last: {fleet.commands.refusals.last or 'none'}",
-            "See who may publish at the broker.",
-        )
-
-
-def _finding(check: str, state: str, detail: str, hint: str) -> Mapping[str, Any]:
-    return {"check": check, "state": state, "detail": detail, "hint": hint}
-
-
 def _options(settings: FleetSettings) -> MqttOptions:
-    return MqttOptions(
-        host=settings.host,
-        tcp_port=settings.tcp_port or (_MQTTS_PORT if settings.tls else _MQTT_PORT),
-        tls=settings.tls,
-        ca_file=settings.ca_file,
-        cert_file=settings.cert_file,
-        key_file=settings.key_file,
-        username=settings.username,
-        password_file=settings.password_file,
+    return replace(
+        broker_options(settings),
         mqtt_version=settings.mqtt_version,  # type: ignore[arg-type]  # the configuration knows the same words
         inbox=_INBOX,
         packet_most_bytes=_PACKET_MOST_BYTES + settings.bundle_kib * KIB,

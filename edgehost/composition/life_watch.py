@@ -8,7 +8,7 @@ import logging
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.config_generation import Generation
-from edgehost.domain.errors import UnavailableError
+from edgehost.domain.errors import EdgehostError
 from edgehost.domain.host_events import ConfigurationMoved, SafeModeEntered
 from edgehost.ports.clock import Clock
 from edgehost.ports.remote import Remote
@@ -68,7 +68,7 @@ async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn:
     while True:
         try:
             await life.prove([component for component in down if running.get(component) is None])
-        except UnavailableError as problem:  # a full disk: it is well all the same, and noted later
+        except (EdgehostError, OSError) as problem:  # a full disk: it is well all the same, and noted later
             log.warning("That the host is well cannot be noted: %s", problem)
             await asyncio.sleep(_AGAIN_S)
         else:

@@ -1,4 +1,4 @@
-"""The remotes that a host follows."""
+"""Remotes as the configuration names them, each over what carries it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from edgehost.adapters.services.system_clock import SystemClock
-from edgehost.composition.rooms import Rooms
+from edgehost.composition.broker_options import broker_options
 from edgehost.config import Config
 from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_tables import KIB, FolderCarrier, MqttCarrier, RemoteSettings, SourceCarrier
-from edgehost.domain.release_life import Release
-from edgehost.domain.traffic import Share
-from edgehost.domain.version_range import VersionRange
 from edgehost.ports.remote import Remote
-from edgehost.usecases.follow_remote import DesiredState, Following, FollowRemote, Trial
-from edgehost.usecases.manage_components import ComponentManager
 from remotes.clock_floor import signed_time
 from remotes.folder_transport import open_folder_transport
-from remotes.mqtt_options import MqttOptions
 from remotes.remote import RemoteOptions, open_trusted_remote
 from remotes.transport import Source
 
-_MQTT_PORT, _MQTTS_PORT = 1883, 8883
 #: A folder costs one stat per look; a stick or share is noticed within this time.
 _FOLDER_LOOK_S = 1.0
 
@@ -84,22 +77,12 @@ async def _open_transport(settings: RemoteSettings, carrier: SourceCarrier, stac
         case FolderCarrier(path):
             return await stack.enter_async_context(open_folder_transport(path, poll_s=_FOLDER_LOOK_S))
         case MqttCarrier() as broker:
-            options = MqttOptions(
-                host=broker.host,
-                tcp_port=broker.tcp_port or (_MQTTS_PORT if broker.tls else _MQTT_PORT),
-                tls=broker.tls,
-                ca_file=broker.ca_file,
-                cert_file=broker.cert_file,
-                key_file=broker.key_file,
-                username=broker.username,
-                password_file=broker.password_file,
-            )
-            from remotes.lean_mqtt import load_lean  # noqa: PLC0415 - 4 MB that hosts without a broker do without
+            from remotes.lean_mqtt import load_lean  # noqa: PLC0415 - paho only where it is used
 
             load_lean()
             from remotes.mqtt_transport import open_mqtt_transport  # noqa: PLC0415 - likewise
 
-            return await stack.enter_async_context(open_mqtt_transport(settings.name, options))
+            return await stack.enter_async_context(open_mqtt_transport(settings.name, broker_options(broker)))
         case HttpCarrier() as web:
             from edgehost.composition.web_remotes import open_http  # noqa: PLC0415 - h11 only where it is used
 
@@ -112,51 +95,3 @@ async def _open_transport(settings: RemoteSettings, carrier: SourceCarrier, stac
             from edgehost.composition.coap_remotes import open_coap_remote  # noqa: PLC0415 - aiocoap, for those who ask
 
             return await open_coap_remote(settings.name, coap, stack)
-
-
-def make_follower(
-    rooms: Rooms,
-    manager: ComponentManager,
-    settings: RemoteSettings,
-    remote: Remote,
-    desired: DesiredState | None = None,
-) -> FollowRemote:
-    """What this host takes from the remote."""
-    config = rooms.config
-    if isinstance(settings.carrier, StickCarrier):
-        from edgehost.composition.stick_remotes import tie_stick  # noqa: PLC0415 - where there is one
-
-        tie_stick(rooms, remote)
-
-    async def deploy(release: Release) -> None:
-        await manager.deploy(release)
-
-    async def try_out(release: Release, share: Share) -> None:
-        await manager.give_share(release, share)
-
-    return FollowRemote(
-        remote,
-        Following(
-            components=settings.follow,
-            versions={name: wanted.versions for name, wanted in config.components.items()},
-            trials={
-                name: Trial(VersionRange.parse(wanted.traffic.candidate), wanted.traffic.share)
-                for name, wanted in config.components.items()
-                if wanted.traffic.candidate
-            },
-            priority=settings.priority,
-            device_class=config.host.device_class,
-            component_bytes=config.limits.component_bytes,
-        ),
-        shelf=rooms.shelf,
-        ledger=rooms.ledger,
-        bus=rooms.bus,
-        clock=rooms.clock,
-        deploy=deploy,
-        try_out=try_out,
-        desired=desired,
-        outranked=lambda component: any(
-            other.following.priority > settings.priority and other.offers_component(component)
-            for other in manager.followers
-        ),
-    )

@@ -14,7 +14,7 @@ from edgehost.usecases.follow_rollout import FleetRollout
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.take_deployments import HostWords
 from edgehost.usecases.watch_soak import Consent, SoakWatch
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 
 if TYPE_CHECKING:
     from edgehost.composition.fleet import HostFleet
@@ -47,5 +47,5 @@ def start_deployments(
 
     desired.view.wave = wave
     desired.reconciler.turn = rollout
-    spawn(rollout.run(), "edgehost.rollout")
-    spawn(desired.reconciler.run(), "edgehost.deployments")
+    keep_running(spawn, rollout.run, "edgehost.rollout")
+    keep_running(spawn, desired.reconciler.run, "edgehost.deployments")

@@ -8,7 +8,7 @@ from edgehost.domain.errors import EdgehostError
 from edgehost.usecases.collect_shelf import collect_shelf
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.measure_writes import WriteMeter
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 from remotes.write_count import WRITTEN
 
 
@@ -32,5 +32,5 @@ def keep_up(rooms: Rooms, control: ControlHost, spawn: Spawn) -> None:
     control.written_of = meter.of
     control.more_status |= {"disk": rooms.disk.status, "writes": meter.status}
     control.more_findings.append(rooms.disk.findings)
-    spawn(rooms.disk.run(), "edgehost.disk")
-    spawn(meter.run(), "edgehost.writes")
+    keep_running(spawn, rooms.disk.run, "edgehost.disk")
+    keep_running(spawn, meter.run, "edgehost.writes")

@@ -16,6 +16,7 @@ from edgehost.ports.board_control import BoardControl
 from edgehost.ports.clock import Clock
 from edgehost.ports.device_control import DeviceControl
 from edgehost.usecases.direct_traffic import Ground
+from edgehost.usecases.finding import finding
 from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.order_binding import order_binding, port_findings
@@ -118,8 +119,8 @@ class ControlHost:
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
         """Findings about the running host."""
-        findings = [
-            _finding(
+        findings: list[dict[str, Any]] = [
+            finding(
                 f"sandbox {name}",
                 "ok" if state == "on" else "warning",
                 state,
@@ -128,7 +129,7 @@ class ControlHost:
             for name, state in self.confinement().items()
         ]
         findings.extend(
-            _finding(
+            finding(
                 f"component {component}",
                 "failed",
                 f"It is live but does not run: {reason}",
@@ -140,7 +141,7 @@ class ControlHost:
         for health, _ in self.remotes.values():
             findings.append(_remote_finding(health))
         findings.extend(
-            _finding(
+            finding(
                 f"component {running.release.component}",
                 "warning",
                 f"{running.conduct.faults} of {running.conduct.calls} calls failed.",
@@ -154,14 +155,14 @@ class ControlHost:
         damages = self.storage().get("damages", 0)
         if damages:
             findings.append(
-                _finding(
+                finding(
                     "records", "failed", f"{damages} damaged lines were set aside.", "See the host's log."
                 )
             )
         if self.life is not None:
-            findings.extend(dict(finding) for finding in life_findings(self.life))
+            findings.extend(dict(each) for each in life_findings(self.life))
         for more in self.more_findings:
-            findings.extend(dict(finding) for finding in more())
+            findings.extend(dict(each) for each in more())
         return findings
 
     async def deployments(self) -> Sequence[Mapping[str, Any]]:
@@ -353,14 +354,10 @@ def _component(running: RunningRelease, release: Release, *, now: float) -> dict
     }
 
 
-def _finding(check: str, state: str, detail: str, hint: str = "") -> dict[str, Any]:
-    return {"check": check, "state": state, "detail": detail, "hint": hint}
-
-
 def _remote_finding(health: RemoteHealth) -> dict[str, Any]:
     state = {"ok": "ok", "refused": "failed"}.get(health.state, "warning")
     hint = {
         "refused": "It is not trusted; what runs keeps running. Ask who publishes there.",
         "unreachable": "What runs keeps running; the host goes on trying.",
     }.get(health.state, "")
-    return _finding(f"remote {health.name}", state, health.reason or health.state, hint)
+    return finding(f"remote {health.name}", state, health.reason or health.state, hint)

@@ -94,7 +94,7 @@ async def _catch_up(
 ) -> float:
     """One try; returns the seconds to wait for news before the next."""
     try:
-        await follow.catch_up()
+        await _caught_up(follow)
     except UntrustedReleaseError as error:
         _note(health, "refused", error)
         bus.publish(RemoteRefused(at=clock.now(), remote=remote.name, code=error.code, reason=str(error)))
@@ -118,6 +118,21 @@ async def _catch_up(
     health.state, health.reason, health.checked_at = "ok", "", clock.now()
     health.failures = health.failures + 1 if follow.unfinished else 0
     return _soon(health, backoff, poll_s) if follow.unfinished else poll_s
+
+
+async def _caught_up(follow: FollowRemote) -> None:
+    """Catch up; what the disk refuses (one that was mounted read-only after its errors, say) passes like an outage.
+
+    Raises:
+        EdgehostError: as ``catch_up``; UnavailableError: this host's disk does not do its part.
+    """
+    try:
+        await follow.catch_up()
+    except OSError as error:
+        raise UnavailableError(
+            f"This host's own files do not take it: {error.strerror or error}.",
+            hint="Look at 'dmesg' for errors of the medium, and at the data folder's owner and mode.",
+        ) from error
 
 
 def _soon(health: RemoteHealth, backoff: Backoff, poll_s: float) -> float:

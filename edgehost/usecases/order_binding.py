@@ -9,6 +9,7 @@ from edgehost.domain.binding import DIRECT, read_port_name, require_binding, spl
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.port_spec import Direction
 from edgehost.domain.suggestion import did_you_mean
+from edgehost.usecases.finding import finding
 from edgehost.usecases.invoke_port import require_port
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.view_ports import (
@@ -50,7 +51,7 @@ async def order_binding(rooms: PortRooms, what: str, target: str) -> Mapping[str
 def port_findings(rooms: PortRooms) -> list[dict[str, str]]:
     """What of ports and services needs a look, as findings of the doctor."""
     findings = [
-        _finding(
+        finding(
             f"service {service['service']}",
             service["state"],
             service["detail"] or service["kind"],
@@ -63,7 +64,7 @@ def port_findings(rooms: PortRooms) -> list[dict[str, str]]:
         name = f"{port['model']}.{port['port']}"
         if port["direction"] == Direction.OUTBOUND and port["enabled"] and not port["there"]:
             findings.append(
-                _finding(
+                finding(
                     f"port {name}",
                     "warning",
                     f"It leads to '{port['adapter']}' and '{port['service'] or 'no service'}', not all of it here.",
@@ -73,7 +74,7 @@ def port_findings(rooms: PortRooms) -> list[dict[str, str]]:
         for error_class, breaker in port["breakers"].items():
             if breaker["position"] != "closed":
                 findings.append(
-                    _finding(
+                    finding(
                         f"port {name}",
                         "warning",
                         f"Its breaker ({error_class}) is {breaker['position']}.",
@@ -96,7 +97,3 @@ def _require_service(rooms: PortRooms, name: str) -> None:
             f"There is no service '{name}' on this host.",
             hint=did_you_mean(name, known) or f"Deploy one, or configure [services.{name}].",
         )
-
-
-def _finding(check: str, state: str, detail: str, hint: str) -> dict[str, str]:
-    return {"check": check, "state": state, "detail": detail, "hint": hint}

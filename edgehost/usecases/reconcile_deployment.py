@@ -70,7 +70,9 @@ class DeploymentReconciler:
         self._news.set()
 
     async def run(self) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile until cancelled; what an earlier run had under way ended with it."""
+        self._asking.clear()
+        self.work.begin_anew()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hear(), name="edgehost.deployments.hear")
             while True:

@@ -59,6 +59,10 @@ class ReconcileWork:
         """Whether anything is under way."""
         return bool(self._busy)
 
+    def begin_anew(self) -> None:
+        """Nothing is under way: the tasks of an earlier run have ended, some before they had begun."""
+        self._busy.clear()
+
     def start(self, errand: Errand, tasks: asyncio.TaskGroup) -> list[float]:
         """Begin, unless the component is busy; seconds until the next try is due where one is waited for."""
         component = errand.plan.component

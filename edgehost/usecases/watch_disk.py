@@ -12,6 +12,7 @@ from edgehost.domain.errors import StorageFullError
 from edgehost.domain.host_events import DiskMoved
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
+from edgehost.usecases.finding import finding
 
 log = logging.getLogger("edgehost.disk")
 
@@ -87,14 +88,14 @@ class DiskWatch:
     def findings(self) -> Iterator[Mapping[str, Any]]:
         """For the host's doctor."""
         if self.room is not None and self.state is not Room.OK:
-            yield {
-                "check": "disk",
-                "state": "warning" if self.state is Room.LOW else "failed",
-                "detail": self._sentence(self.room),
-                "hint": "Free some space; until then nothing new is fetched, so that records can be written."
+            yield finding(
+                "disk",
+                "warning" if self.state is Room.LOW else "failed",
+                self._sentence(self.room),
+                "Free some space; until then nothing new is fetched, so that records can be written."
                 if self.state is not Room.READ_ONLY
                 else "Mount it for writing; a medium that fails is often turned read-only by the kernel.",
-            }
+            )
 
     async def _measured(self) -> Room:
         try:

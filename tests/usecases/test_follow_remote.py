@@ -28,7 +28,7 @@ class ListedRemote:
         self.offers: list[OfferedRelease] = []
         self.files: dict[str, bytes] = {}
         self.fetched: list[str] = []
-        self.error: EdgehostError | None = None
+        self.error: EdgehostError | OSError | None = None
         self.steps: list[tuple[int, int]] = []  # what a fetch tells of its progress
 
     def offer(self, component: str, version: str, sequence: int, **more: Any) -> OfferedRelease:

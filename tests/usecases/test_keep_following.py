@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 
 import pytest
@@ -153,3 +154,16 @@ async def test_a_poll_finds_what_no_news_told_of() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_disk_that_turns_read_only_passes_like_an_outage() -> None:
+    scene = Kept()
+    scene.remote.offer("orders", "1.0.0", 1)
+    scene.remote.error = OSError(errno.EROFS, "Read-only file system")
+    task = asyncio.create_task(scene.run())
+    await scene.until("unreachable")
+    assert scene.health.reason == "This host's own files do not take it: Read-only file system."
+    scene.remote.error = None
+    await scene.until("ok")
+    assert scene.live("orders") == "1.0.0"
+    task.cancel()

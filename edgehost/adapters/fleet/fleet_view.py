@@ -191,6 +191,8 @@ class MqttFleetView:
                     await self._take_order(deployment, payload)
                 except EdgehostError as error:
                     log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
+                except Exception:  # whatever a broker brings must not end the host
+                    log.exception("An order for the rollout of %s could not be dealt with.", deployment)
 
     def _take_registration(self, host: str, payload: bytes) -> None:
         if host == self.host:

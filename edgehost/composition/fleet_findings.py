@@ -1,0 +1,46 @@
+"""What the host's doctor says of its place in the fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
+from edgehost.usecases.finding import finding
+from edgehost.usecases.run_fleet_commands import FleetCommands
+
+
+def fleet_findings(link: MqttFleet, commands: FleetCommands | None) -> Iterator[Mapping[str, Any]]:
+    """For the host's doctor."""
+    if link.namesakes.others:
+        role = (
+            "It keeps silent until the other is gone" if link.namesakes.yields else "It speaks for the name"
+        )
+        yield finding(
+            "namesake",
+            "failed",
+            f"Another host answers to this name ({link.namesakes.shown}). {role}.",
+            "Give one of them another [host] name.",
+        )
+    if link.trouble or not link.connected:
+        yield finding(
+            "fleet",
+            "warning",
+            link.trouble or "not connected",
+            "What runs keeps running; check [fleet] and the broker.",
+        )
+    else:
+        yield finding("fleet", "ok", f"connected over MQTT {link.protocol}", "")
+    if link.refused_filters:
+        refused = ", ".join(sorted(link.refused_filters))
+        yield finding(
+            "fleet topics", "warning", f"The broker refuses {refused}.", "Allow it in its access list."
+        )
+    if commands is not None and (commands.refusals.count or commands.dropped):
+        yield finding(
+            "fleet commands",
+            "warning",
+            f"{commands.refusals.count} were not genuine or stale, {commands.dropped} came too fast. "
+            f"The last: {commands.refusals.last or 'none'}",
+            "See who may publish at the broker.",
+        )

@@ -1,0 +1,64 @@
+"""Tasks with an owner: what fails begins again, and takes nobody with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from remotes.owned_tasks import keep_running, owned_tasks, unending
+
+
+class Flaky:
+    """Fails so many times, then ends."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        self.left, self.error, self.begun = failures, error, 0
+
+    async def run(self) -> None:
+        self.begun += 1
+        if self.left:
+            self.left -= 1
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), ValueError("a bug")])
+async def test_work_that_fails_begins_again_after_longer_and_longer_pauses(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+
+    async def pause(wait_s: float) -> None:
+        pauses.append(wait_s)
+
+    work = Flaky(8, error)
+    await unending(work.run, "edgehost.example", pause=pause)
+    assert work.begun == 9
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.name for record in told] == ["edgehost.tasks"] * 8
+    assert told[0].exc_info is not None
+    assert "edgehost.example failed; it begins again in 1 s." in told[0].getMessage()
+
+
+async def test_failing_work_ends_no_other_and_is_cancelled_with_its_owner() -> None:
+    failed, ended = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        failed.set()
+        raise OSError(5, "Input/output error")
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(5), owned_tasks() as spawn:
+        keep_running(spawn, last, "edgehost.other")
+        keep_running(spawn, fail, "edgehost.failing")
+        await failed.wait()
+        await asyncio.sleep(0)
+        assert not ended.is_set()
+    assert ended.is_set()
