@@ -60,7 +60,7 @@ class OperatorLink:
         except TimeoutError:
             why = self._keeper.trouble or "it does not answer"
             raise UnavailableError(
-                f"The broker {self.options.host}:{self.options.tcp_port}: {why}.",
+                f"The broker {self.options.host}:{self.options.tcp_port}: {why.rstrip('.')}.",
                 hint="Check --broker, the credentials and what the broker lets you read.",
             ) from None
 
