@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (?P<promise>[^|]+) \| (?P<how>[^|]+) \| \[`(?P<test>\w+)`\]\((?P<file>[\w/.]+)\) \|$")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
-PAGES = ("README.md", "docs/component-model.md", "docs/models.md")
+PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 #: The rows of AEGIS's lists of highlights and details that are not about mesh, cluster, serverless, TLS or MLOps.
 LEAST_ROWS = 30
 
