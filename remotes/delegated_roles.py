@@ -102,7 +102,7 @@ def signed_as(delegated: DelegatedRole, targets: Targets, signers: Sequence[Sign
     if len(metadata.signatures) < delegated.threshold:
         raise InvalidConfigError(
             f"Role '{delegated.name}' needs {delegated.threshold} of its keys; {len(metadata.signatures)} given.",
-            hint="Name the team's key.",
+            hint="Name the team's key beside the online one: '--key TEAM.key'.",
         )
     return metadata
 

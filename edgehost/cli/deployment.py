@@ -79,6 +79,6 @@ def _signing(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET",
         action="append",
         default=[],
-        help="mqtt://HOST/NAME, mqtts://HOST/NAME or a folder; may be repeated",
+        help="mqtt[s]://[USER@]HOST[:PORT]/NAME, the password in $EDGEHOST_MQTT_PASSWORD, or a folder; may be repeated",
     )
     parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")

@@ -115,10 +115,21 @@ async def mirror_to_all(
             again = (
                 f"What was signed is kept in {folder}: 'edgehost remote mirror {folder} --to {target.text}'."
             )
-            failed = failed or type(problem)(problem.message, hint=f"{problem.hint} {again}".strip())
+            hint = f"{problem.hint} {_access_hint(target, problem.message)}".strip()
+            failed = failed or type(problem)(problem.message, hint=f"{hint} {again}".strip())
     if failed is not None:
         raise failed
     return done
+
+
+def _access_hint(target: MirrorTarget, trouble: str) -> str:
+    """What a broker that refuses was most likely not told."""
+    broker = target.broker
+    if broker is not None and broker.tls and broker.ca_file is None and "CERTIFICATE_VERIFY" in trouble:
+        return "'--ca-file' names who signed the broker's certificate."
+    if broker is not None and broker.username and not broker.password:
+        return f"${PASSWORD_VARIABLE} is not set."
+    return ""
 
 
 def mirrored_lines(mirrored: Mapping[str, Mirrored]) -> list[str]:

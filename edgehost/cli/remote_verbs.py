@@ -174,7 +174,7 @@ def _show_lines(document: Mapping[str, Any]) -> list[str]:
         ]
     if staged is not None:
         lines.append(
-            f"waiting   root version {staged['version']} lacks {staged['missing']} signatures; "
+            f"waiting   root version {staged['version']} lacks {staged['missing']} signature{'s'[: staged['missing'] > 1]}; "
             f"may sign: {', '.join(staged['may_sign'])}"
         )
     roles = [
@@ -246,7 +246,7 @@ def _show_progress(folder: Path, progress: RootSigning, names: Mapping[str, str]
             )
     else:
         lines = [
-            f"Root version {progress.version} waits in {file} for {progress.missing} more signatures.",
+            f"Root version {progress.version} waits in {file} for {progress.missing} more signature{'s'[: progress.missing > 1]}.",
             f"Next: 'edgehost remote sign {folder} --key NAME.key' by one of {_named(progress.may_sign, names)}.",
         ]
     out.result(document, *lines)

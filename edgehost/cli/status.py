@@ -89,7 +89,7 @@ def _title(key: str) -> str:
 
 def _cell(key: str, value: object) -> str:
     """The value by the unit that its key names."""
-    if key == "now" or key.endswith(("_at", "_until", "_since")):
+    if key in {"now", "since"} or key.endswith(("_at", "_until", "_since")):
         return moment(value)
     if key.endswith("_bytes") and isinstance(value, int):
         return size(value)
