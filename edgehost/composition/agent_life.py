@@ -223,7 +223,8 @@ class AgentLife:
 
     async def _failed_trial(self, problem: str) -> bool:
         number = self.generation.number
-        back = await asyncio.to_thread(self.generations.fail, number, problem)
+        async with self._one_change:
+            back = await asyncio.to_thread(self.generations.fail, number, problem)
         if back is None:
             return False
         self.notice(self.generation)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from edgehost.domain.errors import StorageFullError, UnavailableError
 
-#: No room for these bytes: the disk, a quota, or the size limit of the process.
 #: The process or the machine has too much open; the disk and what is on it are as they should be.
 SHORT_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+#: No room for these bytes: the disk, a quota, or the size limit of the process.
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
+
+#: Who writes a path now.
+_TURNS: Final[WeakValueDictionary[Path, threading.Lock]] = WeakValueDictionary()
+_ONE_LOOK: Final = threading.Lock()
 
 
 class Disk:
@@ -70,7 +76,21 @@ class Disk:
 
 
 def write_whole_file(disk: Disk, path: Path, content: bytes) -> None:
-    """Write a file so that a crash at any instant leaves the old content or the new."""
+    """Write a file so that a crash at any instant leaves the old content or the new.
+
+    Writers of one path come one after another: a task that was cancelled leaves its thread at work, and the next
+    write must neither meet it in the same temporary file nor be overtaken by it.
+    """
+    with _turn_of(path):
+        _write_whole(disk, path, content)
+
+
+def _turn_of(path: Path) -> threading.Lock:
+    with _ONE_LOOK:
+        return _TURNS.setdefault(path, threading.Lock())
+
+
+def _write_whole(disk: Disk, path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         descriptor = disk.open(temporary, empty=True)
