@@ -156,7 +156,7 @@ async def test_two_operators_at_once(tmp_path: Path) -> None:
 async def ended_or_told(host: DemoHost) -> bool:
     """The deployment holds, or it says that it waits for what an operator chose by command."""
     rows = (await host.get("/api/host/deployments"))["deployments"]  # one that is queued has a row beside it
-    row = max(rows, key=lambda each: int(each["sequence"]))
+    row = max(rows, key=lambda each: int(each["sequence"]), default={"sequence": 0})
     live_now = (await standing(host))[1]["telemetry"]
     if row["sequence"] != 2:
         return False
