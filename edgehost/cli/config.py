@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from edgehost.cli.host_client import HostClient
 from edgehost.cli.host_config import config_path, own_host
 from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
-from edgehost.config import read_config_file
+from edgehost.config import parse_config, read_config_file
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, UnavailableError
 
 _READING: Final = ("ls", "show", "diff")
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             case "diff":
                 _diff(source, args, out)
             case "apply":
-                content = None if args.file is None else _toml_of(Path(args.file))
+                content = None if args.file is None else _readable(Path(args.file), source.file)
                 _tell(source.apply(content), "was applied", source, out)
             case "revert":
                 _tell(source.revert(), "was gone back to", source, out)
@@ -67,13 +66,17 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return OK
 
 
-def _toml_of(file: Path) -> bytes:
-    """What is proposed, refused by the name of its own file where it is not even TOML."""
+def _readable(file: Path, own: Path) -> bytes:
+    """The text of a file that would be this host's; complaints name it and not the host's own.
+
+    Raises:
+        NotFoundError: there is none. InvalidConfigError: it cannot be read.
+    """
     content = read_config_file(file)
     try:
-        tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as problem:
-        raise InvalidConfigError(f"{file} is no TOML: {problem}.") from None
+        parse_config(content, own)
+    except InvalidConfigError as problem:
+        raise InvalidConfigError(problem.message.replace(str(own), str(file), 1), hint=problem.hint) from None
     return content
 
 
@@ -148,7 +151,7 @@ def _opened(args: argparse.Namespace) -> Iterator[_Source]:
                 yield _Source(None, generations_in(path, data_folder(read_config_file(path), path)), path)
                 return
         else:
-            yield _Source(client)
+            yield _Source(client, file=path)
             return
         with ExitStack() as stack:
             try:
