@@ -66,6 +66,7 @@ class DeviceBridge:
         self._closed = asyncio.Event()
         self._closed.set()
         self._told_at = 0.0  # monotonic
+        self._announced = False  # that it is online
         self._turn = asyncio.Lock()  # one transfer at a time
 
     @property
@@ -229,6 +230,7 @@ class DeviceBridge:
             try:
                 await self._watch(talk)
             finally:
+                self._state = replace(self._state, online=False, reason="The link is lost.")
                 talk.close(f"the link to '{self._settings.name}' is lost")
 
     async def _identify(self, talk: Conversation, line: DeviceLine) -> None:
@@ -255,6 +257,7 @@ class DeviceBridge:
             await self._agree(talk, line)
         slots = resources.slots_of(await talk.ask(Asked(Method.GET, "slot")))
         resources.require_done(await talk.ask(self._interval()))
+        self._announced = True
         self._talk = talk
         self._state = replace(
             self._state,
@@ -361,6 +364,7 @@ class DeviceBridge:
     def _offline(self, reason: str) -> None:
         was = self._state
         self._state = replace(was, online=False, reason=reason)
-        if was.online or not was.since:
+        if self._announced or not was.since:
+            self._announced = False
             self._state = replace(self._state, since=self._clock.now())
             self._listener.moved(self._state)

@@ -68,6 +68,9 @@ class Conversation:
                     for task in both:
                         task.cancel()
         except BaseExceptionGroup as group:
+            own = asyncio.current_task()
+            if own is not None and own.cancelling():  # at the same moment: a group with errors forgets it
+                raise asyncio.CancelledError from None
             known = group.subgroup(EdgehostError)
             if known is None:
                 raise
