@@ -108,8 +108,7 @@ class FlashFirmware:
 
     async def flash(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fetch, check, choose the line, begin."""
-        if sum(1 for each in self._flashes.values() if each.ended_at is None) >= _AT_ONCE:
-            raise BusyError(f"{_AT_ONCE} boards are being flashed.", hint="Wait until one is done.")
+        self._require_room()
         wanted = read_flash_order(order)
         board = self.catalog.get(wanted.board)
         remote, document = choose_firmware(self.remotes, wanted.firmware, wanted.version, board)
@@ -120,6 +119,7 @@ class FlashFirmware:
         flash = Flash(next(self._numbers), plan_document(plan), self.clock.now())
         if wanted.dry_run:
             return {**flash.document(), "state": "planned"}
+        self._require_room()  # others may have begun while it was fetched
         self._remember(flash)
         self.spawn(self._run(flash, plan), f"edgehost.flash.{flash.number}")
         return flash.document()
@@ -201,6 +201,10 @@ class FlashFirmware:
                     board_state=state,
                 )
             )
+
+    def _require_room(self) -> None:
+        if sum(1 for each in self._flashes.values() if each.ended_at is None) >= _AT_ONCE:
+            raise BusyError(f"{_AT_ONCE} boards are being flashed.", hint="Wait until one is done.")
 
     def _remember(self, flash: Flash) -> None:
         self._flashes[flash.number] = flash

@@ -118,6 +118,17 @@ def test_elf_is_what_the_compiler_put_into_flash() -> None:
         parse_image(elf.name, elf.read_bytes()[:200], UNO)
 
 
+def test_an_elf_whose_segments_share_bytes_costs_no_more_than_its_size() -> None:
+    body = NOISE[:64]
+    header = struct.pack(
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, 1, 0, 52, 0, 0, 52, 32, 200, 0, 0, 0
+    )
+    size = 52 + 200 * 32 + len(body)
+    segment = struct.pack("<8I", 1, 0, 0, 0x2000, size, size, 5, 4)
+    with pytest.raises(InvalidImageError, match="gives bytes twice"):
+        parse_image("a.elf", header + 200 * segment + body, PICO)
+
+
 def test_uf2_of_several_chips_gives_the_boards_part() -> None:
     other, own = 0xE48BFF59, 0xE48BFF56
     content = uf2({0x1000_0000: NOISE[:1000]}, other) + uf2({0x1000_0000: NOISE[1000:1600]}, own)

@@ -12,6 +12,7 @@ from adafruit_uf2 import uf2conv
 from hypothesis import given
 from hypothesis import strategies as some
 
+from edgehost.adapters.boards import volume_drives
 from edgehost.adapters.boards.aligned_blocks import aligned_blocks
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.uf2_image import uf2_segments
@@ -90,8 +91,12 @@ async def test_a_board_that_does_not_restart_is_said_so(bench: Uf2Bench) -> None
     assert caught.value.state == BoardState.WRITTEN
 
 
-async def test_a_full_drive_is_a_lost_line(bench: Uf2Bench) -> None:
-    (bench.drive.folder / "NEW.UF2").symlink_to("/dev/full")
+async def test_a_full_drive_is_a_lost_line(bench: Uf2Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _piece: bytes) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as device:
+            device.write(b"x")
+
+    monkeypatch.setattr(volume_drives, "_write", full)
     with pytest.raises(LineLostError, match="No space left") as caught:
         await bench.programmer.flash(job_for(bench), Reports())
     assert caught.value.state == BoardState.PARTIAL

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.boards.volume_drives import read_note
 from edgehost.adapters.boards.volume_programmer import VolumeProgrammer, hex_file
 from edgehost.domain.board import FlashFacts
-from edgehost.domain.errors import ChipMismatchError, FlashFailedError, NoSyncError
+from edgehost.domain.errors import ChipMismatchError, FlashFailedError, LineLostError, NoSyncError
 from edgehost.domain.flashing import BoardState, FlashJob
 from tests.boards.programmer_bench import Reports, some_board, some_bytes, some_image
 
@@ -86,6 +88,21 @@ async def test_several_drives_are_named(tmp_path: Path) -> None:
         (tmp_path / name / "DETAILS.TXT").write_text(DETAILS)
     with pytest.raises(FlashFailedError, match="several such drives"):
         await VolumeProgrammer((tmp_path,)).flash(FlashJob(BOARD, IMAGE, ""), Reports())
+
+
+async def test_links_on_a_drive_lead_to_no_file_of_this_machine(tmp_path: Path) -> None:
+    mine = tmp_path / "secret"
+    mine.write_text("what is mine\n")
+    drive = tmp_path / "media" / "STICK"
+    drive.mkdir(parents=True)
+    (drive / "DETAILS.TXT").write_text(DETAILS)
+    (drive / "FIRMWARE.HEX").symlink_to(mine)
+    with pytest.raises(LineLostError):
+        await VolumeProgrammer((tmp_path,)).flash(FlashJob(BOARD, IMAGE, str(drive)), Reports())
+    assert mine.read_text() == "what is mine\n"
+    (drive / "FAIL.TXT").symlink_to(mine)
+    os.mkfifo(drive / "MBED.HTM")
+    assert [read_note(drive / name) for name in ("FAIL.TXT", "MBED.HTM", "DETAILS.TXT")] == ["", "", DETAILS]
 
 
 def test_hex_ends_as_it_should() -> None:

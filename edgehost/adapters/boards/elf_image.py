@@ -33,10 +33,11 @@ def elf_segments(
             raise InvalidImageError(
                 f"{name} is no linked program.", hint="Link it; an object file cannot be flashed."
             )
+        parts = [part for part in file.iter_segments("PT_LOAD") if part["p_filesz"]]
+        if sum(part["p_filesz"] for part in parts) > len(content):
+            raise InvalidImageError(f"{name} breaks off, or gives bytes twice.", hint="Copy it again.")
         loaded = [
-            (int(part["p_paddr"]), _data(part["p_offset"], part["p_filesz"], name, content))
-            for part in file.iter_segments("PT_LOAD")
-            if part["p_filesz"]
+            (int(part["p_paddr"]), _data(part["p_offset"], part["p_filesz"], name, content)) for part in parts
         ]
     except (ELFError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as problem:
         raise InvalidImageError(f"{name} is a damaged ELF file: {problem}.") from None

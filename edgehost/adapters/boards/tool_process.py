@@ -8,6 +8,7 @@ import shutil
 from asyncio.subprocess import PIPE, STDOUT
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,10 +97,12 @@ def _take(line: bytes, kept: deque[str], on_line: Callable[[str], None]) -> None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
+    with suppress(ProcessLookupError):  # it ended meanwhile
+        process.terminate()
     try:
         async with asyncio.timeout(_KILL_S):
             await process.wait()
     except TimeoutError:
-        process.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()

@@ -49,9 +49,11 @@ def drives(roots: Iterable[Path], notes: tuple[str, ...]) -> list[Drive]:
 
 
 def read_note(path: Path) -> str:
-    """The beginning of a text file; "" when there is none."""
+    """The beginning of a text file; "" when there is none. A link is none: what it leads to is not the drive's."""
     try:
-        with path.open("rb") as note:
+        # A named pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as note:
             return note.read(_MOST_NOTE).decode("utf-8", "replace")
     except OSError:
         return ""
@@ -111,9 +113,9 @@ async def copy(run: FlashRun, drive: Drive, name: str, data: bytes) -> None:
     run.tell(Phase.WRITE, 0, len(data))
     done = 0
     try:
-        descriptor = await asyncio.to_thread(
-            os.open, drive.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
-        )
+        # A stick that plays a drive must not lead us to another file of this machine.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = await asyncio.to_thread(os.open, drive.folder / name, flags, 0o644)
         try:
             for end in _ends(len(data)):
                 run.state = BoardState.PARTIAL
