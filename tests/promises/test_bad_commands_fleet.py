@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from edgehost.adapters.broker.embedded_broker import open_broker
 from edgehost.adapters.fleet.command_signing import OperatorKey, new_command
@@ -130,6 +131,10 @@ async def test_two_operators_at_once(tmp_path: Path) -> None:
                     cwd=tmp_path,
                 )
                 out, err = await program.communicate()
+                if (
+                    b"Somebody else is changing" in err
+                ):  # a repository has one publisher at a time, and says so
+                    return await run(*words)
                 assert program.returncode == 0, (words, out, err)
                 return out.decode()
 
@@ -156,10 +161,11 @@ async def test_two_operators_at_once(tmp_path: Path) -> None:
 async def ended_or_told(host: DemoHost) -> bool:
     """The deployment holds, or it says that it waits for what an operator chose by command."""
     rows = (await host.get("/api/host/deployments"))["deployments"]  # one that is queued has a row beside it
-    row = max(rows, key=lambda each: int(each["sequence"]), default={"sequence": 0})
-    live_now = (await standing(host))[1]["telemetry"]
-    if row["sequence"] != 2:
+    ours: list[dict[str, Any]] = [each for each in rows if each["sequence"] == 2]
+    if not ours:
         return False
+    row = ours[0]
+    live_now = (await standing(host))[1]["telemetry"]
     return (row["state"], live_now) == ("successful", "1.0.0") or (
         live_now == "1.0.1" and "An operator chose 1.0.1" in row["reason"]
     )
