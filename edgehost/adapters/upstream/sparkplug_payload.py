@@ -58,20 +58,18 @@ def _metric(metric: Metric) -> bytes:
         value = _number(1, STRING) + _bytes(8, metric.unit.encode())
         parts.append(_bytes(9, _bytes(1, b"engUnit") + _bytes(2, value)))
     if metric.value is not None:
-        parts.append(_value(metric))
+        parts.append(_value(metric.datatype, metric.value))
     return b"".join(parts)
 
 
-def _value(metric: Metric) -> bytes:
-    match metric.datatype:
-        case 4:
-            return _number(11, int(metric.value or 0) % _U64)  # two's complement
-        case 10:
-            return _key(13, _FIXED64) + struct.pack("<d", float(metric.value or 0))
-        case 11:
-            return _number(14, int(bool(metric.value)))
-        case _:
-            return _bytes(15, str(metric.value).encode("utf-8", "replace"))
+def _value(datatype: int, value: bool | float | str) -> bytes:  # noqa: FBT001 - a value
+    if datatype == INT64:
+        return _number(11, int(value) % _U64)  # two's complement
+    if datatype == DOUBLE:
+        return _key(13, _FIXED64) + struct.pack("<d", float(value))
+    if datatype == BOOLEAN:
+        return _number(14, int(bool(value)))
+    return _bytes(15, str(value).encode("utf-8", "replace"))
 
 
 def datatype_of(value: Value) -> int:
