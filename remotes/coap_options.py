@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgehost.domain.errors import InvalidConfigError
+from remotes.client_tls import client_tls_context, no_passphrase, unusable_tls_files
 
 COAP_PORT: Final = 5683
 COAPS_PORT: Final = 5684
@@ -69,12 +70,9 @@ class CoapOptions:
         """
         if not self.tls:
             return None
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable(self.host, error) from error
+        context = client_tls_context(
+            self.host, ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file
+        )
         context.set_alpn_protocols(_ALPN)
         return context
 
@@ -134,12 +132,12 @@ class CoapServing:
             return None
         try:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(self.cert_file, self.key_file)
+            context.load_cert_chain(self.cert_file, self.key_file, password=no_passphrase)
             if self.client_ca_file is not None:
                 context.load_verify_locations(self.client_ca_file)
                 context.verify_mode = ssl.CERT_REQUIRED
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable(self.host, error) from error
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise unusable_tls_files(self.host, error) from error
         context.set_alpn_protocols(_ALPN)
         return context
 
@@ -147,10 +145,3 @@ class CoapServing:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address."""
     return host in {"localhost", "::1"} or host.startswith("127.")
-
-
-def _unusable(host: str, error: Exception) -> InvalidConfigError:
-    return InvalidConfigError(
-        f"The TLS files for {host} cannot be used: {error}.",
-        hint="They must be PEM; keys without a password.",
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.domain.errors import InvalidConfigError
+from remotes.client_tls import client_tls_context
 from remotes.durable_file import read_bounded
 
 _SECRET_MOST_BYTES: Final = 8192
@@ -56,21 +57,8 @@ class HttpOptions:
         Raises:
             InvalidConfigError: a file cannot be read.
         """
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if with_certificate and self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise InvalidConfigError(
-                f"The TLS files cannot be used: {error}.",
-                hint="They must be PEM, the key without a passphrase.",
-            ) from error
-        return context
-
-
-def _no_passphrase() -> str:
-    """OpenSSL would ask at the terminal."""
-    return ""
+        cert_file = self.cert_file if with_certificate else None
+        return client_tls_context(ca_file=self.ca_file, cert_file=cert_file, key_file=self.key_file)
 
 
 def _secret(file: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgehost.domain.errors import InvalidConfigError
+from remotes.client_tls import client_tls_context
 from remotes.durable_file import read_bounded
 
 _PASSWORD_MOST_BYTES: Final = 4096
@@ -68,12 +69,6 @@ class MqttOptions:
         """
         if not self.tls:
             return None
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidConfigError(
-                f"The TLS files for {self.host} cannot be used: {error}.", hint="They must be PEM."
-            ) from error
-        return context
+        return client_tls_context(
+            self.host, ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file
+        )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.cli.output import Output
+from edgehost.cli.publishing_arguments import add_online_keys, add_targets
 
 _KEEP: Final = 3
 
@@ -71,14 +72,5 @@ def _file(parser: argparse.ArgumentParser) -> None:
 
 
 def _signing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--key", metavar="FILE", action="append", required=True, help="online key; may be repeated"
-    )
-    parser.add_argument(
-        "--to",
-        metavar="TARGET",
-        action="append",
-        default=[],
-        help="mqtt[s]://[USER@]HOST[:PORT]/NAME, the password in $EDGEHOST_MQTT_PASSWORD, or a folder; may be repeated",
-    )
-    parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
+    add_online_keys(parser)
+    add_targets(parser)

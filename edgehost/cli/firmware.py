@@ -15,6 +15,7 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_config import boards_folder, host_client
 from edgehost.cli.output import Output, size, table
+from edgehost.cli.publishing_arguments import add_online_keys, add_targets
 
 _KEEP: Final = 3
 
@@ -35,17 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     publish.add_argument(
         "--name", metavar="NAME", default="", help="default: the file's name without its ending"
     )
-    publish.add_argument(
-        "--key", metavar="FILE", action="append", required=True, help="online key; may be repeated"
-    )
-    publish.add_argument(
-        "--to",
-        metavar="TARGET",
-        action="append",
-        default=[],
-        help="mqtt[s]://[USER@]HOST[:PORT]/NAME, the password in $EDGEHOST_MQTT_PASSWORD, or a folder; may be repeated",
-    )
-    publish.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
+    add_online_keys(publish)
+    add_targets(publish)
     publish.add_argument(
         "--keep", metavar="N", type=int, default=_KEEP, help=f"versions of it on offer; default {_KEEP}"
     )

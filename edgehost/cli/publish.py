@@ -18,6 +18,7 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.bounded_file import MOST_COMPONENT_BYTES, read_regular
 from edgehost.cli.command_table import OK
 from edgehost.cli.output import Output, size
+from edgehost.cli.publishing_arguments import add_online_keys, add_targets
 from edgehost.cli.usage import UsageError
 from edgehost.domain.component_file import read_component
 from edgehost.domain.offered_release import OfferedRelease
@@ -34,17 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "components", metavar="FILE.wasm", nargs="+", help="components that 'edgehost build' made"
     )
-    parser.add_argument(
-        "--key", metavar="FILE", action="append", required=True, help="online key; may be repeated"
-    )
-    parser.add_argument(
-        "--to",
-        metavar="TARGET",
-        action="append",
-        default=[],
-        help="mqtt[s]://[USER@]HOST[:PORT]/NAME, the password in $EDGEHOST_MQTT_PASSWORD, or a folder; may be repeated",
-    )
-    parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
+    add_online_keys(parser)
+    add_targets(parser)
     parser.add_argument(
         "--device-key", metavar="FILE", help="sign them for devices too, with a key that devices believe"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.cli.output import Output
+from edgehost.cli.publishing_arguments import add_targets
 
 _KEY_HELP: Final = "key that signs now; may be repeated"
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _folder(refresh)
     _key(refresh, "online " + _KEY_HELP, required=True)
-    _targets(refresh)
+    add_targets(refresh)
 
     show = verbs.add_parser("show", allow_abbrev=False, help="keys, dates and releases on offer")
     _folder(show)
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _folder(withdraw)
     withdraw.add_argument("release", metavar="NAME@VERSION", help="the release")
     _key(withdraw, "online " + _KEY_HELP, required=True)
-    _targets(withdraw)
+    add_targets(withdraw)
 
     delegate = verbs.add_parser(
         "delegate", allow_abbrev=False, help="let a team sign its own components with its own key"
@@ -83,17 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", metavar="N", type=int, default=1, help="how many of them must sign; default 1"
     )
     _key(delegate, "online " + _KEY_HELP, required=True)
-    _targets(delegate)
+    add_targets(delegate)
 
     undelegate = verbs.add_parser("undelegate", allow_abbrev=False, help="let a team sign nothing any more")
     _folder(undelegate)
     undelegate.add_argument("--role", metavar="NAME", required=True, help="what the team is called")
     _key(undelegate, "online " + _KEY_HELP, required=True)
-    _targets(undelegate)
+    add_targets(undelegate)
 
     mirror = verbs.add_parser("mirror", allow_abbrev=False, help="copy the repository to where hosts look")
     _folder(mirror)
-    _targets(mirror, required=True)
+    add_targets(mirror, required=True)
 
     serve = verbs.add_parser("serve", allow_abbrev=False, help="serve the repository by CoAP")
     _folder(serve)
@@ -148,18 +149,6 @@ def _root_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _key(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
     parser.add_argument("--key", metavar="FILE", action="append", default=[], required=required, help=text)
-
-
-def _targets(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    parser.add_argument(
-        "--to",
-        metavar="TARGET",
-        action="append",
-        default=[],
-        required=required,
-        help="mqtt[s]://[USER@]HOST[:PORT]/NAME, the password in $EDGEHOST_MQTT_PASSWORD, or a folder; may be repeated",
-    )
-    parser.add_argument("--ca-file", metavar="FILE", type=Path, help="who signed the broker's certificate")
 
 
 def _serving(parser: argparse.ArgumentParser) -> None:

@@ -6,13 +6,14 @@ from typing import Final
 
 from edgehost.config_fleet import FleetSettings
 from edgehost.config_tables import MqttCarrier
+from edgehost.config_upstream import BrokerSettings
 from remotes.mqtt_options import MqttOptions
 
 _MQTT_PORT: Final = 1883
 _MQTTS_PORT: Final = 8883
 
 
-def broker_options(broker: MqttCarrier | FleetSettings) -> MqttOptions:
+def broker_options(broker: MqttCarrier | FleetSettings | BrokerSettings) -> MqttOptions:
     """The connection; what else a room wants of it is added with ``dataclasses.replace``."""
     return MqttOptions(
         host=broker.host,

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.broker_options import broker_options
 from edgehost.composition.rooms import Rooms
 from edgehost.config_upstream import HomeAssistantOptions, SparkplugOptions, UpstreamSettings
 from edgehost.domain.errors import EdgehostError
@@ -21,12 +22,9 @@ from edgehost.ports.upstream import Pressed, Upstream
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.deploy_to_device import DeployToDevice
 from edgehost.usecases.report_upstream import UpstreamReporter, device_node
-from remotes.mqtt_options import MqttOptions
 from remotes.owned_tasks import Spawn
 
 log = logging.getLogger("edgehost.upstream")
-
-_MQTT_PORT, _MQTTS_PORT = 1883, 8883
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def _make(rooms: Rooms, settings: UpstreamSettings, pressed: Pressed) -> Upstrea
         from edgehost.adapters.upstream.sparkplug import Sparkplug, SparkplugTopics  # noqa: PLC0415 - when configured
 
         topics = SparkplugTopics(options.group, options.node or host)
-        return Sparkplug(topics, _broker(settings), rooms.clock.now, settings.figures)
+        return Sparkplug(topics, broker_options(settings.carrier), rooms.clock.now, settings.figures)
     return _home_assistant(host, settings, options, pressed)
 
 
@@ -136,7 +134,7 @@ def _home_assistant(
         buttons=options.buttons,
         events=bool(settings.events),
     )
-    return HomeAssistant(topics, _broker(settings), discovery, pressed)
+    return HomeAssistant(topics, broker_options(settings.carrier), discovery, pressed)
 
 
 def _presser(control: ControlHost, life: AgentLife | None, spawn: Spawn) -> Pressed:
@@ -183,17 +181,3 @@ def _findings(name: str, upstream: Upstream) -> Callable[[], Iterator[Mapping[st
         }
 
     return findings
-
-
-def _broker(settings: UpstreamSettings) -> MqttOptions:
-    broker = settings.carrier
-    return MqttOptions(
-        host=broker.host,
-        tcp_port=broker.tcp_port or (_MQTTS_PORT if broker.tls else _MQTT_PORT),
-        tls=broker.tls,
-        ca_file=broker.ca_file,
-        cert_file=broker.cert_file,
-        key_file=broker.key_file,
-        username=broker.username,
-        password_file=broker.password_file,
-    )

@@ -214,7 +214,7 @@ async def test_a_wrong_password_is_said_and_not_shown(
 ) -> None:
     async with mosquitto(password_config(tmp_path)) as broker:
         options = replace(
-            broker_options(broker.tcp_port, answer_timeout_s=1), username="edge", password="hunter2"
+            broker_options(broker.tcp_port, answer_timeout_s=3), username="edge", password="hunter2"
         )
         assert "hunter2" not in repr(options)
         async with open_mqtt_transport("demo", options) as transport:
@@ -268,7 +268,17 @@ def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         MqttOptions("broker.example", tls=True, ca_file=tmp_path / "absent").tls_context()
 
 
-def write_certificates(folder: Path) -> None:
+def test_a_key_with_a_passphrase_is_refused_and_nothing_is_asked_at_the_terminal(tmp_path: Path) -> None:
+    write_certificates(tmp_path, passphrase=b"secret")
+    options = MqttOptions(
+        "broker.example", tls=True, cert_file=tmp_path / "broker.pem", key_file=tmp_path / "broker.key"
+    )
+    with pytest.raises(InvalidConfigError, match="TLS files") as caught:
+        options.tls_context()
+    assert "without a passphrase" in caught.value.hint
+
+
+def write_certificates(folder: Path, passphrase: bytes = b"") -> None:
     """A CA of our own and a certificate for 127.0.0.1."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edgehost test")])
     now = dt.datetime.now(dt.UTC)
@@ -294,7 +304,8 @@ def write_certificates(folder: Path) -> None:
     broker = certificate(subject, key.public_key(), ca=False)
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "broker.pem").write_bytes(broker.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     (folder / "broker.key").write_bytes(private)
