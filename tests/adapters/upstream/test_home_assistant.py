@@ -123,7 +123,7 @@ async def test_a_device_that_is_no_longer_configured_is_taken_away() -> None:
             await tools.publish("homeassistant/device/other/config", {"components": {}})
             async with home(broker, HOST_NODE):
                 assert (await heard.until(LAMP)) is None
-                await heard.until(STATE, lambda state: state is None)
+                await heard.until(LAMP_STATUS, lambda word: word is None)
         left = await tools.retained("#")
         assert set(left) == {
             TOPICS.config(HOST),
