@@ -138,7 +138,8 @@ async def test_news_of_any_place_is_news_and_that_place_leads(tmp_path: Path) ->
         await second.publish(TIMESTAMP, b"newer")
         async with asyncio.timeout(10):
             await anext(changes)
-        assert await mirrored.fetch(TIMESTAMP, most_bytes=100) == b"newer"
+            while await mirrored.fetch(TIMESTAMP, most_bytes=100) != b"newer":
+                await anext(changes)  # the first place's own news, noticed late
 
 
 async def test_a_mirror_with_forged_metadata_stops_nobody(tmp_path: Path) -> None:
