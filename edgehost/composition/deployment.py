@@ -23,7 +23,7 @@ from edgehost.usecases.plan_sandbox import HostTerms, dependencies_of, plan_sand
 from edgehost.usecases.running_components import RunningRelease
 from edgehost.usecases.watch_probation import ProbationWatch
 from edgehost.usecases.watch_traffic import TrafficWatch
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 
 log = logging.getLogger("edgehost.components")
 
@@ -105,9 +105,9 @@ def make_manager(
         changed=changed,
         versions=lambda component: config.component(component).versions,
     )
-    spawn(rooms.places.keep_indexing(), "edgehost.sources")
-    spawn(watch.run(), "edgehost.probation")
-    spawn(traffic.run(), "edgehost.traffic")
+    keep_running(spawn, rooms.places.keep_indexing, "edgehost.sources")
+    keep_running(spawn, watch.run, "edgehost.probation")
+    keep_running(spawn, traffic.run, "edgehost.traffic")
     return manager, traffic
 
 

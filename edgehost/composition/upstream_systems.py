@@ -22,7 +22,7 @@ from edgehost.ports.upstream import Pressed, Upstream
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.deploy_to_device import DeployToDevice
 from edgehost.usecases.report_upstream import UpstreamReporter, device_node
-from remotes.owned_tasks import Spawn
+from remotes.owned_tasks import Spawn, keep_running
 
 log = logging.getLogger("edgehost.upstream")
 
@@ -102,8 +102,8 @@ async def start_systems(
         await reporter.begin()
         rooms.bus.attach(reporter, acting=False)
         control.more_findings.append(_findings(name, upstream))
-        spawn(upstream.run(), f"edgehost.upstream.{name}")
-        spawn(reporter.run(), f"edgehost.upstream.{name}.reporter")
+        keep_running(spawn, upstream.run, f"edgehost.upstream.{name}")
+        keep_running(spawn, reporter.run, f"edgehost.upstream.{name}.reporter")
 
 
 def _devices_of(looks: _Looks, settings: UpstreamSettings) -> Callable[[], Mapping[str, UpstreamNode]]:

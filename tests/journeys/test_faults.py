@@ -14,6 +14,8 @@ from edgehost.usecases.follow_remote import FollowRemote
 from edgehost.usecases.follow_rollout import FleetRollout
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.watch_disk import DiskWatch
+from edgehost.usecases.watch_probation import ProbationWatch
+from edgehost.usecases.watch_traffic import TrafficWatch
 from remotes import owned_tasks
 from tests.journeys.fleet import Fleet, telemetry
 
@@ -29,6 +31,8 @@ READ_ONLY = OSError(errno.EROFS, "Read-only file system")
         (FleetRollout, "look"),
         (DeploymentReconciler, "look"),
         (DiskWatch, "look"),
+        (ProbationWatch, "look"),
+        (TrafficWatch, "look"),
     ],
 )
 async def test_the_host_serves_on_and_the_part_works_again(
