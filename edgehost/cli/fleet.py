@@ -76,7 +76,7 @@ def _commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="pass over hosts that have this version, or the newest of the fleet",
     )
     rollback = _command(verbs, "rollback", "bring the release before back")
-    rollback.add_argument("component", metavar="COMPONENT")
+    rollback.add_argument("component", metavar="COMPONENT", nargs="?", help="left out with --device")
     restart = _command(verbs, "restart", "replace a component's instances, or start the host again")
     restart.add_argument("component", metavar="COMPONENT", nargs="?")
     call = _command(verbs, "call", "call an export of a component")
@@ -87,6 +87,8 @@ def _commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     logs.add_argument("component", metavar="COMPONENT", nargs="?")
     logs.add_argument("--of-host", action="store_true", help="the host's own lines")
     logs.add_argument("--lines", metavar="N", type=int, default=200)
+    for each in (deploy, rollback, restart, call, logs):
+        each.add_argument("--device", metavar="DEVICE", default="", help="on this device behind each host")
     config = _command(verbs, "config", "propose a configuration, show the one that runs, or go back")
     what = config.add_mutually_exclusive_group(required=True)
     what.add_argument(

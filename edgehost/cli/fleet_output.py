@@ -24,7 +24,7 @@ def outcome_lines(args: argparse.Namespace, given: Given) -> list[str]:
     lines = [] if shown is None else shown(args, given)
     if lines is not None and shown is not None:
         return lines
-    words = ("component", "deployment", "version", "state", "restarted")
+    words = ("device", "component", "deployment", "version", "state", "restarted")
     what = " ".join(str(given.result[name]) for name in words if name in given.result)
     return [one_line(f"{given.host}: successful{f', {what}' if what else ''}.")]
 
@@ -33,7 +33,11 @@ def _logs(_args: argparse.Namespace, given: Given) -> list[str]:
     if "host" in given.result:
         return [f"{given.host}  {one_line(str(line))}" for line in given.result["host"]]
     return [
-        one_line(f"{given.host}  {line['component']}  {line['level']:<7}  {line['message']}")
+        one_line(
+            f"{given.host}  {given.result['device']}  {line}"
+            if "device" in given.result
+            else f"{given.host}  {line['component']}  {line['level']:<7}  {line['message']}"
+        )
         for line in given.result.get("lines", ())
     ]
 

@@ -252,6 +252,8 @@ def _sign(args: argparse.Namespace, out: Output, access: FleetAccess) -> int:
 
 def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the host is asked for; empty words are left out."""
+    device = getattr(args, "device", "")
+    _require_target(args, device)
     match args.verb:
         case "deploy":
             name, _, version = args.target.partition("@")
@@ -275,7 +277,20 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
             found = {}
         case _:
             found = {"component": args.component}
+    found["device"] = device
     return {name: value for name, value in found.items() if value not in (None, "", False)}
+
+
+def _require_target(args: argparse.Namespace, device: str) -> None:
+    """A device holds one component: what is asked of the device itself names none."""
+    if args.verb in {"rollback", "restart", "logs"} and device and args.component:
+        raise UsageError("--device stands for what runs there: leave COMPONENT out")
+    if args.verb == "rollback" and not device and not args.component:
+        raise UsageError("say what goes back: COMPONENT, or --device DEVICE")
+    if args.verb == "deploy" and device and (args.deployment or args.only_outdated):
+        raise UsageError("--device goes with a component alone, without --deployment or --only-outdated")
+    if args.verb == "logs" and device and args.of_host:
+        raise UsageError("--device stands beside --of-host: drop one")
 
 
 def _payload(text: str | None) -> Any:  # noqa: ANN401 - JSON holds anything

@@ -37,6 +37,7 @@ from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.fleet_agent_operations import Configure, Diagnose, FlashBoards
+from edgehost.usecases.fleet_device_operations import with_devices
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
 from edgehost.usecases.look_for_deployment import LookForDeployment
@@ -151,6 +152,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             "disk": views.disk,
             "clock": views.clock,
             "sandbox": views.sandbox,
+            **({} if control.bridged is None else {"devices": views.devices}),
         },
         figures={"host": readings.read, "components": views.calls},
         findings=control.doctor,
@@ -169,6 +171,8 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
         Operation.LOGS: Logs(control, life),
         Operation.FLASH: FlashBoards(control),
     }
+    if control.bridged is not None:
+        operations |= with_devices(operations, control.bridged)
     if life is not None:
         operations[Operation.CONFIG] = Configure(life, _require_reachable(rooms))
         operations[Operation.DIAG] = Diagnose(control)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.fleet_device_operations import devices_twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class FleetProperties:
     async def sandbox(self) -> Mapping[str, Any]:
         """How far components are confined."""
         return dict(self.control.confinement())
+
+    async def devices(self) -> Mapping[str, Any]:
+        """Those behind this host, by name."""
+        return {} if self.control.bridged is None else devices_twin(self.control.bridged)
 
     async def calls(self) -> Mapping[str, Any]:
         """Calls and faults since each release came live."""

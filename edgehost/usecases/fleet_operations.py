@@ -20,9 +20,9 @@ from edgehost.usecases.fleet_operation import RunningCommand
 
 #: A command that was in the midst of a restart so often brings the host down, as it seems.
 MOST_BEGUN: Final = 3
-_LONGEST_VERSION: Final = 64
+LONGEST_VERSION: Final = 64
 _LONGEST_PAYLOAD: Final = 64 * 1024
-_MOST_LINES: Final = 1000
+MOST_LINES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ class Deploy:
 
     async def resume(self, running: RunningCommand) -> Mapping[str, Any]:
         """Again: what is live already is a success."""
-        _require_few(running)
+        require_few(running)
         return await self.run(running)
 
     def _read(self, arguments: Mapping[str, Any]) -> tuple[str, str, str]:
         table = SpecReader(arguments, error=RefusedError)
         component = table.text("component", default="", pattern=NAME)
-        version = table.text("version", default="", longest=_LONGEST_VERSION)
+        version = table.text("version", default="", longest=LONGEST_VERSION)
         deployment = table.text("deployment", default="", pattern=NAME)
         table.refuse_unknown()
         if bool(component) == bool(deployment):
@@ -107,7 +107,7 @@ class RollBack:
 
     async def resume(self, running: RunningCommand) -> Mapping[str, Any]:
         """Once: another live release than before means that it had happened."""
-        _require_few(running)
+        require_few(running)
         live = self._live(_component(running.arguments))
         if live is not None and "live" in running.memo and live.digest != running.memo["live"]:
             return _shown(live)
@@ -189,15 +189,7 @@ class Call:
     async def run(self, running: RunningCommand) -> Mapping[str, Any]:
         """The answer: ``json``, ``text`` or ``base64``."""
         component, function, payload = self._read(running.arguments)
-        output = await self.control.call(component, function, payload)
-        try:
-            return {"json": read_json(output)}
-        except RefusedError:
-            pass
-        try:
-            return {"text": output.decode()}
-        except UnicodeDecodeError:
-            return {"base64": base64.b64encode(output).decode()}
+        return call_output(await self.control.call(component, function, payload))
 
     async def resume(self, running: RunningCommand) -> Mapping[str, Any]:  # noqa: ARG002 - as in FleetOperation
         """Never again: what the call did is not known."""
@@ -205,23 +197,9 @@ class Call:
 
     def _read(self, arguments: Mapping[str, Any]) -> tuple[str, str, bytes]:
         table = SpecReader(arguments, error=RefusedError)
-        component = table.text("component", pattern=NAME)
-        function = table.text("function", pattern=EXPORT)
-        given, coded = (
-            table.anything("payload"),
-            table.text("base64", default="", longest=2 * _LONGEST_PAYLOAD),
-        )
+        read = read_call(table)
         table.refuse_unknown()
-        if coded and given is not None:
-            raise RefusedError("payload stands beside base64.", hint="Drop one.")
-        if coded:
-            try:
-                return component, function, base64.b64decode(coded, validate=True)
-            except (binascii.Error, ValueError):
-                raise RefusedError("base64 is none.") from None
-        if given is None:
-            return component, function, b""
-        return component, function, given.encode() if isinstance(given, str) else write_json(given)
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +213,7 @@ class Logs:
         "arguments": {
             "component": "only this one's",
             "host": "true: the host's own lines instead",
-            "lines": f"so many, 1 to {_MOST_LINES}; 200 without it",
+            "lines": f"so many, 1 to {MOST_LINES}; 200 without it",
         },
     }
 
@@ -264,7 +242,7 @@ class Logs:
         table = SpecReader(arguments, error=RefusedError)
         component = table.text("component", default="", pattern=NAME)
         host = table.flag("host", default=False)
-        count = table.whole("lines", default=200, least=1, most=_MOST_LINES)
+        count = table.whole("lines", default=200, least=1, most=MOST_LINES)
         table.refuse_unknown()
         if host and component:
             raise RefusedError("host stands beside component.", hint="Drop one.")
@@ -282,7 +260,46 @@ def _component(arguments: Mapping[str, Any]) -> str:
     return component
 
 
-def _require_few(running: RunningCommand) -> None:
+def read_call(table: SpecReader) -> tuple[str, str, bytes]:
+    """Component, export and input of a call.
+
+    Raises:
+        RefusedError: they cannot be used.
+    """
+    component = table.text("component", pattern=NAME)
+    function = table.text("function", pattern=EXPORT)
+    given = table.anything("payload")
+    coded = table.text("base64", default="", longest=2 * _LONGEST_PAYLOAD)
+    if coded and given is not None:
+        raise RefusedError("payload stands beside base64.", hint="Drop one.")
+    if coded:
+        try:
+            return component, function, base64.b64decode(coded, validate=True)
+        except (binascii.Error, ValueError):
+            raise RefusedError("base64 is none.") from None
+    if given is None:
+        return component, function, b""
+    return component, function, given.encode() if isinstance(given, str) else write_json(given)
+
+
+def call_output(output: bytes) -> Mapping[str, Any]:
+    """What a call answered, as ``json``, ``text`` or ``base64``."""
+    try:
+        return {"json": read_json(output)}
+    except RefusedError:
+        pass
+    try:
+        return {"text": output.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(output).decode()}
+
+
+def require_few(running: RunningCommand) -> None:
+    """Check that the command does not bring the host down again and again.
+
+    Raises:
+        EdgehostError: it was in the midst of too many restarts.
+    """
     if running.begun > MOST_BEGUN:
         raise EdgehostError(f"The host was restarted {running.begun - 1} times during it; it is given up.")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgehost.domain.cloud_event import cloud_event
+from edgehost.domain.device_events import DeviceTelemetry
 from edgehost.domain.event_pattern import matches
 from edgehost.domain.event_rate import EventRate
 from edgehost.domain.events import Event, EventsDropped
@@ -25,6 +26,13 @@ _COALESCE_S: Final = 0.25
 _EVENT_EXPIRES_S: Final = 3600.0
 _WAITING: Final = 256
 _MOST_ALARMS: Final = 64
+_TELLING: Final = (
+    "edgehost.release.",
+    "edgehost.remote.",
+    "edgehost.fleet.",
+    "edgehost.config",
+    "edgehost.device.",
+)
 
 Look = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -65,9 +73,7 @@ class TwinPublisher:
 
     def take(self, event: Event) -> None:
         """A fact: something may have changed, and it may be one to tell."""
-        if event.type.startswith(
-            ("edgehost.release.", "edgehost.remote.", "edgehost.fleet.", "edgehost.config")
-        ):
+        if event.type.startswith(_TELLING) and event.type != DeviceTelemetry.type:
             self.look_again()
         if not self.wants(event):
             return

@@ -6,12 +6,18 @@ import asyncio
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edgehost.adapters.broker.embedded_broker import open_broker
 from tests.adapters.fleet.fleet_scene import Tools
+from tests.bridge.device_scene import BLINK, Workshop, pty_device, publish
 from tests.journeys.fleet import Fleet, telemetry
+from tests.journeys.test_device_bridge import lamp, online
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet-topics.md"
 TEXT = DOCUMENT.read_text()
@@ -48,12 +54,22 @@ def has_members(found: Any, example: Any) -> bool:
     return found is None or isinstance(found, type(example)) or {type(found), type(example)} <= {int, float}
 
 
-async def test_what_the_document_shows_is_what_a_host_shows(tmp_path: Path) -> None:
-    assert (len(SHOWN), len(COMMANDS)) == (11, 4)
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+async def test_what_the_document_shows_is_what_a_host_shows(tmp_path: Path, stack: ExitStack) -> None:
+    assert (len(SHOWN), len(COMMANDS)) == (12, 8)
     fleet = Fleet(tmp_path)
     await fleet.publish(telemetry("1.0.0"))
+    (tmp_path / "workshop").mkdir()
+    workshop = Workshop(tmp_path / "workshop")
+    await publish(fleet, BLINK, workshop.signing)
     async with open_broker(kind="mosquitto") as broker:
-        (tmp_path / "edgehost.toml").write_text(CONFIG.format(port=broker.tcp_port))
+        device = stack.enter_context(pty_device(workshop, tmp_path / "flash"))
+        (tmp_path / "edgehost.toml").write_text(CONFIG.format(port=broker.tcp_port) + lamp(device.path))
         tools = Tools(broker)
         from edgehost.config import load_config  # noqa: PLC0415
 
@@ -62,6 +78,8 @@ async def test_what_the_document_shows_is_what_a_host_shows(tmp_path: Path) -> N
             tools.heard("edgehost/yard/gate/#") as heard,
             fleet.host(load_config(tmp_path / "edgehost.toml")) as host,
         ):
+            await online(host)
+            await host.request("POST", "/api/host/devices/lamp/deploy", {"component": "device-blink"})
             await host.live("telemetry", "1.0.0")
             await fleet.publish(telemetry("1.0.1"))
             await host.live("telemetry", "1.0.1")
