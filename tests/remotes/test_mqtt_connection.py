@@ -88,3 +88,16 @@ async def test_a_connection_that_opens_after_it_was_cancelled_is_closed() -> Non
         await asyncio.wait({running})
         may_go_on.set()
         await broker.hung_up.wait()
+
+
+async def test_a_name_that_can_be_no_hosts_is_trouble_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    async with asyncio.timeout(10):
+        options = MqttOptions("a..b", backoff_base_s=0.001, backoff_most_s=0.001)
+        keeper = ConnectionKeeper(options, never_served)
+        running = asyncio.create_task(keeper.run())
+        while not keeper.trouble:
+            await asyncio.sleep(0.01)
+        assert not running.done()
+        assert "a..b:1883: " in caplog.text
+        running.cancel()
+        await asyncio.wait({running})
