@@ -93,3 +93,4 @@ def all_findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from network_checks.check_host(config)
     yield from network_checks.check_remotes(config)
     yield from network_checks.check_fleet(config)
+    yield from network_checks.check_upstreams(config)

@@ -15,6 +15,7 @@ from edgehost.config import Config
 from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_tables import FolderCarrier, MqttCarrier, RemoteSettings
+from edgehost.config_upstream import HomeAssistantOptions
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
 #: A broker that takes longer than this to answer is too far away for anything that follows.
@@ -123,6 +124,20 @@ def check_fleet(config: Config) -> Iterator[Finding]:
         yield wrong(f"fleet {fleet.name}", problem.message, problem.hint)
     else:
         yield good(f"fleet {fleet.name}", f"commands: {fleet.commands}, {len(fleet.operators)} operators")
+
+
+def check_upstreams(config: Config) -> Iterator[Finding]:
+    """Each upstream system's broker answers, and who may press its buttons is said."""
+    for name, each in config.upstream.items():
+        broker = each.carrier
+        carrier = MqttCarrier(broker.host, broker.tcp_port, broker.tls, broker.ca_file)
+        yield _check_broker(f"upstream {name}", carrier)
+        if isinstance(each.options, HomeAssistantOptions) and each.options.buttons:
+            yield note(
+                f"upstream {name}",
+                "whoever the broker lets publish may press its buttons.",
+                "Set buttons = false unless the broker is yours alone.",
+            )
 
 
 def _check_root(subject: str, remote: RemoteSettings) -> Finding:

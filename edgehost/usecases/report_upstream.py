@@ -55,8 +55,9 @@ class UpstreamReporter:
     def take(self, event: Event) -> None:
         """Something that is shown may have changed."""
         if isinstance(event, DeviceTelemetry):
-            self._later.add(event.device)
-            self._wake.set()
+            if event.device not in self._later:
+                self._later.add(event.device)
+                self._wake.set()
         elif isinstance(event, DeviceEvent):
             self._at_once.add(event.device)
             self._wake.set()

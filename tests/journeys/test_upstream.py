@@ -8,6 +8,7 @@ import pytest
 
 from edgehost.adapters.broker.embedded_broker import open_broker
 from tests.adapters.fleet.fleet_scene import Tools
+from tests.adapters.upstream.upstream_scene import plant_heard
 from tests.bridge.device_scene import BLINK, Workshop, pty_device, publish
 from tests.journeys.fleet import Fleet
 from tests.journeys.test_device_bridge import deploy, lamp, online
@@ -79,6 +80,25 @@ async def test_a_bridged_device_is_a_device_of_home_assistant(tmp_path: Path, wo
         assert LAMP not in kept
         assert STATE not in kept
         assert HOST in kept
+
+
+async def test_a_bridged_device_is_a_device_of_sparkplug(tmp_path: Path, workshop: Workshop) -> None:
+    fleet = Fleet(tmp_path)
+    async with open_broker(kind="mosquitto") as broker, plant_heard(broker) as heard:
+        with pty_device(workshop, tmp_path / "flash") as board:
+            more = home(broker.tcp_port, 'group = "yard"\n').replace("home-assistant", "sparkplug")
+            async with fleet.host(fleet.config(more=lamp(board.path) + more)):
+                birth = await heard.until("NBIRTH")
+                assert birth.values["uptime_s"] > 0
+                device = await heard.until("DBIRTH", lambda each: "up_ms" in each.values)
+                assert device.device == "lamp"
+                assert device.values["Properties/Model"] == "posix"
+                assert (await heard.until("DDATA")).values["up_ms"] > device.values["up_ms"]
+                board.cut_power()
+                assert (await heard.until("DDEATH")).device == "lamp"
+                board.start()
+                assert (await heard.until("DBIRTH")).device == "lamp"
+        assert (await heard.until("NDEATH")).bd_seq == birth.bd_seq
 
 
 async def heard_status(tools: Tools) -> object:
