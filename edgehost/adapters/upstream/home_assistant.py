@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiomqtt
 
+from edgehost.adapters.upstream.client_id import client_id
 from edgehost.adapters.upstream.discovery import (
     OFFLINE,
     ONLINE,
@@ -68,6 +69,7 @@ class HomeAssistant:
     def __post_init__(self) -> None:
         will = replace(
             self.options,
+            client_id=self.options.client_id or client_id(self.topics.own),
             will_topic=self.topics.of(HOST, "status"),
             will_payload=OFFLINE,
             packet_most_bytes=PACKET_MOST_BYTES,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiomqtt
 
+from edgehost.adapters.upstream.client_id import client_id
 from edgehost.adapters.upstream.sparkplug_payload import (
     BOOLEAN,
     INT64,
@@ -77,6 +78,7 @@ class Sparkplug:
     def __post_init__(self) -> None:
         options = replace(
             self.options,
+            client_id=self.options.client_id or client_id(self.topics.of("NDEATH")),
             will_topic=self.topics.of("NDEATH"),
             will_retain=False,
             packet_most_bytes=_PACKET_MOST_BYTES,

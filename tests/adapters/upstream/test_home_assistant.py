@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import Kind, open_broker
+from edgehost.adapters.upstream.client_id import client_id
 from edgehost.adapters.upstream.discovery import (
     Components,
     Discovery,
@@ -19,7 +20,15 @@ from edgehost.domain.device_events import DeviceRestarted
 from edgehost.domain.json_text import read_json
 from edgehost.domain.upstream_node import HOST, UpstreamNode, figures_of
 from tests.adapters.fleet.fleet_scene import Tools
-from tests.adapters.upstream.upstream_scene import HOST_NODE, KINDS, LAMP_NODE, Presses, broken, home
+from tests.adapters.upstream.upstream_scene import (
+    HOST_NODE,
+    KINDS,
+    LAMP_NODE,
+    Presses,
+    broken,
+    forgotten,
+    home,
+)
 
 TOPICS = HomeTopics("homeassistant", "edgehost/upstream", "journey")
 LAMP, STATE = TOPICS.config("lamp"), TOPICS.of("lamp", "state")
@@ -187,6 +196,21 @@ async def test_a_line_that_breaks_is_told_by_the_broker() -> None:
         broken(await upstream._keeper.link())
         assert (await heard.until(STATUS)) == b"offline"
         assert (await heard.until(STATUS)) == b"online"
+
+
+@pytest.mark.parametrize("version", ["auto", "3.1.1"])
+async def test_the_will_of_before_a_loss_of_power_is_not_believed_of_the_host_that_is_back(
+    version: str,
+) -> None:
+    async with open_broker(kind="mosquitto") as broker:
+        name = client_id(TOPICS.own)
+        async with (
+            forgotten(broker, name, STATUS, b"offline", retain=True),
+            Tools(broker).heard(STATUS) as heard,
+            home(broker, HOST_NODE, version=version),
+        ):
+            assert (await heard.until(STATUS, lambda word: word != b"listens")) == b"offline"
+            assert (await heard.until(STATUS)) == b"online"
 
 
 async def test_only_known_buttons_that_are_not_retained_are_pressed() -> None:

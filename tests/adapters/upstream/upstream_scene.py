@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,27 @@ def broken(link: Link) -> None:
     """The line breaks: the broker tells the will."""
     line: Any = link.client._client._sock
     line.shutdown(socket.SHUT_RDWR)
+
+
+@asynccontextmanager
+async def forgotten(
+    broker: EmbeddedBroker, name: str, topic: str, will: bytes, *, retain: bool
+) -> AsyncIterator[None]:
+    """A connection of this host from before a loss of power, which the broker believes in."""
+    words = [require_tool("mosquitto_sub"), "-p", str(broker.tcp_port), "-i", name, "-t", topic, "-k", "600"]
+    words += ["--will-topic", topic, "--will-payload", will.decode("latin-1"), "--will-qos", "1"]
+    await Tools(broker).publish(topic, "listens")
+    process = await asyncio.create_subprocess_exec(
+        *words, *(["--will-retain"] if retain else []), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"listens\n"
+        process.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
 
 
 @asynccontextmanager
