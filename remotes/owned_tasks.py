@@ -25,25 +25,35 @@ async def owned_tasks() -> AsyncIterator[Spawn]:
     An error of the body leaves as itself and not in an ExceptionGroup: callers tell errors apart by their type.
     """
     failure: BaseException | None = None
-    async with asyncio.TaskGroup() as tasks:
-        running: set[asyncio.Task[None]] = set()
+    owner = asyncio.current_task()
+    cancelled_before = owner.cancelling() if owner is not None else 0
+    try:
+        async with asyncio.TaskGroup() as tasks:
 
-        def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
-            task = tasks.create_task(work, name=name)
-            running.add(task)
-            task.add_done_callback(running.discard)
+            def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
+                tasks.create_task(work, name=name)
 
-        try:
-            yield spawn
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            failure = error
-        finally:
-            for task in tuple(running):
-                task.cancel()
+            try:
+                yield spawn
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failure = error
+            # Left by an error, the group ends its tasks itself. Were they cancelled by us, one that fails meanwhile
+            # would leave the owner marked as cancelled for good (TaskGroup of Python 3.11).
+            raise _BodyEndedError
+    except BaseExceptionGroup as group:
+        _, failures = group.split(_BodyEndedError)
+        if failures is not None:
+            failure = failures
+    if owner is not None and owner.cancelling() > cancelled_before:
+        raise asyncio.CancelledError  # it came while the tasks were ending
     if failure is not None:
         raise failure
+
+
+class _BodyEndedError(Exception):
+    """The body is over."""
 
 
 def require_wanted() -> None:

@@ -91,8 +91,14 @@ class Sighting:
                 await self._moved.wait_for(holds)
                 return time.perf_counter()
         except TimeoutError:
-            shown = {topic: each for topic, each in self.newest.items() if "/twin/deployment/" in topic}
-            raise AssertionError(f"The fleet did not get there: {shown}") from None
+            reports = {
+                topic: each for topic, each in self.newest.items() if "/twin/deployment/" in topic and each
+            }
+            shown = [
+                f"{topic}: {each['sequence']} {each['state']} in wave {each['wave']}. {each['reason']}"
+                for topic, each in sorted(reports.items(), key=lambda item: item[1]["wave"])
+            ]
+            raise AssertionError(f"The fleet did not get there: {chr(10).join(shown)}") from None
 
     def states(self, deployment: str, sequence: int) -> Counter[str]:
         """How many hosts are in which state of a deployment."""

@@ -62,3 +62,49 @@ async def test_failing_work_ends_no_other_and_is_cancelled_with_its_owner() -> N
         await asyncio.sleep(0)
         assert not ended.is_set()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("body_fails", [True, False])
+async def test_a_task_that_fails_while_it_is_ended_leaves_its_owner_uncancelled(body_fails: bool) -> None:
+    begun = asyncio.Event()
+
+    async def fails_when_it_is_ended() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the connection is gone")
+
+    with pytest.raises(ExceptionGroup):  # noqa: PT012 - the error comes at the end of the body
+        async with owned_tasks() as spawn:
+            spawn(fails_when_it_is_ended(), "fails")
+            await begun.wait()
+            if body_fails:
+                raise OSError("the connection is gone")
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_who_is_cancelled_while_its_tasks_are_ending_is_cancelled() -> None:
+    ending, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await let_go.wait()
+
+    async def owner() -> None:
+        async with owned_tasks() as spawn:
+            spawn(slow_to_end(), "slow")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(owner())
+    await ending.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -19,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edgehost.adapters.fleet.first_error import first_of
 from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, ended_in, read_claim
 from edgehost.adapters.fleet.retained_topics import RetainedTopics
 from edgehost.domain.errors import RefusedError
@@ -38,6 +39,7 @@ _SETTLE_S: Final = 5.0
 #: Who writes over our topics is answered this often, so that two who disagree do not fill the line.
 _REASSERT_S: Final = 0.2
 _TELLING: Final = 256  # what waits to be told; then the oldest goes
+_AGAIN_S: Final = 5.0  # after more came than fits
 _GOODBYE_S: Final = 1.0
 _REFUSED: Final = 0x80
 
@@ -81,6 +83,8 @@ class MqttFleet:
     _is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     _knows_others: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: bool = False  # what the broker retained, this time
+    overflows: int = 0  # times that more came at once than can be kept
+    _overflowed: bool = False  # since the filters were subscribed to
     _marks: int = 0  # ends of what is retained that have not come back yet
     _tidy: bool = False
     _ask: bool = False
@@ -172,7 +176,7 @@ class MqttFleet:
                 spawn(self._keep_claiming(link), "edgehost.fleet.claim")
                 await self._write(link, subscribed)
         except ExceptionGroup as group:  # the reader and the writer fail of the same
-            raise _first_of(group) from None
+            raise first_of(group) from None
         finally:
             self._link = None
             await self._say_goodbye(link)
@@ -219,6 +223,8 @@ class MqttFleet:
 
     async def _read(self, link: Link) -> None:
         async for message in link.client.messages:
+            if len(link.client.messages) >= self.options.inbox - 1:  # it was full: some were dropped
+                self._overflowed = True
             payload: bytes = message.payload  # what arrives is always bytes
             try:
                 self._take(str(message.topic), payload)
@@ -278,7 +284,13 @@ class MqttFleet:
 
     def _hear_mark(self) -> None:
         self._marks = max(self._marks - 1, 0)
-        if not self._marks and self.refused_filters.isdisjoint(self._filters):
+        if self._marks or not self.refused_filters.isdisjoint(self._filters):
+            return
+        if self._overflowed:
+            self.overflows += 1
+            log.warning("The broker retains more than can be taken at once; it is asked again.")
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._work.set)
+        else:
             self.handlers.current(self._lost)
 
     async def _keep_claiming(self, link: Link) -> None:
@@ -312,7 +324,10 @@ class MqttFleet:
                 self._ask = False
                 subscribed.discard(self.topics.commands)
                 await self._subscribe(link, (self.topics.commands,), subscribed)
+            if self._overflowed and not self._marks:
+                subscribed.difference_update(self._filters)
             if not subscribed.issuperset(self._filters):
+                self._overflowed = False
                 await self._subscribe(link, tuple(self._filters), subscribed)
                 self._marks += 1  # what comes before it comes back is what was retained
                 await self._claim(link, to=self.boot)
@@ -383,10 +398,3 @@ class MqttFleet:
             if topic not in self._retained.kept and self.topics.is_own(topic):
                 self._retained.take_away(topic)
         self._work.set()
-
-
-def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

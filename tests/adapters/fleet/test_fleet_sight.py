@@ -76,6 +76,16 @@ async def test_a_host_trusts_what_it_sees_when_all_that_is_retained_has_come(
             assert seen == [MANY + 1]
 
 
+async def test_a_host_that_could_not_take_all_at_once_trusts_nothing_of_it() -> None:
+    async with open_broker(kind="mosquitto") as broker:
+        await registered(broker, MANY)
+        async with viewing(broker, "one", inbox=8) as view:
+            link = view.link
+            assert isinstance(link, MqttFleet)
+            await until(view, lambda: link.overflows or len(view.members()) > MANY or view.connected)
+            assert not view.connected or len(view.members()) == MANY + 1
+
+
 async def test_a_broker_that_lost_everything_is_believed_by_who_knew_others_and_later_by_who_did_not() -> (
     None
 ):
