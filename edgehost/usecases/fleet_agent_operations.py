@@ -52,6 +52,8 @@ class Configure:
             number = self.agent.generation.number
             return {"generation": number, "text": (await self.agent.text(number)).decode("utf-8", "replace")}
         if revert:
+            # Before it is done: after a crash in between, going back once more would be one too many.
+            await running.remember({"reverts_from": self.agent.generation.number})
             generation = await self.agent.revert(
                 f"A command of {running.command.by[:8] or 'the broker'}.", restart=False
             )
@@ -62,7 +64,7 @@ class Configure:
                 text.encode(), f"mqtt:{running.command.by[:16]}", restart=False
             )
             if generation.number == self.agent.generation.number:
-                return generation.document()
+                return await self._tried(generation.number, running)
             await running.remember({"generation": generation.number})
         running.committed = True
         running.tell(f"It starts on generation {generation.number}.")
@@ -73,11 +75,16 @@ class Configure:
     async def resume(self, running: RunningCommand) -> Mapping[str, Any]:
         """Wait for the end of the trial."""
         running.committed = True
-        if "reverted_to" in running.memo:
+        before = running.memo.get("reverts_from", self.agent.generation.number)
+        if "reverted_to" in running.memo or before != self.agent.generation.number:
             return self.agent.generation.document()
         number = running.memo.get("generation")
         if number is None:
             return await self.run(running)
+        return await self._tried(number, running)
+
+    async def _tried(self, number: int, running: RunningCommand) -> Mapping[str, Any]:
+        """What its trial comes to."""
         while True:
             found = next((each for each in self.agent.all_generations() if each.number == number), None)
             if found is None:
