@@ -23,7 +23,7 @@ from remotes.coap_download import Download, OddAnswerError, refused
 from remotes.coap_link import CoapLink, LinkLostError, open_link
 from remotes.coap_options import PATH_ROOT, CoapOptions
 from remotes.coap_oscore import OscoreClient
-from remotes.owned_tasks import Spawn, owned_tasks
+from remotes.owned_tasks import Spawn, keep_running, owned_tasks
 from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP, require_path
 
 _LOG: Final = logging.getLogger(__name__)
@@ -291,7 +291,7 @@ async def open_coap_transport(name: str, options: CoapOptions) -> AsyncIterator[
     try:
         async with owned_tasks() as spawn:
             transport = CoapTransport(name, options, spawn, oscore)
-            spawn(transport.run(), "edgehost.remote.coap")
+            keep_running(spawn, transport.run, "edgehost.remote.coap")
             try:
                 yield transport
             finally:
