@@ -18,12 +18,20 @@ from edgehost.domain.errors import InvalidComponentError
 from edgehost.domain.signed_document import DocumentKind
 from edgehost.domain.wasm_needs import read_needs
 from firmware_bridge.device_fit import key_mark
-from firmware_bridge.manifest import DeviceManifest, manifest_payload, signed_manifest, to_be_signed
+from firmware_bridge.manifest import (
+    ANY_BOARD,
+    DeviceManifest,
+    manifest_payload,
+    signed_manifest,
+    to_be_signed,
+)
 from remotes.document_publisher import publish_document
 from remotes.keys import PrivateKey
 from remotes.repository import STANDARD_EXPIRY, Expiry
 from remotes.target_changes import Published
 
+#: A device class of components that run on any device, and on no host.
+EVERY_DEVICE: Final = "device"
 _PAGE: Final = 16  # what a manifest rounds memory up to
 
 
@@ -68,7 +76,7 @@ def publish_device_manifest(
             "version": spec.version,
             "component": hashlib.sha256(content).hexdigest(),
             "key": key_mark(signing.public_key),
-            "boards": " ".join(spec.device_classes),
+            "boards": " ".join(_boards(spec)),
         },
         signers=signers,
         keep=keep,
@@ -97,7 +105,7 @@ def device_manifest(spec: ComponentSpec, content: bytes, signing: DeviceSigning,
             sequence=sequence,
             size_bytes=len(content),
             sha256=hashlib.sha256(content).digest(),
-            boards=spec.device_classes,
+            boards=_boards(spec),
             abi=spec.abi,
             memory_bytes=memory_bytes,
             features=needs.features,
@@ -106,6 +114,11 @@ def device_manifest(spec: ComponentSpec, content: bytes, signing: DeviceSigning,
     )
     signature = bytes.fromhex(signing.key.sign(to_be_signed(payload)).signature)
     return signed_manifest(payload, signature)
+
+
+def _boards(spec: ComponentSpec) -> tuple[str, ...]:
+    """Class ``device`` is every board and no host."""
+    return tuple(ANY_BOARD if each == EVERY_DEVICE else each for each in spec.device_classes)
 
 
 def require_for_devices(spec: ComponentSpec) -> None:

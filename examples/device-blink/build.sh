@@ -6,5 +6,5 @@ cd "$(dirname "$0")"
 mkdir -p build
 "${CLANG:-clang}" --target=wasm32-unknown-unknown -mcpu=mvp -Os -std=c11 -Wall -Wextra -Werror \
   -ffreestanding -fno-builtin -nostdlib -I ../guest/c \
-  -Wl,--no-entry -Wl,--stack-first -Wl,-z,stack-size=512 -Wl,--strip-all \
+  -Wl,--no-entry -Wl,--stack-first -Wl,-z,stack-size=512 -Wl,--export=__heap_base -Wl,--strip-all \
   -o build/device-blink.wasm device-blink.c

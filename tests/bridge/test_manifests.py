@@ -123,6 +123,7 @@ def test_a_component_is_signed_with_what_it_needs(tmp_path: Path) -> None:
     manifest = read_manifest(content)
     assert (manifest.component, manifest.sequence, manifest.size_bytes) == ("device-blink", 9, len(BLINK))
     assert (manifest.memory_bytes, manifest.features, manifest.uid) == (2048, ("mvp",), b"device01")
+    assert manifest.boards == ("any",)  # class 'device': every device, and no host
     payload, signature = manifest_parts(content)
     Ed25519PublicKey.from_public_bytes(signing.public_key).verify(signature, to_be_signed(payload))
     with pytest.raises(InvalidComponentError, match="716 bytes of data and stack"):
@@ -136,7 +137,7 @@ def test_what_asks_for_more_than_a_device_has_is_not_signed_for_devices() -> Non
 
 
 def test_needs_are_read_from_the_code() -> None:
-    assert read_needs(BLINK) == WasmNeeds(("mvp",), 65536, 716)
+    assert read_needs(BLINK) == WasmNeeds(("mvp",), 1008, 716)  # its linker exports __heap_base
     assert read_needs(padded(BLINK, 20_000)).features == ("mvp",)
     sensors = (EXAMPLES / "sensors/sensors-1.0.0.wasm").read_bytes()
     assert read_needs(sensors).memory_bytes < 65536  # its linker exports __heap_base

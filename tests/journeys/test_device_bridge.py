@@ -285,7 +285,7 @@ async def test_the_command_line_sees_calls_and_deploys(
     keys = ["--key", str(tmp_path / "only.key"), "--device-key", str(workshop.folder / "device.key")]
     said = await told(
         *("publish", str(tmp_path / "repository"), str(wasm), *keys),
-        *("--device-memory", "2048", "--to", str(tmp_path / "mirror")),
+        *("--to", str(tmp_path / "mirror")),
     )
     assert "Signed for devices: device-blink 1.0.0, sequence 1." in said
     with pty_device(workshop, tmp_path / "flash") as board:

@@ -73,6 +73,8 @@ async def test_a_device_is_shown_and_commanded_from_the_fleet(tmp_path: Path) ->
                 missing = await outcome(tools, heard, "logs/l2", device="lump")
                 assert "lump" in missing["reason"]
 
+                assert host.live_version("device-blink") == ""  # it follows '*', and this is for devices
+
                 board.cut_power()
                 lost = await heard.until(
                     f"{ROOT}/twin/devices", lambda twin: twin["lamp"]["state"] == "offline"
