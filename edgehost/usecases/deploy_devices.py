@@ -16,6 +16,7 @@ from edgehost.domain.deployment_life import Before, HeldDeployment
 from edgehost.domain.deployment_plan import Action, Choice, ComponentPlan, Standing, Step
 from edgehost.domain.device import DeviceRelease, DeviceState
 from edgehost.domain.errors import ConflictError, NotFoundError, RefusedError
+from edgehost.domain.signed_document import DocumentKind
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.bridge_device import Devices
 from edgehost.usecases.deploy_to_device import DeployToDevice, DeviceOffer
@@ -58,6 +59,11 @@ class DeviceHands:
             return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
         if offer is None:
             reason = f"No remote offers {component} {versions} for devices."
+            if self._is_image(component):
+                reason = (
+                    f"{component} is a firmware image; a deployment brings components to devices. "
+                    "'edgehost flash' or 'edgehost fleet flash' writes it."
+                )
             return ComponentPlan(name, Standing.BLOCKED, reason)
         try:
             self.deployer.require_offer_fits(device, offer)
@@ -103,6 +109,13 @@ class DeviceHands:
         if offer is None:
             raise NotFoundError(f"No remote offers {target.version} any more.")
         return offer
+
+    def _is_image(self, name: str) -> bool:
+        return any(
+            document.kind is DocumentKind.FIRMWARE and document.name == name
+            for each in self.deployer.remotes()
+            for document in each.remote.documents()
+        )
 
     def _conduct(
         self, held: HeldDeployment, name: str, state: DeviceState, running: DeviceRelease
