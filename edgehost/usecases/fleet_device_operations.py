@@ -161,6 +161,8 @@ async def _deploy(devices: DeviceControl, order: Order, running: RunningCommand)
 
 async def _roll_back(devices: DeviceControl, order: Order, running: RunningCommand) -> Mapping[str, Any]:
     found = await devices.device(order.device)
+    if found["slots"] is None:
+        raise UnavailableError(f"The device '{order.device}' does not say what runs there.")
     before = running.memo.get("running")
     if before is not None and _runs(found).get("digest", "") != before:
         return _shown(found)  # it went back before the host was restarted
