@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from edgehost.domain.config_generation import Standing
 from edgehost.domain.errors import ConflictError, EdgehostError, RefusedError, UnavailableError
+from edgehost.domain.redaction import REMOVED, Redactor, opaque_values
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.agent_control import AgentControl
 from edgehost.usecases.control_host import ControlHost
@@ -31,7 +33,7 @@ class Configure:
         "description": "propose a configuration; the host starts on it, and goes back when it is not well there",
         "arguments": {
             "text": "the whole edgehost.toml",
-            "show": "true: the one that runs",
+            "show": "true: the one that runs, without its secrets: results are retained on the broker",
             "revert": "true: go back",
         },
     }
@@ -50,7 +52,7 @@ class Configure:
         text, show, revert = self._read(running.arguments)
         if show:
             number = self.agent.generation.number
-            return {"generation": number, "text": (await self.agent.text(number)).decode("utf-8", "replace")}
+            return {"generation": number, **_shown(await self.agent.text(number))}
         if revert:
             # Before it is done: after a crash in between, going back once more would be one too many.
             await running.remember({"reverts_from": self.agent.generation.number})
@@ -103,9 +105,25 @@ class Configure:
         text = table.text("text", default="", longest=_LONGEST_TEXT)
         show, revert = table.flag("show", default=False), table.flag("revert", default=False)
         table.refuse_unknown()
+        if REMOVED in text:
+            raise RefusedError(
+                f"It holds '{REMOVED}': it was shown without its secrets.",
+                hint="Send the configuration that you keep, with its secrets in it.",
+            )
         if bool(text) + show + revert != 1:
             raise RefusedError("Give one of text, show and revert.")
         return text, show, revert
+
+
+def _shown(content: bytes) -> Mapping[str, Any]:
+    """The text without what is given to components, and without what looks like a secret."""
+    text = content.decode("utf-8", "replace")
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        document = {}
+    shown = Redactor(opaque_values(document)).text(text)
+    return {"text": shown, "redacted": shown != text}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,9 @@ async def test_every_command_ends_when_the_host_is_killed_in_its_midst(
                     await host.kill()
                 await tools.publish(topic, {"status": "init", "arguments": arguments})
                 if state == "executing":
-                    await heard.until(topic, lambda found: found["status"] == "executing")
+                    await heard.until(
+                        topic, lambda found: found["status"] != "init"
+                    )  # it may be done as quickly
                     await host.kill()
                 await host.start()
                 outcome = await heard.final(topic)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from edgehost.domain.config_generation import Generation, Generations
+from edgehost.domain.errors import RefusedError
 from edgehost.domain.fleet_command import FleetCommand, Operation
 from edgehost.ports.agent_control import AgentControl
 from edgehost.usecases.fleet_agent_operations import Configure
@@ -24,6 +25,7 @@ class Agent:
     """Its generations are durable; what runs is chosen at a start."""
 
     def __init__(self, *texts: str) -> None:
+        self.texts = texts
         self.known = Generations()
         for text in texts:
             self.known = self.known.proposed(digest(text), "operator", at=0.0)
@@ -38,6 +40,9 @@ class Agent:
     @property
     def generation(self) -> Generation:
         return self.known.require(self._runs)
+
+    async def text(self, number: int) -> bytes:
+        return self.texts[number - 1].encode()
 
     def all_generations(self) -> Sequence[Generation]:
         return self.known.all
@@ -124,3 +129,21 @@ async def test_a_configuration_whose_number_was_not_remembered_is_good_only_afte
         assert not outcome.done()
         scene.agent.known = scene.agent.known.confirmed(2)
         assert (await outcome)["standing"] == "good"
+
+
+SECRET = '[components.oracle.config]\napi = "hunter2-and-more"\n[host]\nname = "gate"\n'
+
+
+async def test_what_is_shown_to_a_broker_has_no_secret_and_cannot_be_sent_back_by_mistake() -> None:
+    scene = Scene(Agent(SECRET), show=True)
+    shown = await scene.operation.run(scene.running())
+    assert shown["redacted"]
+    assert "hunter2" not in shown["text"]
+    assert 'name = "gate"' in shown["text"]
+    with pytest.raises(RefusedError, match="without its secrets"):
+        scene.operation.about({"text": shown["text"]})
+
+
+async def test_a_configuration_without_secrets_is_shown_as_it_is() -> None:
+    scene = Scene(Agent("one"), show=True)
+    assert await scene.operation.run(scene.running()) == {"generation": 1, "text": "one", "redacted": False}
