@@ -26,7 +26,9 @@ async def owned_tasks() -> AsyncIterator[Spawn]:
     """
     failure: BaseException | None = None
     owner = asyncio.current_task()
-    cancelled_before = owner.cancelling() if owner is not None else 0
+    cancelled = (
+        None  # how often the owner was, when the body ended; groups within the body may have left some
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
 
@@ -39,6 +41,7 @@ async def owned_tasks() -> AsyncIterator[Spawn]:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failure = error
+            cancelled = owner.cancelling() if owner is not None else None
             # Left by an error, the group ends its tasks itself. Were they cancelled by us, one that fails meanwhile
             # would leave the owner marked as cancelled for good (TaskGroup of Python 3.11).
             raise _BodyEndedError
@@ -46,7 +49,7 @@ async def owned_tasks() -> AsyncIterator[Spawn]:
         _, failures = group.split(_BodyEndedError)
         if failures is not None:
             failure = failures
-    if owner is not None and owner.cancelling() > cancelled_before:
+    if owner is not None and cancelled is not None and owner.cancelling() > cancelled:
         raise asyncio.CancelledError  # it came while the tasks were ending
     if failure is not None:
         raise failure
