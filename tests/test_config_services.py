@@ -64,7 +64,7 @@ def test_each_kind_has_its_own_keys() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_of_another_kind_is_refused(kind: str) -> None:
-    needed = {
+    needed: dict[str, dict[str, object]] = {
         "mqtt": {"host": "b"},
         "files": {"folder": "f"},
         "serial": {"device_path": "/dev/x"},

@@ -11,11 +11,12 @@ import semver
 
 from edgehost.domain.component_spec import Abi
 from edgehost.domain.errors import EdgehostError, IncompatibleReleaseError, UnavailableError
-from edgehost.domain.events import ReleaseFetched, RemoteChecked, RemoteRefused, TransferProgressed
+from edgehost.domain.events import RemoteChecked, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
 from edgehost.domain.transfer import Transfer
+from edgehost.domain.transfer_events import ReleaseFetched, TransferProgressed
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus

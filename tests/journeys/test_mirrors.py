@@ -9,7 +9,7 @@ import pytest
 
 from edgehost.config import load_config
 from edgehost.domain.errors import InvalidConfigError
-from edgehost.domain.events import ReleaseFetched
+from edgehost.domain.transfer_events import ReleaseFetched
 from tests.journeys.fleet import Fleet, telemetry
 
 MIRRORED = """

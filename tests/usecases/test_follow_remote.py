@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnreachableError
-from edgehost.domain.events import Event, ReleaseFetched, RemoteRefused, TransferProgressed
+from edgehost.domain.events import Event, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.domain.traffic import Share
 from edgehost.domain.transfer import Transfer
+from edgehost.domain.transfer_events import ReleaseFetched, TransferProgressed
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.follow_remote import Following, FollowRemote, Trial
 from edgehost.usecases.roll_back_release import roll_back
