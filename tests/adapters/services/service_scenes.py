@@ -14,16 +14,21 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from edgehost.adapters.boards.device_bridge import DeviceBridge
+from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
+from edgehost.adapters.services.device_service import DeviceService, open_device_service
 from edgehost.adapters.services.files_service import open_files_service
 from edgehost.adapters.services.gpio_service import Pins, open_gpio_service
 from edgehost.adapters.services.http_service import open_http_service
 from edgehost.adapters.services.mqtt_service import open_mqtt_service
 from edgehost.adapters.services.serial_service import open_serial_service
+from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.services.timer_service import open_timer_service
 from edgehost.adapters.services.web_socket_service import open_web_socket_service
 from edgehost.adapters.vehicles.mavlink_service import open_mavlink_service
 from edgehost.config_services import (
+    DeviceOptions,
     FilesOptions,
     GpioOptions,
     HttpOptions,
@@ -33,8 +38,14 @@ from edgehost.config_services import (
     TimerOptions,
     WebSocketOptions,
 )
+from edgehost.domain.component_file import read_component
+from edgehost.domain.device import DeviceState
+from edgehost.ports.device import BridgeSettings
 from edgehost.ports.service import Service
+from remotes.device_manifests import device_manifest
+from remotes.owned_tasks import owned_tasks
 from tests.adapters.vehicles.software_vehicle import flying, free_udp_port
+from tests.bridge.device_scene import BLINK, Workshop, pty_device
 from tests.journeys.weather_server import weather_server
 from tests.required_tools import require_tool
 
@@ -209,6 +220,41 @@ async def open_mavlink(told: Told, stack: AsyncExitStack, folder: Path) -> Opene
     return Opened(service, "parameter", {"name": "ANGLE_MAX"}, told, vehicle)
 
 
+class Listening:
+    """Whoever waits for a device to come online."""
+
+    def __init__(self) -> None:
+        self.online = asyncio.Event()
+
+    def moved(self, state: DeviceState) -> None:
+        if state.online:
+            self.online.set()
+
+    def told(self, telemetry: Any) -> None:
+        """Nothing is done with it here."""
+
+    def said(self, text: str) -> None:
+        """Nor with this."""
+
+
+async def open_device(told: Told, stack: AsyncExitStack, folder: Path) -> Opened:
+    workshop, ears = Workshop(folder), Listening()
+    board = stack.enter_context(pty_device(workshop, folder / "flash"))
+    bridge = DeviceBridge(BridgeSettings("lamp", board.path), SerialLines(), ears, SystemClock())
+    spawn = await stack.enter_async_context(owned_tasks())
+    spawn(bridge.run(), "bridge")
+    async with asyncio.timeout(20):
+        await ears.online.wait()
+        manifest = device_manifest(read_component(BLINK), BLINK, workshop.signing, 1)
+        await bridge.prepare(BLINK, manifest, lambda _done, _total: None)
+        await bridge.commit()
+    options = DeviceOptions(device="lamp", component="device-blink", functions=("set",))
+    service = await stack.enter_async_context(open_device_service("lamp", options, told))
+    assert isinstance(service, DeviceService)
+    service.connect(lambda _name: bridge)
+    return Opened(service, "set", {"on": True}, told, board)
+
+
 OPENERS: dict[str, Callable[[Told, AsyncExitStack, Path], Any]] = {
     "http": open_http,
     "mqtt": open_mqtt,
@@ -218,6 +264,7 @@ OPENERS: dict[str, Callable[[Told, AsyncExitStack, Path], Any]] = {
     "websocket": open_web_socket,
     "gpio": open_gpio,
     "mavlink": open_mavlink,
+    "device": open_device,
 }
 
 
