@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -91,6 +92,7 @@ async def test_a_connection_that_opens_after_it_was_cancelled_is_closed() -> Non
 
 
 async def test_a_name_that_can_be_no_hosts_is_trouble_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "remotes.mqtt_connection")
     async with asyncio.timeout(10):
         options = MqttOptions("a..b", backoff_base_s=0.001, backoff_most_s=0.001)
         keeper = ConnectionKeeper(options, never_served)
