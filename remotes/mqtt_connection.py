@@ -117,17 +117,21 @@ class ConnectionKeeper:
         """Connect, serve, and begin again, until cancelled."""
         loop = asyncio.get_running_loop()
         attempt = 0
+        marks = _marks()
         while True:
             started = loop.time()
             try:
                 await self._connect_and_serve()
             except (aiomqtt.MqttError, EdgehostError, FloodError) as error:
-                if self._falls_back(error):
+                if not self._falls_back(error):
+                    self._report(error)
+                elif _marks() == marks:
                     continue
-                self._report(error)
             except Exception as fault:  # noqa: BLE001 - a name that is no host's, what paho stumbles over: all end here
                 _LOG.debug("The connection ended in an unforeseen way.", exc_info=True)
                 self._report(fault)
+            if _marks() > marks:
+                raise asyncio.CancelledError  # a farewell that failed took its place
             attempt = 0 if loop.time() - started > _STABLE_S else attempt + 1
             await asyncio.sleep(self._backoff.delay_s(attempt, secrets.SystemRandom().random()))
 
@@ -135,7 +139,10 @@ class ConnectionKeeper:
         client = await bounded_client(self._renewed(self._options), self._protocol)
         if not self._proven:
             client.timeout = min(client.timeout, _SILENCE_S)
+        marks = _marks()
         async with closed_after(client), client:
+            if _marks() > marks:
+                raise asyncio.CancelledError  # it came with the broker's answer: wait_for of Python 3.11 loses it
             link = Link(client, asyncio.get_running_loop().create_future())
 
             def online() -> None:
@@ -171,6 +178,12 @@ class ConnectionKeeper:
         if trouble != self.trouble:
             _LOG.warning("%s:%d: %s", self._options.host, self._options.tcp_port, trouble)
         self.trouble = trouble
+
+
+def _marks() -> int:
+    """How often this task was cancelled so far."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _number(code: object) -> object:

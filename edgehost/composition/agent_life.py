@@ -37,7 +37,8 @@ class AgentLife:
     generations: ConfigurationGenerations[Config]
     boots: BootRecordFile
     crashes: CrashFolder
-    record: BootRecord
+    record: BootRecord  # what the next start will read
+    safe: str = field(init=False)  # why this run is in safe mode, until its end; empty when it is not
     previous: Ending = Ending.CLEAN
     restarting: bool = False
     in_touch: Callable[[], bool] = lambda: True  # whether some remote or broker was reached in this run
@@ -45,6 +46,9 @@ class AgentLife:
     notice: Callable[[Generation], None] = lambda _generation: None  # told of each move of a generation
     host_lines: Sequence[str] = ()  # the last lines of the host's own log
     _one_change: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.safe = self.record.safe
 
     @property
     def config(self) -> Config:
@@ -55,11 +59,6 @@ class AgentLife:
     def generation(self) -> Generation:
         """The generation of ``config``."""
         return self.generations.known.require(self.chosen.generation.number)
-
-    @property
-    def safe(self) -> str:
-        """Why this run is in safe mode; empty when it is not."""
-        return self.record.safe
 
     def status(self) -> Mapping[str, Any]:
         """For ``status``: the generation, the mode, how the run before ended."""

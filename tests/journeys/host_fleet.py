@@ -271,5 +271,5 @@ async def host_fleet(folder: Path) -> AsyncIterator[HostFleet]:
         finally:
             reading.cancel()
             await fleet.stop()
-            watch.terminate()
+            watch.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
             await watch.wait()

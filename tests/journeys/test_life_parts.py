@@ -78,6 +78,7 @@ def test_safe_mode_by_order_stays_until_it_is_left(file: Path) -> None:
     with open_life(file) as life:
         assert life.safe
         asyncio.run(life.leave_safe_mode())
+        assert life.safe  # until this run ends, components stay off
         life.note_end()
     with open_life(file) as life:
         assert not life.safe

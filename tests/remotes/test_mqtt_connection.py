@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import aiomqtt
 import pytest
 
+from edgehost.adapters.broker.embedded_broker import open_broker
 from remotes.mqtt_client import bounded_client, closed_after
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
@@ -103,3 +106,29 @@ async def test_a_name_that_can_be_no_hosts_is_trouble_and_no_end(caplog: pytest.
         assert "a..b:1883: " in caplog.text
         running.cancel()
         await asyncio.wait({running})
+
+
+async def test_a_cancellation_is_not_lost_when_the_farewell_cannot_be_sent() -> None:
+    async with open_broker(kind="mosquitto") as broker, asyncio.timeout(20):
+        options = MqttOptions("127.0.0.1", broker.tcp_port, connect_timeout_s=0.3)
+        pid = broker.pid
+        assert pid is not None
+        served = asyncio.Event()
+
+        async def serve(link: Link, online: Callable[[], None]) -> None:
+            online()
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(200):  # until the line takes no more, so that the farewell waits
+                link.client._client.publish("full", bytes(100_000))
+            served.set()
+            await link.gone
+
+        keeper = ConnectionKeeper(options, serve)
+        running = asyncio.create_task(keeper.run())
+        try:
+            await served.wait()
+            running.cancel()
+            await asyncio.wait({running})
+            assert running.cancelled()
+        finally:
+            os.kill(pid, signal.SIGCONT)

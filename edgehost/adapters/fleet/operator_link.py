@@ -104,7 +104,7 @@ class OperatorLink:
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         self._is_complete.clear()
-        await link.client.subscribe(self._mark, qos=1)
+        await link.answered(link.client.subscribe(self._mark, qos=1))
         async with owned_tasks() as spawn:
             spawn(self._ask(link), "edgehost.operator.ask")
             online()
@@ -118,7 +118,7 @@ class OperatorLink:
             while True:
                 self._wanted.clear()
                 while asked < len(self.filters):
-                    await link.client.subscribe(self.filters[asked], qos=1)
+                    await link.answered(link.client.subscribe(self.filters[asked], qos=1))
                     asked += 1
                 await link.client.publish(self._mark, str(asked).encode(), qos=1)
                 require_wanted()  # the mark comes back with the answer, and whoever only looks ends then

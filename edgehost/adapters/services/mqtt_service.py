@@ -176,11 +176,11 @@ class MqttService:
         self._changed.clear()
         wanted = self._wanted | set(self._options.subscribe)
         for topic_filter in sorted(subscribed - wanted):
-            await link.client.unsubscribe(topic_filter)
+            await link.answered(link.client.unsubscribe(topic_filter))
             subscribed.discard(topic_filter)
             self._refused.discard(topic_filter)
         for topic_filter in sorted(wanted - subscribed):
-            answers = await link.client.subscribe(topic_filter, qos=self._options.qos)
+            answers = await link.answered(link.client.subscribe(topic_filter, qos=self._options.qos))
             subscribed.add(topic_filter)
             (self._refused.add if _is_refused(answers) else self._refused.discard)(topic_filter)
 

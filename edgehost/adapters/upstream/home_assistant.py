@@ -154,7 +154,7 @@ class HomeAssistant:
     async def _mark(self, link: Link, mark: bytes) -> None:
         self._marked.clear()
         self._marks = {mark}
-        await link.client.publish(self.topics.mark, mark, qos=1)
+        await link.answered(link.client.publish(self.topics.mark, mark, qos=1))
         try:
             async with asyncio.timeout(_SETTLE_S):
                 await self._marked.wait()

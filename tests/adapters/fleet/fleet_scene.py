@@ -63,7 +63,7 @@ class Tools:
         try:
             yield Heard(process.stdout)
         finally:
-            process.terminate()
+            process.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
             await process.wait()
 
 

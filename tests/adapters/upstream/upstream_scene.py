@@ -201,7 +201,7 @@ async def plant_heard(broker: EmbeddedBroker) -> AsyncIterator[Plant]:
             assert (await process.stdout.readline()).startswith(ready.encode())
         yield Plant(process.stdout, schema)
     finally:
-        process.terminate()
+        process.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
         await process.wait()
 
 
