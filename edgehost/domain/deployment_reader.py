@@ -200,6 +200,7 @@ def _read_gates(table: SpecReader) -> Gates:
     usual = Gates()
     gates = Gates(
         error_rate=table.number("error_rate", least=0.0, most=1.0, default=usual.error_rate),
+        refusal_rate=table.number("refusal_rate", least=0.0, most=1.0, default=usual.refusal_rate),
         calls_min=table.whole("calls_min", least=1, most=_MOST_RESTARTS, default=usual.calls_min),
         latency_ms=table.number("latency_ms", least=0.0, most=_MOST_LATENCY_MS, default=usual.latency_ms),
         restarts=table.whole("restarts", least=0, most=_MOST_RESTARTS, default=usual.restarts),

@@ -73,6 +73,10 @@ def statistics_of(host: RolloutHost) -> PoolStatistics:
     return statistics
 
 
+def refusing(host: RolloutHost) -> None:
+    statistics_of(host).refusals += 30
+
+
 def quiet(_host: RolloutHost) -> None:
     """Its calls or its check say enough."""
 
@@ -90,6 +94,12 @@ GATES: list[tuple[dict[str, Any], Callable[[str, bytes], bytes], Callable[[Rollo
         lambda _function, _payload: b"{}",
         slow,
         "95 % of its calls take up to 300 ms; 250 ms is the most.",
+    ),
+    (
+        {"calls_min": 10, "refusal_rate": 0.5},
+        lambda _function, _payload: b"{}",
+        refusing,
+        "it refused 30 of 40 calls; 50.0% is the most.",
     ),
     (
         {"restarts": 3},
