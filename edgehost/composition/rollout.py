@@ -46,6 +46,7 @@ def start_deployments(
         return rollout.place(deployment).wave if len(deployment.rollout.waves) > 1 else None
 
     desired.view.wave = wave
+    desired.view.advice = rollout.advice
     desired.reconciler.turn = rollout
     keep_running(spawn, rollout.run, "edgehost.rollout")
     keep_running(spawn, desired.reconciler.run, "edgehost.deployments")

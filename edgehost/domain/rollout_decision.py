@@ -24,6 +24,7 @@ _READY: Final = frozenset(
 #: Who is in these does not have it and will not, unless somebody says so.
 _NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
+_NO_FLEET: Final = "this host has no [fleet]"
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Names of hosts in a reason; the rest are counted.
 _NAMED: Final = 3
@@ -40,6 +41,7 @@ class FleetSight:
     reports: Sequence[RolloutReport] = ()
     command: RolloutCommand | None = None
     connected: bool = True
+    alone: bool = False  # it belongs to no fleet, so it will never see anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +92,22 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
 
 
 def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited_s: float) -> Decision:
-    """Whether the host may begin; ``local`` is its local time, ``waited_s`` how long it has been asking."""
+    """Whether the host may begin; ``local`` is its local time, ``waited_s`` how long it asks without seeing the others."""
     if stopped := _stopped(deployment, sight):
         return Decision(halt=True, reason=stopped)
     rollout = deployment.rollout
     place = place_of(deployment, sight)
     if is_staged(deployment):
         if not sight.connected:  # nor would it know that it is of a late wave
-            if rollout.all_hosts or not 0 < rollout.blind_after_s <= waited_s:
-                return Decision(
-                    reason="It does not see the other hosts: the link to the fleet is not there, or not for long enough."
-                )
+            if waiting := _blind(deployment, sight, waited_s):
+                return Decision(reason=waiting)
         elif waiting := _prepared(deployment, sight, place) or _earlier(deployment, sight, place):
             return Decision(reason=waiting)
     if place.wave in rollout.approve and not _approved(deployment, sight, place.wave):
-        return Decision(
-            reason=f"Wave {place.wave} waits for an approval: 'edgehost fleet approve {deployment.name}'."
+        how = (
+            f"'edgehost fleet approve {deployment.name}'" if not sight.alone else f"{_NO_FLEET} to be told by"
         )
+        return Decision(reason=f"Wave {place.wave} waits for an approval: {how}.")
     if rollout.windows and not any(is_open(window, local) for window in rollout.windows):
         return Decision(reason=f"No maintenance window is open at {local:%a %H:%M}.")
     return _GO
@@ -116,6 +117,18 @@ def is_staged(deployment: Deployment) -> bool:
     """Whether hosts wait for each other or for an operator: then nobody begins who sees nothing of the fleet."""
     rollout = deployment.rollout
     return len(rollout.waves) > 1 or rollout.all_hosts or bool(rollout.approve)
+
+
+def advice_alone(deployment: Deployment) -> str:
+    """What an operator can do for a host of no fleet that such a deployment lets wait; "" when it need not wait."""
+    if not is_staged(deployment):
+        return ""
+    rollout = deployment.rollout
+    if rollout.all_hosts or rollout.approve:
+        ways = "or publish it without all_hosts and approve for this host"
+    else:
+        ways = "or publish it with rollout.blind_after_s, after which it begins by itself"
+    return f"Give the host a [fleet] table, so that it sees the others; {ways}."
 
 
 def must_go_back(deployment: Deployment, sight: FleetSight) -> str:
@@ -167,6 +180,27 @@ def _stopped(deployment: Deployment, sight: FleetSight) -> str:
         return ""
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return f"It failed on {others[0].host}{more}: {others[0].reason}"
+
+
+def _blind(deployment: Deployment, sight: FleetSight, waited_s: float) -> str:
+    """Why a host that sees nobody waits; "" when it need not any more."""
+    rollout = deployment.rollout
+    if sight.alone:
+        why = f"It is rolled out in step with other hosts, and {_NO_FLEET} to see them by"
+    else:
+        why = "It does not see the other hosts: the link to the fleet is not there, or not for long enough"
+    if rollout.all_hosts or not rollout.blind_after_s:
+        return f"{why}. It does not begin without them."
+    left_s = rollout.blind_after_s - waited_s
+    return f"{why}. It begins by itself in {_span(left_s)}." if left_s > 0 else ""
+
+
+def _span(seconds: float) -> str:
+    """In steps, so that what is shown does not change at every look."""
+    for unit_s, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds > 2 * unit_s:
+            return f"about {math.ceil(seconds / unit_s)} {name}"
+    return "less than two minutes"
 
 
 def _prepared(deployment: Deployment, sight: FleetSight, place: Place) -> str:
