@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -237,6 +236,8 @@ def _read_service(table: SpecReader, folder: Path) -> ServiceSettings:
         settings = read_settings(ServiceSettings, table, folder, kind=kind, options=options)
         table.refuse_unknown()
         return settings
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 1 MB, for kinds that others bring
+
     plugins = entry_points(group=ENTRY_POINTS).names
     if kind not in plugins:
         raise table.refused(

@@ -7,9 +7,9 @@ import platform
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version as package_version
 from typing import Any, Final
 
+from edgehost import __version__
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import load_operators
@@ -255,7 +255,7 @@ def _registration(fleet: HostFleet) -> Mapping[str, Any]:
         "class": host.device_class,
         "labels": dict(host.labels),
         "versions": {
-            "edgehost": package_version("edgehost"),
+            "edgehost": __version__,
             "python": platform.python_version(),
             "kernel": platform.release(),
             "machine": platform.machine(),

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
@@ -96,6 +95,8 @@ def _opened(
 
 
 def _plugin(kind: str) -> _Opener:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 1 MB, for kinds that others bring
+
     (found,) = entry_points(group=ENTRY_POINTS, name=kind) or (None,)
     if found is None:
         raise UnavailableError(f"No installed package brings services of kind '{kind}' any more.")
