@@ -13,6 +13,7 @@ from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.board_control import BoardControl
+from edgehost.ports.certificate_control import CertificateControl
 from edgehost.ports.clock import Clock
 from edgehost.ports.device_control import DeviceControl
 from edgehost.usecases.direct_traffic import Ground
@@ -67,6 +68,7 @@ class ControlHost:
     make_boards: Callable[[], BoardControl] | None = None
     _boards: BoardControl | None = None
     bridged: DeviceControl | None = None
+    certificates: CertificateControl | None = None
     bundle: Callable[[], Awaitable[bytes]] | None = None
     written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
     deployment_views: DeploymentsView | None = None
@@ -89,6 +91,15 @@ class ControlHost:
                 hint="Describe them under [devices.NAME] in its configuration.",
             )
         return self.bridged
+
+    def renewals(self) -> CertificateControl:
+        """The certificates that this host renews."""
+        if self.certificates is None:
+            raise NotFoundError(
+                "This host renews no certificates.",
+                hint="Describe them under [[certificates]] in its configuration.",
+            )
+        return self.certificates
 
     def agent(self) -> AgentControl:
         """The agent's own life: configurations, mode, crashes."""
