@@ -116,6 +116,13 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         _access(order)
         order.add_argument("deployment", metavar="DEPLOYMENT")
         order.add_argument("--sequence", metavar="N", type=int, help="default: the newest that hosts report")
+        order.add_argument(
+            "--timeout",
+            metavar="S",
+            type=float,
+            default=10.0,
+            help="seconds to wait for what hosts say to it",
+        )
         if verb == "approve":
             order.add_argument("--wave", metavar="N", type=int, help="from 0; default: the first that waits")
         if verb == "resume":

@@ -209,7 +209,7 @@ async def _watch(work: Work) -> int:
 
 
 async def _order(work: Work) -> int:
-    from edgehost.cli.fleet_watching import give_order  # noqa: PLC0415 - only for these verbs
+    from edgehost.cli.fleet_orders import give_order  # noqa: PLC0415 - only for these verbs
 
     return await give_order(work)
 

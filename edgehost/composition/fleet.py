@@ -19,7 +19,7 @@ from edgehost.adapters.storage.small_table_file import SmallTableFile
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.broker_options import broker_options
 from edgehost.composition.fleet_bundles import bundle_operation
-from edgehost.composition.fleet_findings import fleet_findings
+from edgehost.composition.fleet_findings import fleet_findings, order_findings
 from edgehost.composition.fleet_properties import FleetProperties
 from edgehost.composition.rooms import Rooms
 from edgehost.config import parse_config
@@ -153,6 +153,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             "clock": views.clock,
             "sandbox": views.sandbox,
             **({} if control.bridged is None else {"devices": views.devices}),
+            **({} if control.certificates is None else {"certificates": views.certificates}),
         },
         figures={"host": readings.read, "components": views.calls},
         findings=control.doctor,
@@ -202,6 +203,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
         await commands.book.open()
     fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
     control.more_findings.append(lambda: fleet_findings(fleet.link, fleet.commands))
+    control.more_findings.append(lambda: order_findings(fleet._view))  # noqa: SLF001 - of this module
     if life is not None:
         life.in_touch = lambda: link.connected
     return fleet

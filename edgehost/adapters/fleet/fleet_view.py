@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError, TooLargeError
-from edgehost.domain.fleet_messages import (
-    SignedOrder,
-    read_order,
-    read_report,
-    read_submission,
-    report_document,
-)
-from edgehost.domain.fleet_rules import ANYBODY, Operator
+from edgehost.adapters.fleet.rollout_orders import RolloutOrders
+from edgehost.domain.errors import RefusedError, TooLargeError
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.names import NAME
+from edgehost.domain.rollout_messages import read_report, report_document
 from edgehost.domain.rollout_report import RolloutCommand, RolloutReport
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.fleet_link import FleetLink, Signatures
 
 log = logging.getLogger("edgehost.fleet")
 
-#: What an order is signed for.
-ORDER: Final = "edgehost rollout"
-_ROLLOUT: Final = "rollout"
 #: More than a site has; registrations beyond are not seen, and that is told.
 MOST_HOSTS: Final = 5000
 _MOST_DEPLOYMENTS: Final = 256
 _MOST_SEEN: Final = 8 * MOST_HOSTS
 _REGISTRATION_MOST_BYTES: Final = 16 * 1024
-_WAITING: Final = 64
 _STATUS_MOST_BYTES: Final = 4 * 1024
 _REPORT: Final = "twin/deployment/"
 _STATUS: Final = "status"
@@ -57,7 +46,6 @@ class MqttFleetView:
     unseen: int = 0  # hosts and reports beyond the bounds
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
-    _orders: dict[str, RolloutCommand] = field(default_factory=dict)
     _away: set[str] = field(default_factory=set)
     _shown: set[str] = field(default_factory=set)  # deployments on which this host has a report there
     _seen: set[tuple[str, str]] = field(
@@ -66,9 +54,18 @@ class MqttFleetView:
     _is_current: bool = False
     _knew_others: bool = False  # before the link came up
     _waiting: asyncio.TimerHandle | None = None
-    _incoming: deque[tuple[str, bytes]] = field(default_factory=deque)
-    _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: list[asyncio.Event] = field(default_factory=list)
+    orders: RolloutOrders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.orders = RolloutOrders(
+            self.topics.host(self.host),
+            self.link,
+            self.signatures,
+            self.newest_order,
+            self.note_order,
+            self.changed,
+        )
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -94,7 +91,7 @@ class MqttFleetView:
 
     def command(self, deployment: str) -> RolloutCommand | None:
         """The operator's newest order whose signature holds."""
-        return self._orders.get(deployment)
+        return self.orders.newest(deployment)
 
     async def report(self, report: RolloutReport) -> None:
         """Show this host's state to the others; kept and sent later while the link is down."""
@@ -158,9 +155,7 @@ class MqttFleetView:
         """A message on one of ``filters``; never waits."""
         deployment = self.topics.order_in(topic)
         if deployment is not None:
-            if len(self._incoming) < _WAITING:
-                self._incoming.append((deployment, payload))
-                self._filled.set()
+            self.orders.take(deployment, payload)
             return
         place = self.topics.host_in(topic)
         if place is None:
@@ -182,17 +177,7 @@ class MqttFleetView:
 
     async def run(self) -> None:
         """Check orders until cancelled."""
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._incoming:
-                deployment, payload = self._incoming.popleft()
-                try:
-                    await self._take_order(deployment, payload)
-                except EdgehostError as error:
-                    log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
-                except Exception:  # whatever a broker brings must not end the host
-                    log.exception("An order for the rollout of %s could not be dealt with.", deployment)
+        await self.orders.run()
 
     def _take_registration(self, host: str, payload: bytes) -> None:
         if host == self.host:
@@ -252,30 +237,3 @@ class MqttFleetView:
 
     def _is_there(self, host: str, below: str) -> bool:
         return host == self.host or (host, below) in self._seen
-
-    async def _take_order(self, deployment: str, payload: bytes) -> None:
-        if not payload:
-            return  # what was ordered holds until another order; whoever clears the topic has no say
-        order, operator = await self._opened(payload, deployment)
-        if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
-            raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
-        operator.require(_ROLLOUT)
-        newest = self.newest_order(deployment)
-        if order.issued_at < newest:
-            raise RefusedError("A newer order was obeyed already.")
-        if order.issued_at > newest:
-            await self.note_order(deployment, order.issued_at)
-        self._orders[deployment] = RolloutCommand(
-            deployment, order.sequence, order.order, order.wave, operator.key_id
-        )
-        self.changed()
-
-    async def _opened(self, payload: bytes, deployment: str) -> tuple[SignedOrder, Operator]:
-        what = read_submission(payload)
-        if what is not None and what.signed and self.signatures is not None:
-            document, operator = await self.signatures.opened(what.signed, purpose=ORDER)
-            return read_order(document), operator
-        if self.signatures is not None or what is None:
-            raise NotGrantedError("Orders must be signed.", hint="'edgehost fleet' signs them.")
-        assumed = {"fleet": self.topics.fleet, "deployment": deployment}
-        return read_order({**assumed, **(what.document or {})}), ANYBODY
