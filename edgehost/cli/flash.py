@@ -16,6 +16,7 @@ from pathlib import Path
 from edgehost.cli.boards import add_folder
 from edgehost.cli.output import Output
 from edgehost.cli.usage import UsageError
+from edgehost.domain.board import ALL_TOOLS
 
 _LEAST_BAUD, _MOST_BAUD = 300, 8_000_000
 
@@ -46,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--baud", metavar="N", type=_baud, default=0, help="default: the board's")
     add_folder(parser)
     how = parser.add_argument_group("how")
+    how.add_argument(
+        "--tool",
+        choices=ALL_TOOLS,
+        default="",
+        help="what writes it: built-in or esptool (ESP chips), openocd or pyocd (debug probes); default: the board's",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, touch no device")
     how.add_argument("--no-verify", action="store_true", help="do not read back what was written")
     how.add_argument("--erase-all", action="store_true", help="erase what lies beside the image too")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import re
 import shutil
+import signal
+import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +23,8 @@ _MOST_LINE: Final = 4096
 _KEPT_LINES: Final = 40
 _ENDS: Final = re.compile(rb"[\r\n]+")
 _KILL_S: Final = 3.0
+#: Python's programs buffer what they say into a pipe, and the pretty ones fold it at 80 columns.
+_ENVIRONMENT: Final = {"PYTHONUNBUFFERED": "1", "COLUMNS": "400", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,35 @@ def require_tool(program: str, package: str) -> str:
     return path
 
 
+def require_python_tool(package: str, extra: str) -> list[str]:
+    """The beginning of the command line of a program that is a Python package: beside this one, or on the PATH.
+
+    Raises:
+        UnavailableError: it is not installed; the hint names the extra that brings it.
+    """
+    if importlib.util.find_spec(package) is not None:
+        return [sys.executable, "-m", package]
+    path = shutil.which(package)
+    if path is None:
+        raise UnavailableError(
+            f"'{package}' was asked for, and is not installed.", hint=f"pip install 'edgehost[{extra}]'"
+        )
+    return [path]
+
+
 async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, timeout_s: float) -> ToolEnd:
-    """Run it to its end; ``on_line`` gets each line, progress bars included. Cancelling ends the program.
+    """Run it to its end; ``on_line`` gets each line, progress bars included. Cancelling ends it and all that it started.
 
     Raises:
         FlashFailedError: it takes longer than ``timeout_s``.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        start_new_session=True,
+        env={**os.environ, **_ENVIRONMENT},
     )
     try:
         async with asyncio.timeout(timeout_s):
@@ -97,12 +124,16 @@ def _take(line: bytes, kept: deque[str], on_line: Callable[[str], None]) -> None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):  # it ended meanwhile
-        process.terminate()
-    try:
+    """Its whole group: OpenOCD and the Python tools may have started others."""
+    _signal_group(process.pid, signal.SIGTERM)
+    with suppress(TimeoutError):
         async with asyncio.timeout(_KILL_S):
             await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    _signal_group(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    """The group has its leader's number as long as one of its members lives."""
+    with suppress(ProcessLookupError):  # all of them ended meanwhile
+        os.killpg(leader, number)
