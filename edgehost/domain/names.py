@@ -24,6 +24,8 @@ NAME: Final = worded(
     r"[a-z][a-z0-9-]{0,62}",
     "a DNS label: up to 63 lower-case letters, digits and '-', a letter first",
 )
+#: What a connection can be made to.
+ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
 #: A guest's export: printable ASCII.
 EXPORT: Final = worded(
     r"[\x21-\x7e]{1,128}", "the name of an export: up to 128 printable ASCII characters, no space"
