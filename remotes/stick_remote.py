@@ -25,8 +25,9 @@ from remotes.content_fetch import Base
 from remotes.durable_file import read_bounded
 from remotes.polled_source import Pause
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
-from remotes.stick_transport import Bundle, StickTransport, open_stick_transport, version_of
+from remotes.stick_transport import Bundle, StickTransport, open_stick_transport
 from remotes.transport import METADATA_MOST_BYTES
+from remotes.unchecked_version import version_of
 
 #: Of bundles that were applied at this host.
 _MOST_REPORTS: Final = 16
