@@ -83,7 +83,8 @@ async def make_desired_state(
         turn=turn or AtOnce(),
     )
     intake = DeploymentIntake(words, book, rooms.bus, rooms.clock, wake=reconciler.wake, shelf=rooms.shelf)
-    rooms.ledger.beside = intake.shelved
+    beside = rooms.ledger.beside
+    rooms.ledger.beside = lambda: {*beside(), *intake.shelved()}
     view = DeploymentsView(reconciler, words)
     control.deployment_views = view
     control.more_status["deployments"] = view.rows

@@ -21,8 +21,8 @@ class FirmwareHands(Protocol):
         """
         ...
 
-    async def before(self, device: str) -> Before:
-        """What the device runs now: what taking back goes to."""
+    async def before(self, device: str, wanted: str) -> Before:
+        """What the device runs now of the kind of ``wanted``, component or image: what taking back goes to."""
         ...
 
     async def prepare(self, plan: ComponentPlan) -> None:
@@ -50,7 +50,7 @@ class NoBoards:
         standing = Standing.FAILED if back else Standing.BLOCKED
         return ComponentPlan(plan_name(device), standing, f"This host flashes no boards, so {wanted} waits.")
 
-    async def before(self, device: str) -> Before:  # noqa: ARG002 - as above
+    async def before(self, device: str, wanted: str) -> Before:  # noqa: ARG002 - as above
         """Nothing that this host could bring back."""
         return Before()
 

@@ -59,7 +59,10 @@ class DeploymentPlans:
 
     async def before_devices(self, held: HeldDeployment) -> dict[str, Before]:
         """What the devices that it names run now."""
-        return {plan_name(device): await self.firmware.before(device) for device in held.deployment.firmware}
+        wanted = held.deployment.firmware
+        return {
+            plan_name(device): await self.firmware.before(device, what) for device, what in wanted.items()
+        }
 
     def _owners(self, held: HeldDeployment) -> dict[str, HeldDeployment]:
         """Whose each component is, were this one to hold now."""
