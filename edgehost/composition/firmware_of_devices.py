@@ -39,16 +39,18 @@ class DeviceFirmware:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Meets FlashSites, from the configuration and from what devices say of themselves."""
+    """Meets FlashSites, from the configuration and from what devices say, or said, of themselves."""
 
     settings: Mapping[str, DeviceSettings]
     devices: Devices
     board_of: Callable[[str], Board | None]
+    book: FirmwareBook
 
     def __call__(self, device: str) -> FlashSite:
         """The site of a device."""
-        settings, state = self.settings[device], self.devices.get(device).state
-        name = settings.board or ("" if state.identity is None else state.identity.board)
+        state, settings = self.devices.get(device).state, self.settings[device]
+        said = "" if state.identity is None else state.identity.board
+        name = settings.board or said or self.book.page(device).board
         board = self.board_of(name) if name else None
         if board is None:
             what = f"No board '{name}' is known here." if name else f"What board '{device}' is, is not known."
@@ -77,7 +79,7 @@ async def open_firmware(
     rooms.ledger.beside = lambda: {*beside(), *book.shelved()}
     flasher = make_flash_board(lines, devices)
     images = SignedImages(remotes, rooms.shelf, parse, lines, catalog, flasher)
-    sites = Sites(rooms.config.devices, devices, board_of)
+    sites = Sites(rooms.config.devices, devices, board_of, book)
     flash = FlashDevice(book, WriteToDevice(devices, images, sites, rooms.bus, rooms.clock))
     return DeviceFirmware(flash, ImageHands(flash, FirmwareOffers(images, book)), flasher)
 

@@ -81,6 +81,7 @@ class FirmwarePage:
     prepared: KnownImage | None = None  # is on the shelf for the next flash
     under_way: FlashUnderWay | None = None
     failed: Mapping[str, Failure] = field(default_factory=dict)  # by digest, oldest first
+    board: str = ""  # what board it was flashed as; a device that does not answer says no more
     lost: str = ""  # neither old nor new answers: why, and what a person can do
 
     @property
@@ -95,7 +96,9 @@ class FirmwarePage:
         failure = self.failed.get(digest)
         return failure.reason if failure is not None and failure.deployment in {"", deployment} else ""
 
-    def begun(self, image: KnownImage, deployment: str, *, running: KnownImage | None) -> FirmwarePage:
+    def begun(
+        self, image: KnownImage, deployment: str, *, running: KnownImage | None, board: str = ""
+    ) -> FirmwarePage:
         """A flash begins; ``running`` is what is known to be there now.
 
         Raises:
@@ -103,7 +106,7 @@ class FirmwarePage:
         """
         _require_move(self.under_way, FlashStage.WRITING)
         flash = FlashUnderWay(FlashStage.WRITING, image, deployment)
-        return replace(self, running=running, under_way=flash, lost="")
+        return replace(self, running=running, under_way=flash, board=board, lost="")
 
     def moved_to(self, stage: FlashStage, **changes: Any) -> FirmwarePage:  # noqa: ANN401 - fields of the flash
         """The flash goes on.
@@ -164,6 +167,7 @@ class FirmwarePage:
                 str(digest): Failure(str(each["reason"]), str(each["deployment"]))
                 for digest, each in document["failed"].items()
             },
+            board=str(document["board"]),
             lost=str(document["lost"]),
         )
 

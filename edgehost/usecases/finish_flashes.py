@@ -28,7 +28,8 @@ class FinishFlashes:
 
     def unfinished(self) -> list[str]:
         """The devices whose flash has begun and not ended."""
-        return [name for name, page in self.flash.book.pages().items() if page.under_way is not None]
+        known = self.flash.writer.devices.known
+        return [name for name in known if self.flash.book.page(name).under_way is not None]
 
     async def finish(self, device: str) -> None:
         """Until it is done, or given up."""

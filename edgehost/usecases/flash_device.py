@@ -76,7 +76,8 @@ class FlashDevice:
                 raise RefusedError(why)
             await self.prepare(device, image)
             page = self.book.page(device)
-            await self.book.keep(device, page.begun(image, deployment, running=running))
+            board = self.writer.sites(device).board.id
+            await self.book.keep(device, page.begun(image, deployment, running=running, board=board))
             await self._go_on(device)
 
     async def finish(self, device: str) -> None:
