@@ -101,4 +101,9 @@ def _elsewhere(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
 
         return SwdProgrammer()
 
-    return {"uf2": uf2, "volume": volume, "dfu": dfu, "swd": swd}
+    def pyocd() -> Programmer:
+        from edgehost.adapters.boards.pyocd_programmer import PyocdProgrammer  # noqa: PLC0415
+
+        return PyocdProgrammer()
+
+    return {"uf2": uf2, "volume": volume, "dfu": dfu, "swd": swd, "swd/pyocd": pyocd}

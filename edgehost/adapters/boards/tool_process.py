@@ -75,8 +75,16 @@ def require_python_tool(package: str, extra: str) -> list[str]:
     return [path]
 
 
-async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, timeout_s: float) -> ToolEnd:
-    """Run it to its end; ``on_line`` gets each line, progress bars included. Cancelling ends it and all that it started.
+async def run_tool(
+    command: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    timeout_s: float,
+    on_rest: Callable[[str], None] | None = None,
+) -> ToolEnd:
+    """Run it to its end. Cancelling ends it and all that it started.
+
+    ``on_line`` gets each line, progress bars included; ``on_rest`` the beginning of one that has not ended yet.
 
     Raises:
         FlashFailedError: it takes longer than ``timeout_s``.
@@ -91,7 +99,7 @@ async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, ti
     )
     try:
         async with asyncio.timeout(timeout_s):
-            lines = await _read(process, on_line)
+            lines = await _read(process, on_line, on_rest)
             return ToolEnd(await process.wait(), lines)
     except TimeoutError:
         raise FlashFailedError(f"{command[0]} has not come to an end in {timeout_s:.0f} s.") from None
@@ -100,7 +108,11 @@ async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, ti
             await asyncio.shield(_end(process))
 
 
-async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> tuple[str, ...]:
+async def _read(
+    process: asyncio.subprocess.Process,
+    on_line: Callable[[str], None],
+    on_rest: Callable[[str], None] | None,
+) -> tuple[str, ...]:
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
     rest = b""
     stream = process.stdout
@@ -112,6 +124,8 @@ async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], No
             whole, rest = [*whole, rest], b""
         for line in whole:
             _take(line, kept, on_line)
+        if rest and on_rest is not None:
+            on_rest(rest.decode("utf-8", "replace"))
     _take(rest, kept, on_line)
     return tuple(kept)
 
