@@ -77,7 +77,13 @@ class FleetSettings:
     ] = 60.0
     events: Annotated[
         tuple[str, ...], Texts("patterns of events that are published; none: none", EVENT_PATTERN)
-    ] = ("edgehost.release.*", "edgehost.remote.*", "edgehost.fleet.*", "edgehost.breaker.*")
+    ] = (
+        "edgehost.release.*",
+        "edgehost.remote.*",
+        "edgehost.fleet.*",
+        "edgehost.breaker.*",
+        "edgehost.certificate.*",
+    )
     events_per_s: Annotated[float, Number("of these at most; the others are counted", 0.1, 1000)] = 5.0
     bundle_kib: Annotated[
         int, Whole("a signed bundle may come as a message of this size; 0: none may", 0, 64 * 1024)
@@ -90,6 +96,11 @@ class FleetSettings:
             3600,
         ),
     ] = 30.0
+    set_aside_failures: Annotated[
+        int,
+        Whole("rollouts set this host aside when so many deployments failed on it; 0: they never do", 0, 32),
+    ] = 3
+    set_aside_days: Annotated[float, Number("failures within so many days count", 0.01, 365)] = 7.0
     operators: tuple[OperatorSettings, ...] = field(default=(), kw_only=True)
 
     @property

@@ -103,6 +103,7 @@ def _commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     flash.add_argument("firmware", metavar="FIRMWARE[@VERSION]")
     flash.add_argument("--line", metavar="LINE", default="", help="where the board is")
     flash.add_argument("--dry-run", action="store_true", help="only the plan")
+    _command(verbs, "readmit", "count on a host in rollouts again that was set aside for its failures")
     cancel = verbs.add_parser("cancel", allow_abbrev=False, help="take a command back, as far as it can be")
     _access(cancel)
     _selection(cancel)
@@ -138,7 +139,9 @@ def _sign(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sign = verbs.add_parser("sign", allow_abbrev=False, help="write a signed command for 'mosquitto_pub -f'")
     _access(sign)
     sign.add_argument(
-        "operation", metavar="OPERATION", help="deploy, rollback, restart, call, logs, config, diag, flash"
+        "operation",
+        metavar="OPERATION",
+        help="deploy, rollback, restart, call, logs, config, diag, flash, readmit",
     )
     sign.add_argument(
         "--host", metavar="HOST", action="append", default=[], help="may be repeated; without it every host"

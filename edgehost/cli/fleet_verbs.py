@@ -31,7 +31,7 @@ from edgehost.domain.suggestion import did_you_mean
 
 _CONFIG_MOST_BYTES: Final = 64 * 1024
 _VERB_OPERATIONS: Final = frozenset(
-    {"deploy", "rollback", "restart", "call", "logs", "config", "diag", "flash"}
+    {"deploy", "rollback", "restart", "call", "logs", "config", "diag", "flash", "readmit"}
 )
 
 
@@ -110,6 +110,7 @@ async def _ls(work: Work) -> int:
         notes = [f"{len(member.alarms)} alarms"] if member.alarms else []
         notes += [f"{member.open_commands} open commands"] if member.open_commands else []
         notes += [] if member.clock_is_set else ["clock not set"]
+        notes += [f"set aside: {', '.join(member.failures)} failed"] if member.failures else []
         rows.append(
             (member.name, presence, span_of(age), member.device_class, labels, shown, ", ".join(notes))
         )
@@ -273,7 +274,7 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
             firmware, _, version = args.firmware.partition("@")
             found = {"board": args.board, "firmware": firmware, "version": version, "line": args.line}
             found["dry_run"] = args.dry_run
-        case "diag":
+        case "diag" | "readmit":
             found = {}
         case _:
             found = {"component": args.component}

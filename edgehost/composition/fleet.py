@@ -31,15 +31,18 @@ from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_events import HostDuplicated
 from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.fleet_topics import FleetTopics, part_of
+from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.json_text import write_json
 from edgehost.ports.fleet_link import Signatures
 from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.count_failures import FailureCount
 from edgehost.usecases.fleet_agent_operations import Configure, Diagnose, FlashBoards
 from edgehost.usecases.fleet_device_operations import with_devices
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
+from edgehost.usecases.fleet_readmit import Readmit
 from edgehost.usecases.look_for_deployment import LookForDeployment
 from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
@@ -50,6 +53,9 @@ from remotes.owned_tasks import Spawn, keep_running
 OFF: Final = "off"
 _JOURNAL: Final = "fleet_commands.json"
 _JOURNAL_MOST_BYTES: Final = 8 * MIB
+_FAILURES: Final = "failed_deployments.json"
+_FAILURES_MOST_BYTES: Final = 256 * KIB
+_DAY_S: Final = 86_400.0
 #: Commands, states and reports; bundles come on top.
 _PACKET_MOST_BYTES: Final = 256 * KIB
 #: A fleet's registrations and a host's own topics come at once when the connection is there.
@@ -67,6 +73,7 @@ class HostFleet:
     operations: dict[Operation, FleetOperation]
     rooms: Rooms
     control: ControlHost
+    failures: FailureCount
 
     _view: MqttFleetView | None = None
 
@@ -181,6 +188,14 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     bundles = bundle_operation(rooms, control, received)
     if bundles is not None:
         operations[Operation.BUNDLE] = bundles
+    failures = FailureCount(
+        SmallTableFile(host.data / _FAILURES, _FAILURES_MOST_BYTES, None),
+        clock,
+        PenaltyRule(settings.set_aside_failures, settings.set_aside_days * _DAY_S),
+    )
+    await failures.open()
+    operations[Operation.READMIT] = Readmit(failures)
+    control.more_findings.append(failures.findings)
     commands = None
     if settings.commands != OFF:
         commands = FleetCommands(
@@ -201,7 +216,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             received=received,
         )
         await commands.book.open()
-    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
+    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control, failures)
     control.more_findings.append(lambda: fleet_findings(fleet.link, fleet.commands))
     control.more_findings.append(lambda: order_findings(fleet._view))  # noqa: SLF001 - of this module
     if life is not None:
@@ -222,7 +237,12 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
             link.handlers.bundle = commands.take_bundle
         keep_running(spawn, commands.run, "edgehost.fleet.commands")
     link.handlers.namesake = _namesake_told(fleet)
-    link.keep(link.topics.registration, write_json(_registration(fleet)))
+
+    def register() -> None:
+        link.keep(link.topics.registration, write_json(_registration(fleet)))
+
+    fleet.failures.changed = register
+    register()
     fleet.rooms.bus.attach(fleet.twin, acting=False)
     if fleet._view is not None:  # noqa: SLF001 - of this module
         keep_running(spawn, fleet._view.run, "edgehost.fleet.orders")  # noqa: SLF001 - as above
@@ -265,6 +285,7 @@ def _registration(fleet: HostFleet) -> Mapping[str, Any]:
         "urls": [url for url in control.identity.urls if not url.startswith("unix:")],
         "commands": rooms.config.fleet.commands,
         "capabilities": sorted(fleet.operations) if fleet.commands is not None else [],
+        **({"set_aside": dict(aside)} if (aside := fleet.failures.shown()) else {}),
     }
 
 

@@ -40,6 +40,7 @@ def start_deployments(
         view=None if fleet is None else fleet.view(),
         reason_of=desired.view.reason,
         quarantine=partial(condemn_release, manager),
+        failures=None if fleet is None else fleet.failures,
     )
 
     def wave(deployment: Deployment) -> int | None:

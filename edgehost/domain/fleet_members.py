@@ -55,6 +55,16 @@ class Member:
         return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, Mapping) else {}
 
     @property
+    def failures(self) -> tuple[str, ...]:
+        """Deployments that failed on it, when rollouts have set it aside for that."""
+        aside = self.registration.get("set_aside")
+        listed = aside.get("failures") if isinstance(aside, Mapping) else None
+        if not isinstance(listed, list):
+            return ()
+        rows = [each for each in listed if isinstance(each, Mapping)]
+        return tuple(f"{each.get('deployment')} {each.get('sequence')}" for each in rows)
+
+    @property
     def can(self) -> frozenset[str]:
         """What it can be told to do."""
         listed = self.registration.get("capabilities")

@@ -11,10 +11,11 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from edgehost.domain.deployment import Deployment, Window
+from edgehost.domain.deployment import Deployment
+from edgehost.domain.maintenance_window import is_open
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 
 #: A host in these has all that it needs, and keeps its word.
@@ -25,7 +26,6 @@ _READY: Final = frozenset(
 _NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
 _NO_FLEET: Final = "this host has no [fleet]"
-_WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Names of hosts in a reason; the rest are counted.
 _NAMED: Final = 3
 
@@ -41,6 +41,7 @@ class FleetSight:
     reports: Sequence[RolloutReport] = ()
     command: RolloutCommand | None = None
     connected: bool = True
+    set_aside: Collection[str] = frozenset()  # on which too much has failed to say anything of a deployment
     alone: bool = False  # it belongs to no fleet, so it will never see anybody
 
 
@@ -67,7 +68,7 @@ _GO: Final = Decision(go=True)
 
 
 def place_of(deployment: Deployment, sight: FleetSight) -> Place:
-    """The host's wave; hosts that are away and have not reported take no place."""
+    """The host's wave; hosts that are away and have not reported take no place, those that are set aside the last."""
     members = {**sight.members, sight.host: sight.labels}
     meant = {
         host: labels
@@ -83,7 +84,7 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
         if (not rollout.within or labels.get(rollout.within, "") == site)
         and (host == sight.host or host not in sight.away or host in reported)
     ]
-    ranked = sorted(mine, key=lambda host: _lot(deployment, host))
+    ranked = sorted(mine, key=lambda host: (host in sight.set_aside, _lot(deployment, host)))
     ends = [max(number + 1, math.ceil(share * len(ranked))) for number, share in enumerate(rollout.waves)]
     ends[-1] = max(ends[-1], len(ranked))
     rank = ranked.index(sight.host)
@@ -154,26 +155,11 @@ def is_resumed(deployment: Deployment, sight: FleetSight) -> bool:
     )
 
 
-def is_open(window: Window, local: datetime) -> bool:
-    """Whether the window is open; one that ends before it begins goes on after midnight."""
-    begin, end = window.begin or "00:00", window.end or "24:00"
-    at = f"{local:%H:%M}"
-    if begin < end:
-        return begin <= at < end and _is_day(window, local)
-    return (at >= begin and _is_day(window, local)) or (
-        at < end and _is_day(window, local - timedelta(days=1))
-    )
-
-
-def _is_day(window: Window, local: datetime) -> bool:
-    return not window.days or _WEEK[local.weekday()] in window.days
-
-
 def _stopped(deployment: Deployment, sight: FleetSight) -> str:
     command = _command(deployment, sight)
     if command is not None and command.order in _STOPS:
         return f"Operator {command.by or 'unknown'} said {command.order}."
-    forgiven = _forgiven(deployment, sight)
+    forgiven = _forgiven(deployment, sight) | _worn(deployment, sight)
     failed = [report for report in _current(deployment, sight) if report.state is RolloutState.FAILED]
     others = [report for report in failed if report.host != sight.host and report.host not in forgiven]
     if not others:
@@ -213,7 +199,7 @@ def _prepared(deployment: Deployment, sight: FleetSight, place: Place) -> str:
 
 def _earlier(deployment: Deployment, sight: FleetSight, place: Place) -> str:
     done = {report.host for report in _current(deployment, sight) if report.state is RolloutState.SUCCESSFUL}
-    forgiven = _forgiven(deployment, sight)
+    forgiven = _forgiven(deployment, sight) | _worn(deployment, sight)
     missing = [host for host in place.before if host not in done and host not in forgiven]
     return f"Wave {place.wave} waits for the one before: {_names(missing)} not done." if missing else ""
 
@@ -227,6 +213,15 @@ def _forgiven(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
         report.host
         for report in _current(deployment, sight)
         if report.wave <= command.wave and (report.state is RolloutState.FAILED or report.host in sight.away)
+    )
+
+
+def _worn(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
+    """Hosts that are set aside and failed again: that says more of them than of the deployment."""
+    return frozenset(
+        report.host
+        for report in _current(deployment, sight)
+        if report.host in sight.set_aside and report.state in _NEVER
     )
 
 

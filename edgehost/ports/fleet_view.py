@@ -24,6 +24,10 @@ class FleetView(Protocol):
         """Ids of the hosts that are offline, as they or their broker say."""
         ...
 
+    def set_aside(self) -> Collection[str]:
+        """Ids of the hosts that say that too many deployments failed on them to judge one by."""
+        ...
+
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -28,6 +28,7 @@ from edgehost.domain.rollout_report import RolloutReport, RolloutState
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.fleet_view import FleetView
+from edgehost.usecases.count_failures import FailureCount
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.rollout_turn import Turn
 from edgehost.usecases.take_deployments import HostWords
@@ -42,6 +43,8 @@ _GATHER_S: Final = 0.1
 #: A short soak is looked at so many times all the same.
 _LOOKS: Final = 5
 _SHORTEST_LOOK_S: Final = 0.1
+#: A host that is set aside sees so often whether it still is.
+_ASIDE_S: Final = 60.0
 _WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
 _CHANGED: Final = frozenset({RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL})
 
@@ -68,6 +71,7 @@ class FleetRollout:
     view: FleetView | None = None
     reason_of: Callable[[HeldDeployment], str] = lambda held: held.reason
     quarantine: Quarantine = _nothing
+    failures: FailureCount | None = None  # that make rollouts set this host aside; None: nothing does
     look_s: float = _LOOK_S
     _asked_at: dict[str, float] = field(
         default_factory=dict
@@ -106,8 +110,12 @@ class FleetRollout:
         for held in everything:
             try:
                 await self._attend(held)
+                if self.failures is not None:
+                    await self.failures.note(held)
             except EdgehostError as error:
                 log.warning("Rollout of %s %d: %s", held.deployment.name, held.deployment.sequence, error)
+        if self.failures is not None:
+            self.failures.look()
         await self._tell()
         digests = {held.deployment.digest: held for held in everything}
         self.soak.forget(digests)
@@ -121,7 +129,9 @@ class FleetRollout:
         soaks = [each.deployment.rollout.soak_s for each in held if each.state is RolloutState.SOAKING]
         if soaks:
             return min(self.look_s, max(min(soaks) / _LOOKS, _SHORTEST_LOOK_S))
-        return self.look_s if any(each.state in _WAITS for each in held) else None
+        if any(each.state in _WAITS for each in held):
+            return self.look_s
+        return _ASIDE_S if self.failures is not None and self.failures.is_set_aside else None
 
     def _held(self) -> tuple[HeldDeployment, ...]:
         return (*self.reconciler.book.current(), *self.reconciler.book.queued())
@@ -206,7 +216,12 @@ class FleetRollout:
             self.view.reports(deployment.name),
             self.view.command(deployment.name),
             self.view.connected,
+            self._set_aside(self.view),
         )
+
+    def _set_aside(self, view: FleetView) -> Collection[str]:
+        mine = self.failures is not None and self.failures.is_set_aside
+        return {*view.set_aside(), *([self.host.name] if mine else ())}
 
     async def _tell(self) -> None:
         """Show what has changed since it was shown last; what waits in front of what holds."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehost.domain.deployment import Audience, Deployment, Rollout, Window
-from edgehost.domain.rollout_decision import Decision, FleetSight, decide, is_open, must_go_back, place_of
+from edgehost.domain.maintenance_window import is_open
+from edgehost.domain.rollout_decision import Decision, FleetSight, decide, must_go_back, place_of
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 
 NOON = datetime(2026, 11, 25, 12, 0)  # noqa: DTZ001 - local time; a Wednesday

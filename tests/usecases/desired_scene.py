@@ -49,6 +49,7 @@ class World:
         self.deployments: dict[str, Mapping[str, Any]] = {}
         self.configs: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] = {}
         self.bindings: dict[str, str] = {}
+        self.tables: dict[str, Mapping[str, Any]] = {}  # small ones of other parts
         self.offers: list[OfferedRelease] = []
         self.documents_: list[SignedDocument] = []
         self.files: dict[str, bytes] = {}
