@@ -158,9 +158,12 @@ class CertificateRenewal:
     async def _look(self) -> None:
         """Read what is in use, and judge it by the clock; the first time, finish what a power cut left undone."""
         if not self._is_open:
-            await asyncio.to_thread(self.store.mend)
-            self.notes = await asyncio.to_thread(self.store.notes)
             self._is_open = True
+            try:
+                await asyncio.to_thread(self.store.mend)
+            except UnavailableError as problem:
+                log.warning("The certificate '%s' is not in its place: %s", self.plan.name, problem)
+            self.notes = await asyncio.to_thread(self.store.notes)
         await self._read()
         if self.notes.on_trial and (self.facts is None or self.facts.fingerprint != self.notes.on_trial):
             await self._note(replace(self.notes, on_trial=""))  # somebody has put another one there
@@ -204,7 +207,8 @@ class CertificateRenewal:
             RefusedError, UnavailableError: nothing was changed, and it is noted.
         """
         now = self.moment().now
-        await self._note(self.notes.as_of(now).tried(now))
+        self.notes = self.notes.as_of(now).tried(now)
+        await asyncio.to_thread(self.store.note, self.notes)  # an unwritten try would not count after a crash
         on_trial = bool(self.users) and self.facts is not None
         try:
             made = await self._asked()
@@ -324,7 +328,10 @@ class CertificateRenewal:
 
     async def _note(self, notes: RenewalNotes) -> None:
         self.notes = notes
-        await asyncio.to_thread(self.store.note, notes)
+        try:
+            await asyncio.to_thread(self.store.note, notes)
+        except UnavailableError as problem:  # what it does is worth more than its memory of it
+            log.warning("What happened to the certificate '%s' is not noted: %s", self.plan.name, problem)
 
     def _pause_s(self) -> float:
         now = self.moment().now
