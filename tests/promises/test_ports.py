@@ -6,7 +6,6 @@ handling (circuit breaker, undo)", "support for WebAssembly modules as models, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,7 @@ from tests.journeys.port_fleet import (
     station,
     translator,
 )
-from tests.journeys.weather_server import Weather, weather_server
-
-
-@pytest.fixture
-def weather() -> Iterator[Weather]:
-    with weather_server() as served:
-        yield served
+from tests.journeys.weather_server import Weather
 
 
 async def test_runtime_port_generation_a_release_brings_its_ports_without_a_restart(
