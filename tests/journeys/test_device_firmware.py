@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from edgehost.cli.command_table import OK
+from edgehost.cli.main import main
 from edgehost.domain.flash_events import FlashBegan
 from edgehost.domain.signed_document import DocumentKind
 from firmware_bridge.device.provision import provisioned
@@ -80,7 +82,7 @@ async def lamp_of(host: RunningHost) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_host_and_its_device_get_a_component_and_firmware_together_or_not_at_all(
-    tmp_path: Path, image: bytes
+    tmp_path: Path, image: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fleet = Fleet(tmp_path)
     board_folder(tmp_path / "boards")
@@ -126,6 +128,13 @@ async def test_a_host_and_its_device_get_a_component_and_firmware_together_or_no
             assert board.holds(newer)
             assert (await online(host))["identity"]["firmware"] == "0.2.0"
             await host.live("telemetry", "1.0.1")
+
+            capsys.readouterr()
+            words = ["bridge", "show", "lamp", "-c", str(tmp_path)]
+            assert await asyncio.to_thread(main, words) == OK
+            shown = capsys.readouterr().out
+            assert "image     lamp-firmware 0.2.0" in shown
+            assert "lamp-firmware 0.3.0 did not come back" in shown
 
 
 @pytest.mark.slow

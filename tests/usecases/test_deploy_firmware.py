@@ -10,6 +10,7 @@ from edgehost.domain.errors import (
     ConflictError,
     FlashFailedError,
     GuestTrapError,
+    LineLostError,
     NoSyncError,
     VerifyFailedError,
 )
@@ -325,6 +326,48 @@ async def test_a_device_that_is_away_is_waited_for() -> None:
         world.plugged = True
         await host.retry()
         assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
+
+
+async def test_a_board_that_loses_its_power_on_the_way_is_flashed_when_it_is_back() -> None:
+    world = await with_one(LampWorld())
+    world.firmware("1.1.0")
+    world.faults = [
+        fault(LineLostError, BoardState.PARTIAL),
+        *[fault(NoSyncError, BoardState.UNTOUCHED)] * 5,  # it has no power
+    ]
+    world.deploy(2, **lamp_deployment("^1"))
+    host = LampHost(world)
+    async with host.on():
+        for _ in range(5):
+            await host.retry()
+            flash = host.page().under_way
+            assert flash is not None
+            assert (flash.stage, flash.attempts) == (FlashStage.WRITING, 1)
+            assert "is being written" in (await host.plan()).reason
+        await host.retry()
+        assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
+
+
+async def test_what_somebody_flashed_by_hand_can_be_brought_back() -> None:
+    world = LampWorld(b"0.9.0")
+    document = world.firmware("1.0.0")
+    host = LampHost(world)
+    async with host.on():
+        world.flash = b"1.0.0"
+        await host.flash.flashed("/dev/lamp", document, b"1.0.0")
+        await host.flash.flashed("/dev/another", document, b"1.0.0")
+        world.firmware("1.1.0")
+        world.says[b"1.1.0"] = None
+        world.deploy(1, **lamp_deployment("=1.1.0"))
+        await host.retry()
+        assert (host.held().state, world.flash) == (RolloutState.FAILED, b"1.0.0")
+        world.says[b"1.1.0"] = "1.1.0"
+        world.flash = b"1.1.0"  # somebody is sure of it
+        await host.flash.flashed("/dev/lamp", world.documents_[1], b"1.1.0")
+        assert host.page().failed == {}
+        world.deploy(2, **lamp_deployment("^1"))
+        await host.retry()
+        assert host.held().state is RolloutState.SUCCESSFUL
 
 
 async def test_a_component_that_does_not_start_leaves_the_image_where_each_goes_its_own_way() -> None:
