@@ -13,7 +13,7 @@ from edgehost.config import Config
 from edgehost.config_services import ENTRY_POINTS, KINDS, ServiceSettings
 from edgehost.domain.circuit_breaker import Position
 from edgehost.domain.errors import EdgehostError, UnavailableError
-from edgehost.domain.events import BreakerMoved, ServiceNotified
+from edgehost.domain.port_events import BreakerMoved, ServiceNotified
 from edgehost.ports.service import Service, ServiceNotice
 from edgehost.ports.topic_source import TopicSource
 from edgehost.usecases.bind_port import Bindings

@@ -10,9 +10,10 @@ from typing import Any, Final
 from edgehost.domain.causation import caused_by
 from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError
 from edgehost.domain.event_pattern import PatternIndex, holds
-from edgehost.domain.events import Event, PipelineEnded
+from edgehost.domain.events import Event
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.workflow_events import PipelineEnded
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.sandbox import CallContext

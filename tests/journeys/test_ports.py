@@ -18,7 +18,7 @@ from edgehost.domain.errors import (
     PortTimeoutError,
     UnavailableError,
 )
-from edgehost.domain.events import PortFailed, PortSucceeded
+from edgehost.domain.port_events import PortFailed, PortSucceeded
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
 from tests.journeys.fleet import Fleet

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgehost.domain.errors import NotGrantedError, PortUnboundError, UnavailableError
-from edgehost.domain.events import Event, PortSucceeded
+from edgehost.domain.events import Event
+from edgehost.domain.port_events import PortSucceeded
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
 from tests.journeys.fleet import Fleet
