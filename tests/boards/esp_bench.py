@@ -42,12 +42,17 @@ class EspMock:
             with suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
+    def unplug(self) -> None:
+        """Nothing is at the line's end any more."""
         self._stop.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self.cut_power()
-        self._thread.join()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.cut_power()
+
+    def close(self) -> None:
+        self.unplug()
+        self._thread.join()
 
     def _serve(self) -> None:
         while not self._stop.is_set():

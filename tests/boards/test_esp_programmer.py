@@ -186,6 +186,35 @@ def test_what_esptool_says_last_tells_what_to_do(says: str, kind: type[EdgehostE
     assert problem.hint
 
 
+class Worn(bytearray):
+    """Flash in which one byte stays as it is."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)  # type: ignore[call-overload]
+        super().__setitem__(0x10010, 0x55)
+
+
+@pytest.mark.parametrize("kind", [EspProgrammer, EsptoolProgrammer])
+async def test_worn_flash_is_found_out(kind: type[EspProgrammer | EsptoolProgrammer]) -> None:
+    with mock_of("esp32") as mock:
+        mock.flash.data = Worn(mock.flash.data)
+        with pytest.raises(VerifyFailedError, match="MD5") as caught:
+            await kind(SerialLines()).flash(job_on(mock.line, "esp32"), Reports())
+    assert caught.value.state == BoardState.RESUMABLE
+
+
+async def test_esptool_that_loses_the_board_says_in_what_state_it_is() -> None:
+    with mock_of("esp32") as mock:
+
+        def unplug(progress: FlashProgress) -> None:
+            if progress.phase is Phase.WRITE and progress.done:
+                mock.unplug()
+
+        with pytest.raises(LineLostError, match="goes on where this one ended") as caught:
+            await EsptoolProgrammer(SerialLines()).flash(job_on(mock.line, "esp32"), Reports(unplug))
+    assert caught.value.state == BoardState.RESUMABLE
+
+
 async def test_esptool_on_a_line_that_is_not_there_says_so() -> None:
     with pytest.raises(NoLineError, match="/dev/ttyNOPE"):
         await EsptoolProgrammer(SerialLines()).flash(job_on("/dev/ttyNOPE", "esp32"), Reports())

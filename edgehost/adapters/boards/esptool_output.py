@@ -43,6 +43,7 @@ class EsptoolOutput:
         self.chip = ""
         self.skipped = 0
         self._done = self._verified = 0
+        self._is_writing = False
 
     @property
     def verified(self) -> bool:
@@ -84,8 +85,11 @@ class EsptoolOutput:
 
     def _reach(self, done: int) -> None:
         """Never backwards: after a lost connection it begins its piece again."""
-        self._done = max(self._done, min(done, self.total))
-        self._run.tell(Phase.WRITE, self._done, self.total)
+        reached = max(self._done, min(done, self.total))
+        if reached != self._done or not self._is_writing:
+            self._is_writing = True
+            self._run.tell(Phase.WRITE, reached, self.total)
+        self._done = reached
         if self._done == self.total:
             self._run.state = BoardState.WRITTEN
 
@@ -99,8 +103,8 @@ class EsptoolOutput:
         return next((len(data) for start, data in self._pieces if start == address), 0)
 
 
-def failure_of(end: ToolEnd, job: FlashJob) -> EdgehostError:
-    """What its last lines mean."""
+def failure_of(end: ToolEnd, job: FlashJob, *, has_answered: bool = False) -> EdgehostError:
+    """What its last lines mean; ``has_answered``: the chip was there before."""
     hint = job.board.recovery or _HINT
     if other := next((found for line in end.lines if (found := _OTHER_CHIP.search(line))), None):
         return ChipMismatchError(
@@ -112,6 +116,8 @@ def failure_of(end: ToolEnd, job: FlashJob) -> EdgehostError:
             "The esptool that is installed is too old: it cannot leave out what the flash holds.",
             hint="pip install -U 'edgehost[esptool]'",
         )
+    if has_answered and end.said("Could not open"):
+        return LineLostError(f"{job.line} is gone.", hint="Was it unplugged? Plug it in and try again.")
     return _of_line(end, job) or _of_loader(end, hint) or _of_write(end)
 
 

@@ -19,7 +19,8 @@ from edgehost.adapters.boards.esp_programmer import PIECE
 from edgehost.adapters.boards.esptool_output import EsptoolOutput, failure_of
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.adapters.boards.tool_process import require_python_tool, run_tool
-from edgehost.domain.flashing import FlashJob, FlashOutcome, Phase
+from edgehost.domain.errors import VerifyFailedError
+from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase
 from edgehost.ports.device_line import DeviceLines, LineSettings
 from edgehost.ports.programmer import Report
 
@@ -51,7 +52,10 @@ class EsptoolProgrammer:
                 output = EsptoolOutput(run, pieces)
                 end = await run_tool(command_for(tool, job, files), output.take, timeout_s=_MOST_S)
             if end.status:
-                raise failure_of(end, job)
+                problem = failure_of(end, job, has_answered=bool(output.chip))
+                if isinstance(problem, VerifyFailedError):
+                    run.state = BoardState.RESUMABLE
+                raise problem
             output.end()
             return run.outcome(
                 output.chip,
