@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from edgehost.adapters.storage.disk import SHORT_ERRNOS, Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.document_codec import encode_document
 from edgehost.adapters.storage.journal_lines import Change
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.release_ledger import (
@@ -27,7 +28,7 @@ from edgehost.adapters.storage.release_ledger import (
     require_content,
     require_digest,
 )
-from edgehost.adapters.storage.tinydb_journal import JournalStorage, encode_document
+from edgehost.adapters.storage.tinydb_journal import JournalStorage
 from edgehost.domain.errors import DamagedError, NotFoundError, StorageFullError
 from edgehost.domain.release_life import Release
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.indexed_records import require_revision
 from edgehost.adapters.storage.mongo_documents import (
     Document,
@@ -22,7 +23,6 @@ from edgehost.adapters.storage.mongo_documents import (
 )
 from edgehost.adapters.storage.mongo_failures import told_plainly
 from edgehost.adapters.storage.record_codec import MODEL_PATTERN
-from edgehost.adapters.storage.tinydb_journal import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.write_turns import WriteTurns
 from edgehost.domain.errors import RevisionConflictError
 from edgehost.domain.json_text import write_json

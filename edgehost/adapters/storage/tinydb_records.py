@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.adapters.storage.disk import Disk
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.group_commit import Batch, GroupCommit
 from edgehost.adapters.storage.indexed_records import IndexedRecords, require_revision
 from edgehost.adapters.storage.journal import Snapshot
@@ -23,12 +24,7 @@ from edgehost.adapters.storage.journal_lines import Change, journal_line
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.record_codec import encode_record
-from edgehost.adapters.storage.tinydb_journal import (
-    MAX_DOCUMENT_BYTES,
-    MIN_DEAD_BYTES,
-    JournalDB,
-    JournalStorage,
-)
+from edgehost.adapters.storage.tinydb_journal import MIN_DEAD_BYTES, JournalDB, JournalStorage
 from edgehost.domain.errors import EdgehostError, RevisionConflictError, StorageFullError, UnavailableError
 from edgehost.domain.record import Record
 
