@@ -15,7 +15,7 @@ from edgehost.config_brokers import (
     OwnCertFile,
     OwnKeyFile,
 )
-from edgehost.config_settings import Choice, Number, Text, Texts, Whole, read_settings
+from edgehost.config_settings import Choice, Flag, Number, Text, Texts, Whole, read_settings
 from edgehost.domain.errors import InvalidConfigError, RefusedError
 from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_topics import require_fleet
@@ -96,6 +96,10 @@ class FleetSettings:
             3600,
         ),
     ] = 30.0
+    sign_reports: Annotated[
+        bool,
+        Flag("sign what this host tells of deployments with a key of its own, made at the next start"),
+    ] = False
     set_aside_failures: Annotated[
         int,
         Whole("rollouts set this host aside when so many deployments failed on it; 0: they never do", 0, 32),

@@ -55,6 +55,11 @@ def _ls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _access(ls)
     _selection(ls)
     ls.add_argument("--component", metavar="NAME", help="show which version of it runs where")
+    keys = verbs.add_parser(
+        "keys", allow_abbrev=False, help="what hosts sign their reports with, as a deployment lists it"
+    )
+    _access(keys)
+    _selection(keys)
     watch = verbs.add_parser(
         "watch", allow_abbrev=False, help="follow a deployment over the hosts, or all that changes"
     )

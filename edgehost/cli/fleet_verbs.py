@@ -126,6 +126,17 @@ async def _ls(work: Work) -> int:
     return OK
 
 
+async def _keys(work: Work) -> int:
+    """As hosts say: who takes them over into a deployment vouches for them from then on."""
+    members = work.chosen(must=False)
+    keys = {member.name: member.key for member in members if member.key}
+    for member in members:
+        if not member.key:
+            work.out.note(f"{member.name}: it signs no reports (fleet.sign_reports).")
+    work.out.result({"keys": keys}, "[rollout.keys]", *(f'{name} = "{key}"' for name, key in keys.items()))
+    return OK
+
+
 async def _command(work: Work) -> int:
     args, out = work.args, work.out
     operation = Operation(args.verb)
@@ -339,6 +350,7 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 _VERBS: Final[Mapping[str, Verb]] = {
     "ls": _ls,
+    "keys": _keys,
     "cancel": _cancel,
     "watch": _watch,
     **dict.fromkeys((str(each) for each in RolloutOrder), _order),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edgehost import __version__
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
+from edgehost.adapters.fleet.host_key import HostKey, open_host_key
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.services.machine_readings import LinuxReadings
@@ -53,6 +54,7 @@ from remotes.owned_tasks import Spawn, keep_running
 OFF: Final = "off"
 _JOURNAL: Final = "fleet_commands.json"
 _JOURNAL_MOST_BYTES: Final = 8 * MIB
+_KEY: Final = "host_key.json"
 _FAILURES: Final = "failed_deployments.json"
 _FAILURES_MOST_BYTES: Final = 256 * KIB
 _DAY_S: Final = 86_400.0
@@ -74,6 +76,7 @@ class HostFleet:
     rooms: Rooms
     control: ControlHost
     failures: FailureCount
+    key: HostKey | None
 
     _view: MqttFleetView | None = None
 
@@ -95,6 +98,7 @@ class HostFleet:
                 lambda name: 0.0 if commands is None else commands.book.journal.orders.get(name, 0.0),
                 _no_note if commands is None else commands.book.note_order,
             )
+            self._view.own_key = self.key
             self._view.settle_s = self.rooms.config.fleet.settle_s
             self.link.listen(self._view.filters)
             handlers = self.link.handlers
@@ -188,6 +192,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     bundles = bundle_operation(rooms, control, received)
     if bundles is not None:
         operations[Operation.BUNDLE] = bundles
+    key = await open_host_key(host.data / _KEY) if settings.sign_reports else None
     failures = FailureCount(
         SmallTableFile(host.data / _FAILURES, _FAILURES_MOST_BYTES, None),
         clock,
@@ -216,7 +221,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             received=received,
         )
         await commands.book.open()
-    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control, failures)
+    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control, failures, key)
     control.more_findings.append(lambda: fleet_findings(fleet.link, fleet.commands))
     control.more_findings.append(lambda: order_findings(fleet._view))  # noqa: SLF001 - of this module
     if life is not None:
@@ -285,6 +290,7 @@ def _registration(fleet: HostFleet) -> Mapping[str, Any]:
         "urls": [url for url in control.identity.urls if not url.startswith("unix:")],
         "commands": rooms.config.fleet.commands,
         "capabilities": sorted(fleet.operations) if fleet.commands is not None else [],
+        **({} if fleet.key is None else {"key": fleet.key.public.hex()}),
         **({"set_aside": dict(aside)} if (aside := fleet.failures.shown()) else {}),
     }
 

@@ -112,6 +112,9 @@ class Rollout:
     defer_most_s: float = 0.0  # a component's export 'may_update' may put a change off for so long
     blind_after_s: float = 0.0  # a host that sees no reports goes on by itself after so long; 0: it waits
     all_hosts: bool = False  # a transaction: nobody switches before everybody has prepared
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # public keys by host, in hex: then only these take part, by signed reports
 
 
 @dataclass(frozen=True, slots=True)

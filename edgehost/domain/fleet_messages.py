@@ -64,7 +64,7 @@ def read_submission(payload: bytes) -> Submission | None:
     if "signed" in document:
         if set(document) - {"status", "signed"}:
             raise RefusedError("Beside 'signed' only 'status' may stand: the rest would not be signed.")
-        return Submission(signed=_base64(document["signed"]), cancels=status == CANCEL)
+        return Submission(signed=from_base64(document["signed"]), cancels=status == CANCEL)
     return Submission(
         document={key: value for key, value in document.items() if key != "status"}, cancels=status == CANCEL
     )
@@ -81,7 +81,7 @@ def read_command(
     table = SpecReader({**(plain or {}), **document}, error=RefusedError)
     nonce = table.anything("nonce")
     if isinstance(nonce, str):
-        nonce = _base64(nonce)
+        nonce = from_base64(nonce)
     if not isinstance(nonce, bytes) or len(nonce) != NONCE_BYTES:
         raise RefusedError(f"nonce must be {NONCE_BYTES} random bytes.")
     try:
@@ -182,7 +182,12 @@ def small_table(payload: bytes) -> SpecReader:
     return SpecReader(document, error=RefusedError)
 
 
-def _base64(text: object) -> bytes:
+def from_base64(text: object) -> bytes:
+    """The bytes.
+
+    Raises:
+        RefusedError: it is no base64.
+    """
     if not isinstance(text, str):
         raise RefusedError("What should be base64 is no string.")
     try:

@@ -41,6 +41,7 @@ class FleetSight:
     reports: Sequence[RolloutReport] = ()
     command: RolloutCommand | None = None
     connected: bool = True
+    key: str = ""  # the host's own public key in hex; "": it signs no reports
     set_aside: Collection[str] = frozenset()  # on which too much has failed to say anything of a deployment
     alone: bool = False  # it belongs to no fleet, so it will never see anybody
 
@@ -74,6 +75,7 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
         host: labels
         for host, labels in members.items()
         if deployment.hosts.includes(host, labels.get("class", ""), labels)
+        and (not deployment.rollout.keys or host in deployment.rollout.keys or host == sight.host)
     }
     reported = {report.host for report in _current(deployment, sight)}
     rollout = deployment.rollout
@@ -98,12 +100,8 @@ def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited
         return Decision(halt=True, reason=stopped)
     rollout = deployment.rollout
     place = place_of(deployment, sight)
-    if is_staged(deployment):
-        if not sight.connected:  # nor would it know that it is of a late wave
-            if waiting := _blind(deployment, sight, waited_s):
-                return Decision(reason=waiting)
-        elif waiting := _prepared(deployment, sight, place) or _earlier(deployment, sight, place):
-            return Decision(reason=waiting)
+    if waiting := _not_listed(deployment, sight) or _in_step(deployment, sight, place, waited_s):
+        return Decision(reason=waiting)
     if place.wave in rollout.approve and not _approved(deployment, sight, place.wave):
         how = (
             f"'edgehost fleet approve {deployment.name}'" if not sight.alone else f"{_NO_FLEET} to be told by"
@@ -112,6 +110,15 @@ def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited
     if rollout.windows and not any(is_open(window, local) for window in rollout.windows):
         return Decision(reason=f"No maintenance window is open at {local:%a %H:%M}.")
     return _GO
+
+
+def _in_step(deployment: Deployment, sight: FleetSight, place: Place, waited_s: float) -> str:
+    """For which other hosts it waits, or that it does not see them; "" when it need not."""
+    if not is_staged(deployment):
+        return ""
+    if not sight.connected:  # nor would it know that it is of a late wave
+        return _blind(deployment, sight, waited_s)
+    return _prepared(deployment, sight, place) or _earlier(deployment, sight, place)
 
 
 def is_staged(deployment: Deployment) -> bool:
@@ -166,6 +173,19 @@ def _stopped(deployment: Deployment, sight: FleetSight) -> str:
         return ""
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return f"It failed on {others[0].host}{more}: {others[0].reason}"
+
+
+def _not_listed(deployment: Deployment, sight: FleetSight) -> str:
+    """Why nobody would count on this host's reports."""
+    keys = deployment.rollout.keys
+    if not keys or keys.get(sight.host, "") == sight.key != "":
+        return ""
+    how = "'edgehost fleet keys' lists what a deployment must say"
+    if not sight.key:
+        return "It counts signed reports alone, and this host signs none: set fleet.sign_reports."
+    if sight.host not in keys:
+        return f"It counts signed reports alone, and this host is not in its [rollout.keys]; {how}."
+    return f"Its [rollout.keys] has another key for this host than the one that it signs with; {how}."
 
 
 def _blind(deployment: Deployment, sight: FleetSight, waited_s: float) -> str:
@@ -240,8 +260,13 @@ def _command(deployment: Deployment, sight: FleetSight) -> RolloutCommand | None
 
 
 def _current(deployment: Deployment, sight: FleetSight) -> list[RolloutReport]:
-    """Reports of the very same document; others speak of an earlier or a later one."""
-    return [report for report in sight.reports if report.digest == deployment.digest]
+    """Reports of the very same document, signed where it names keys; others speak of an earlier or a later one."""
+    keys = deployment.rollout.keys
+    return [
+        report
+        for report in sight.reports
+        if report.digest == deployment.digest and (not keys or report.key == keys.get(report.host))
+    ]
 
 
 def _lot(deployment: Deployment, host: str) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgehost.domain.errors import RefusedError
-from edgehost.domain.fleet_messages import LATEST, small_table
-from edgehost.domain.names import NAME
+from edgehost.domain.fleet_messages import LATEST, from_base64, small_table
+from edgehost.domain.names import NAME, PUBLIC_KEY
 from edgehost.domain.rollout_report import RolloutOrder, RolloutReport, RolloutState
 from edgehost.domain.spec_reader import SpecReader
 
 #: Of the SHA-256 by which an answer names its order.
 _MARK_DIGITS: Final = 32
+_SIGNED_MOST_CHARACTERS: Final = 24 * 1024
 
 
 def report_document(report: RolloutReport) -> dict[str, Any]:
@@ -36,7 +37,10 @@ def read_report(payload: bytes, *, host: str, deployment: str) -> RolloutReport:
     Raises:
         RefusedError: it is none.
     """
-    table = small_table(payload)
+    return _report(small_table(payload), host, deployment)
+
+
+def _report(table: SpecReader, host: str, deployment: str) -> RolloutReport:
     return RolloutReport(
         host=host,
         site=table.text("site", default=""),
@@ -48,6 +52,44 @@ def read_report(payload: bytes, *, host: str, deployment: str) -> RolloutReport:
         since=table.number("since", least=0, most=LATEST),
         reason=table.text("reason", default="", longest=4096),
     )
+
+
+def signed_report_map(report: RolloutReport, *, fleet: str) -> dict[str, Any]:
+    """What a host signs of its report: all of it, and where it belongs."""
+    return {
+        "fleet": fleet,
+        "host": report.host,
+        "deployment": report.deployment,
+        **report_document(report),
+    }
+
+
+def read_signed_report(
+    document: Mapping[str, Any], *, fleet: str, host: str, deployment: str
+) -> RolloutReport:
+    """The report in what a host has signed.
+
+    Raises:
+        RefusedError: it is none, or one of another host, deployment or fleet.
+    """
+    table = SpecReader(document, error=RefusedError)
+    place = (table.text("fleet"), table.text("host"), table.text("deployment"))
+    if place != (fleet, host, deployment):
+        raise RefusedError("What is signed is the report of another host, deployment or fleet.")
+    return _report(table, host, deployment)
+
+
+def signature_in(payload: bytes) -> tuple[bytes, bytes] | None:
+    """The public key and the signed message of a report; None when it is not signed.
+
+    Raises:
+        RefusedError: they cannot be read.
+    """
+    table = small_table(payload)
+    if not table.has("signed"):
+        return None
+    key = table.text("key", pattern=PUBLIC_KEY)
+    return bytes.fromhex(key), from_base64(table.text("signed", longest=_SIGNED_MOST_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)

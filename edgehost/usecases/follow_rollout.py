@@ -206,6 +206,8 @@ class FleetRollout:
 
     def _sight(self, deployment: Deployment) -> FleetSight:
         labels = {**self.host.labels, "class": self.host.device_class}
+        if self.view is not None:
+            self.view.trust(deployment.name, deployment.rollout.keys)
         if self.view is None:
             return FleetSight(self.host.name, labels, connected=False, alone=True)
         return FleetSight(
@@ -216,6 +218,7 @@ class FleetRollout:
             self.view.reports(deployment.name),
             self.view.command(deployment.name),
             self.view.connected,
+            self.view.key,
             self._set_aside(self.view),
         )
 

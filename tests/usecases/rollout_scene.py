@@ -53,6 +53,13 @@ class BoardView:
     def away(self) -> Collection[str]:
         return self.board.away
 
+    @property
+    def key(self) -> str:
+        return ""
+
+    def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
+        assert not keys
+
     def set_aside(self) -> Collection[str]:
         return {name for name, failures in self.board.failures.items() if failures.is_set_aside}
 

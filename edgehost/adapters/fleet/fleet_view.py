@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from edgehost.adapters.fleet.host_key import HostKey
 from edgehost.adapters.fleet.rollout_orders import RolloutOrders
+from edgehost.adapters.fleet.signed_reports import SignedReports
 from edgehost.domain.errors import RefusedError, TooLargeError
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, tell_json
@@ -44,6 +46,8 @@ class MqttFleetView:
     note_order: Callable[[str, float], Awaitable[None]]
     settle_s: float = 30.0  # at a broker that had forgotten this host, for the others to come back
     unseen: int = 0  # hosts and reports beyond the bounds
+    own_key: HostKey | None = None  # with which this host signs its reports, and looks at those of others
+    _signed: SignedReports = field(init=False)
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
     _set_aside: set[str] = field(default_factory=set)
@@ -59,6 +63,7 @@ class MqttFleetView:
     orders: RolloutOrders = field(init=False)
 
     def __post_init__(self) -> None:
+        self._signed = SignedReports(self.topics.fleet, self.host)
         self.orders = RolloutOrders(
             self.topics.host(self.host),
             self.link,
@@ -78,6 +83,15 @@ class MqttFleetView:
         """Whether all that others show has come since the link is there."""
         return self.link.connected and self._is_current
 
+    @property
+    def key(self) -> str:
+        """The public key, in hex, that this host's reports are signed with; "" when they are not."""
+        return "" if self.own_key is None else self.own_key.public.hex()
+
+    def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
+        """Take reports on a deployment from these hosts alone, signed with these keys; none: from everybody."""
+        self._signed.trust(deployment, keys)
+
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         return MappingProxyType({**self._members, self.host: self.own})
@@ -92,6 +106,8 @@ class MqttFleetView:
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
+        if self._signed.is_wanted(deployment):
+            return self._signed.reports(deployment)
         return tuple(self._reports.get(deployment, {}).values())
 
     def command(self, deployment: str) -> RolloutCommand | None:
@@ -103,7 +119,10 @@ class MqttFleetView:
         self._reports.setdefault(report.deployment, {})[self.host] = report
         self._shown.add(report.deployment)
         topic = self.topics.host(self.host).report(report.deployment)
-        self.link.keep(topic, tell_json(report_document(report)))
+        document = report_document(report)
+        if self.own_key is not None:
+            document |= self._signed.own(report, self.own_key)
+        self.link.keep(topic, tell_json(document))
         self.changed()
 
     def shown(self) -> Collection[str]:
@@ -114,6 +133,7 @@ class MqttFleetView:
         """Show nothing of a deployment any more."""
         self._reports.get(deployment, {}).pop(self.host, None)
         self._shown.discard(deployment)
+        self._signed.forget(deployment)
         self.link.keep(self.topics.host(self.host).report(deployment), None, again=True)
 
     async def changes(self) -> AsyncIterator[None]:
@@ -222,6 +242,8 @@ class MqttFleetView:
         if not payload:
             self._reports.get(deployment, {}).pop(host, None)
             return
+        if self.own_key is not None:
+            self._signed.take(host, deployment, payload)
         if (deployment not in self._reports and len(self._reports) >= _MOST_DEPLOYMENTS) or (
             len(self._reports.get(deployment, {})) >= MOST_HOSTS
         ):
