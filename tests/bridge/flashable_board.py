@@ -80,7 +80,7 @@ class FlashableBoard:
         self._over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._uart: socket.socket | None = None
-        self.boots = 0
+        self._boots, self._started = 0, b""
         self.reset(boot0=False)
         self._thread = threading.Thread(target=self._serve, name="board")
         self._thread.start()
@@ -88,16 +88,21 @@ class FlashableBoard:
     def holds(self, image: bytes) -> bool:
         return self.target.flash.startswith(image)
 
+    def has_booted(self, image: bytes) -> bool:
+        """Whether this image was started."""
+        return self._started.startswith(image)
+
     def reset(self, *, boot0: bool) -> None:
         """What DTR does: the bootloader, or what is in the flash."""
         self._power_off()
-        self.boots += 1
+        self._boots += 1
         if boot0:
             self.target.power_up()
             return
         image = self._folder / "flash.bin"
-        image.write_bytes(self.target.flash)
-        path = self._folder / f"uart-{self.boots}"
+        self._started = bytes(self.target.flash)
+        image.write_bytes(self._started)
+        path = self._folder / f"uart-{self._boots}"
         self._process = subprocess.Popen(
             [
                 require_tool("qemu-system-arm"),

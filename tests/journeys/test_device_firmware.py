@@ -6,14 +6,15 @@ import asyncio
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgehost.cli.command_table import OK
+from edgehost.cli.demo_host import DemoHost
 from edgehost.cli.main import main
-from edgehost.domain.flash_events import FlashBegan
 from edgehost.domain.signed_document import DocumentKind
 from firmware_bridge.device.provision import provisioned
 from remotes.document_publisher import publish_document
@@ -22,7 +23,7 @@ from remotes.mirror import mirror_repository
 from remotes.repository import Repository
 from tests.bridge.flashable_board import BOARD, MACHINE, board_folder, flashable_board
 from tests.firmware.conftest import KEY, UID, built, public_bytes
-from tests.journeys.fleet import Fleet, RunningHost, telemetry
+from tests.journeys.fleet import Fleet, telemetry
 from tests.journeys.test_deployments import deploy, state
 from tests.journeys.test_device_bridge import online
 from tests.required_tools import require_tool
@@ -73,10 +74,6 @@ def site(version: str, firmware: str) -> dict[str, Any]:
 def config(fleet: Fleet, line: str, back_within_s: float = 60) -> Any:
     device = f'[devices.lamp]\nline = "{line}"\ninterval_ms = 200\nsilence_s = 2\nback_within_s = {back_within_s}\n'
     return fleet.config(more=f'[boards]\nfolder = "boards"\n{device}')
-
-
-async def lamp_of(host: RunningHost) -> Any:
-    return await host.request("GET", "/api/host/devices/lamp")
 
 
 @pytest.mark.slow
@@ -139,26 +136,39 @@ async def test_a_host_and_its_device_get_a_component_and_firmware_together_or_no
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize(("at", "how"), [("writing", "kill"), ("trying", "kill"), ("writing", "stop")])
 async def test_a_flash_that_the_host_s_end_broke_off_is_finished_when_it_is_back(
-    tmp_path: Path, image: bytes
+    tmp_path: Path, image: bytes, at: str, how: str
 ) -> None:
     fleet = Fleet(tmp_path)
     board_folder(tmp_path / "boards")
     newer = image.replace(VERSION, b"0.2.0")
     await publish_firmware(fleet, "0.2.0", newer)
     with flashable_board(tmp_path / "board", image) as board:
-        async with fleet.host(config(fleet, board.line)) as host:
-            await online(host)
-            bus = host.host.control.manager.bus
-            async with bus.subscription(lambda event: isinstance(event, FlashBegan)) as began:
-                await deploy(fleet, {"name": "site", "firmware": {"lamp": "lamp-firmware@^0.2"}})
-                async with asyncio.timeout(60):
-                    await anext(began)
-                    while not board.target.erased_pages:
-                        await asyncio.sleep(0.01)
-            assert (await lamp_of(host))["firmware"]["flash"]["stage"] == "writing"
-        assert not board.holds(newer)
-        async with fleet.host(config(fleet, board.line)) as host:
-            await host.until(lambda: state(host) == "successful 1", timeout_s=100)
+        settings = config(fleet, board.line)
+        assert settings.path is not None
+        host = DemoHost(settings.path, settings.unix_socket)
+        await host.start()
+        try:
+            await until(host, lambda lamp: lamp["online"])
+            await deploy(fleet, {"name": "site", "firmware": {"lamp": "lamp-firmware@^0.2"}})
+            async with asyncio.timeout(60):
+                while not (board.target.erased_pages if at == "writing" else board.has_booted(newer)):
+                    await asyncio.sleep(0.005)
+            await (host.kill() if how == "kill" else host.stop())
+            assert board.holds(newer) is (at == "trying")
+            await host.start()
+            await until(host, lambda lamp: lamp["online"] and lamp["identity"]["firmware"] == "0.2.0")
+            await until(host, lambda lamp: lamp["firmware"]["image"] == "lamp-firmware")
             assert board.holds(newer)
-            assert (await online(host))["identity"]["firmware"] == "0.2.0"
+            async with asyncio.timeout(60):
+                while (await host.get("/api/host/status"))["deployments"]["site"]["state"] != "successful":
+                    await asyncio.sleep(0.05)
+        finally:
+            await host.stop()
+
+
+async def until(host: DemoHost, holds: Callable[[Any], bool]) -> None:
+    async with asyncio.timeout(100):
+        while not holds(await host.get("/api/host/devices/lamp")):
+            await asyncio.sleep(0.05)
