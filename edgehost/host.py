@@ -79,7 +79,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         if config.certificates:
             from edgehost.composition.certificates import start_certificates  # noqa: PLC0415 - where one is configured
 
-            start_certificates(rooms, control, spawn)
+            start_certificates(rooms, control, spawn, stack)
         if not safe:
             await manager.start_live()
             start_flows(flows, rooms, spawn)

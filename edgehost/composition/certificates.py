@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from edgehost.adapters.certificates.est_authority import EstAuthority, EstServer
-from edgehost.adapters.certificates.exec_authority import ExecAuthority
 from edgehost.adapters.certificates.pair_folder import PairFolder
-from edgehost.adapters.certificates.x509_workshop import X509Workshop
+from edgehost.adapters.certificates.workshop_child import ChildWorkshop
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.composition.broker_options import broker_options
@@ -39,9 +38,10 @@ from remotes.owned_tasks import Spawn, keep_running
 _ANCHORS_MOST_BYTES: Final = 4 * 1024 * 1024
 
 
-def start_certificates(rooms: Rooms, control: ControlHost, spawn: Spawn) -> None:
-    """Keep every certificate of the configuration from ending."""
+def start_certificates(rooms: Rooms, control: ControlHost, spawn: Spawn, stack: AsyncExitStack) -> None:
+    """Keep every certificate of the configuration from ending, until the stack closes."""
     certificates = make_certificates(rooms.config, rooms.bus, rooms.clock)
+    stack.callback(certificates.close)
     control.certificates = certificates
     control.more_findings.append(certificates.findings)
     for name, renewal in certificates.by_name.items():
@@ -53,16 +53,21 @@ async def certificates_on_disk(config: Config) -> Sequence[Mapping[str, Any]]:
     certificates = make_certificates(config, LocalEventBus(), SystemClock(set_from=EARLIEST.timestamp()))
     for renewal in certificates.by_name.values():
         await renewal.look()
+    certificates.close()
     return await certificates.certificates()
 
 
 def make_certificates(config: Config, bus: EventBus, clock: Clock) -> Certificates:
     """The renewals; none of them has begun."""
-    return Certificates({each.name: _renewal(config, each, bus, clock) for each in config.certificates})
+    workshop = ChildWorkshop()
+    return Certificates(
+        {each.name: _renewal(config, each, bus, clock, workshop) for each in config.certificates},
+        workshop.close,
+    )
 
 
 def _renewal(
-    config: Config, settings: CertificateSettings, bus: EventBus, clock: Clock
+    config: Config, settings: CertificateSettings, bus: EventBus, clock: Clock, workshop: ChildWorkshop
 ) -> CertificateRenewal:
     return CertificateRenewal(
         plan=RenewalPlan(
@@ -72,8 +77,8 @@ def _renewal(
             new_key=settings.new_key,
             tries_a_day=settings.tries_a_day,
         ),
-        authority=_authority(settings, clock),
-        workshop=X509Workshop(),
+        authority=_authority(settings, clock, workshop),
+        workshop=workshop,
         store=PairFolder(
             config.host.data / "certificates" / settings.name, settings.cert_file, settings.key_file
         ),
@@ -86,13 +91,17 @@ def _renewal(
     )
 
 
-def _authority(settings: CertificateSettings, clock: Clock) -> CertificateAuthority:
+def _authority(settings: CertificateSettings, clock: Clock, workshop: ChildWorkshop) -> CertificateAuthority:
     if settings.method == EXEC:
+        from edgehost.adapters.certificates.exec_authority import ExecAuthority  # noqa: PLC0415 - one of the two
+
         return ExecAuthority(settings.command, timeout_s=settings.timeout_s)
+    from edgehost.adapters.certificates.est_authority import EstAuthority, EstServer  # noqa: PLC0415 - as above
+
     options = HttpOptions(
         ca_file=settings.ca_file, username=settings.username, password_file=settings.password_file
     )
-    return EstAuthority(EstServer(settings.url, options), clock.now)
+    return EstAuthority(EstServer(settings.url, options), clock.now, workshop.certificates_in)
 
 
 def _users(config: Config, settings: CertificateSettings) -> tuple[CertificateUser, ...]:

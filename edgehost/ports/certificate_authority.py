@@ -117,6 +117,14 @@ class CertificateWorkshop(Protocol):
         """
         ...
 
+    def certificates_in(self, pkcs7: bytes) -> bytes:
+        """The certificates of a certs-only PKCS#7 (DER), as PEM.
+
+        Raises:
+            RefusedError: it is something else, or empty.
+        """
+        ...
+
 
 class PairStore(Protocol):
     """Keeps the pairs of one certificate: the one in use, the last good one, and a request on its way. Blocking.

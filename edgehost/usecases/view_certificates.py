@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ class Certificates:
     """Those of one host, by name."""
 
     by_name: dict[str, CertificateRenewal] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None  # what they have in common is no longer needed; blocking
 
     async def certificates(self) -> Sequence[Mapping[str, Any]]:
         """Each as it is now."""

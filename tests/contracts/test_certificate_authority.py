@@ -135,7 +135,9 @@ async def scene(kind: str, folder: Path, *, patience_s: float = 20) -> AsyncIter
             answer_timeout_s=patience_s,
             progress_timeout_s=patience_s,
         )
-        authority = EstAuthority(EstAddress(server.url, options), lambda: 1.0e9)
+        authority = EstAuthority(
+            EstAddress(server.url, options), lambda: 1.0e9, X509Workshop().certificates_in
+        )
         yield Scene(kind, folder, ca, authority, current, server)
 
 

@@ -8,10 +8,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import pkcs7
-
 from edgehost.domain.errors import RefusedError
 
 #: A chain of large RSA certificates has about 10 KiB.
@@ -19,24 +15,24 @@ ANSWER_MOST_BYTES: Final = 128 * 1024
 _WAIT_S: Final = 3600.0
 
 
-def certificates_of(body: bytes, whose: str) -> bytes:
-    """The certificates of a certs-only answer (RFC 7030, 4.1.3 and 4.2.3), PEM.
+def pkcs7_of(body: bytes, whose: str) -> bytes:
+    """The DER of an answer (RFC 7030, 4.1.3 and 4.2.3; lines of any length, RFC 8951).
 
     Raises:
-        RefusedError: it is something else, or empty.
+        RefusedError: it is no base64.
     """
     try:
-        content = base64.b64decode(b"".join(body.split()), validate=True)
-        # A parser of DER reads lengths of its own: what is longer than the bound was refused before.
-        found = pkcs7.load_der_pkcs7_certificates(content)
-    except (ValueError, binascii.Error, UnsupportedAlgorithm):
-        raise RefusedError(
-            f"{whose} answers something else than base64 of a PKCS#7 with certificates.",
-            hint="Check that the address is the one of an EST server (RFC 7030).",
-        ) from None
-    if not found:
-        raise RefusedError(f"{whose} answers without a certificate.", hint="See its log.")
-    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in found)
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except (ValueError, binascii.Error):
+        raise no_certificates(whose) from None
+
+
+def no_certificates(whose: str) -> RefusedError:
+    """Whoever answered is no EST server, or has nothing to say."""
+    return RefusedError(
+        f"{whose} answers something else than base64 of a PKCS#7 with certificates.",
+        hint="Check that the address is the one of an EST server (RFC 7030), and its log.",
+    )
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float:

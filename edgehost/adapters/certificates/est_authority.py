@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from edgehost.adapters.certificates.est_answers import (
     ANSWER_MOST_BYTES,
-    certificates_of,
+    no_certificates,
+    pkcs7_of,
     request_body,
     retry_after_s,
 )
@@ -52,8 +53,12 @@ class EstServer:
 class EstAuthority:
     """Meets the CertificateAuthority port; each question has a connection of its own."""
 
-    def __init__(self, server: EstServer, now: Callable[[], float]) -> None:
+    def __init__(
+        self, server: EstServer, now: Callable[[], float], certificates_in: Callable[[bytes], bytes]
+    ) -> None:
+        """``certificates_in``: of a PKCS#7, as the workshop does it; blocking."""
         self._server = server
+        self._certificates_in = certificates_in
         self._origin = read_origin(server.url)
         self._now = now
 
@@ -81,7 +86,7 @@ class EstAuthority:
                 retry_after_s=retry_after_s(answer.headers, self._now()),
             )
         self._require_answered(answer, operation)
-        return certificates_of(answer.body, str(self._origin))
+        return await self._certificates(answer)
 
     async def authorities(self) -> bytes:
         """The authorities that the server hands out (RFC 7030, 4.1)."""
@@ -89,7 +94,7 @@ class EstAuthority:
         if answer.status in {_NO_CONTENT, _NOT_FOUND}:
             return b""
         self._require_answered(answer, "cacerts")
-        return certificates_of(answer.body, str(self._origin))
+        return await self._certificates(answer)
 
     def _way(self, current: PairPaths | None) -> tuple[str, str]:
         if current is not None:
@@ -126,6 +131,14 @@ class EstAuthority:
             return await connection.send(method, target, sent, body=body, most_bytes=ANSWER_MOST_BYTES)
         finally:
             connection.close()
+
+    async def _certificates(self, answer: HttpAnswer) -> bytes:
+        whose = str(self._origin)
+        content = pkcs7_of(answer.body, whose)
+        try:
+            return await asyncio.to_thread(self._certificates_in, content)
+        except RefusedError:
+            raise no_certificates(whose) from None
 
     def _require_answered(self, answer: HttpAnswer, operation: str) -> None:
         status = answer.status

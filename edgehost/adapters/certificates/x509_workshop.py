@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.x509.oid import NameOID
 
 from edgehost.domain.certificate_life import SKEW_S, CertificateFacts, day
@@ -116,6 +117,16 @@ class X509Workshop:
             others += read_certificates(between, "the authority's list")
             chain = led_to_anchor(leaf, others, read_anchors(anchors), now=now)
         return Pair(b"".join(each.public_bytes(_PEM) for each in (leaf, *chain)), key)
+
+    def certificates_in(self, pkcs7: bytes) -> bytes:
+        """The certificates of a certs-only PKCS#7 (RFC 5652; RFC 7030, 4.1.3), PEM."""
+        try:
+            found = load_der_pkcs7_certificates(pkcs7)
+        except (ValueError, UnsupportedAlgorithm):
+            found = []
+        if not found:
+            raise RefusedError("That is no PKCS#7 with certificates.")
+        return b"".join(each.public_bytes(_PEM) for each in found)
 
     def require_authorities(self, between: bytes, anchors: bytes, *, now: float) -> None:
         """Refuse a list of authorities of which none leads to an anchor; an empty list passes."""

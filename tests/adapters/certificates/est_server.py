@@ -51,12 +51,21 @@ class EstServer:
     handed_out: bytes | None = None  # cacerts, DER; None: the authority's own
     asked: list[Question] = field(default_factory=list)
     tcp_port: int = 0
+    working: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.tcp_port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection; its work is a task of its own, which can be cancelled without a word to the loop."""
+        work = asyncio.create_task(self._serve(reader, writer), name="est")
+        self.working.add(work)
+        await asyncio.wait({work})
+        self.working.discard(work)
+        writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
             question = await _read(reader, writer)
             self.asked.append(question)
@@ -120,6 +129,10 @@ async def est_server(
         yield server
     finally:
         listening.close()
+        for work in server.working:
+            work.cancel()
+        while server.working:
+            await asyncio.sleep(0)
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Question:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgehost.adapters.certificates.est_answers import certificates_of, retry_after_s
+from edgehost.adapters.certificates.est_answers import retry_after_s
 from edgehost.adapters.certificates.est_authority import EstAuthority
 from edgehost.adapters.certificates.est_authority import EstServer as EstAddress
 from edgehost.adapters.certificates.x509_workshop import X509Workshop
@@ -19,7 +19,7 @@ from edgehost.domain.errors import EdgehostError, RefusedError, UnavailableError
 from edgehost.ports.certificate_authority import PairPaths, SigningRequest
 from remotes.http_options import HttpOptions
 from tests.adapters.certificates.est_server import EstServer, Question, answer, est_server
-from tests.adapters.certificates.openssl_ca import OpensslCA, pkcs7
+from tests.adapters.certificates.openssl_ca import OpensslCA
 
 NOW = 1_900_000_000.0
 
@@ -40,7 +40,10 @@ async def asked(
             progress_timeout_s=patience_s,
             slowest_bytes_per_s=1_000_000,
         )
-        yield server, EstAuthority(EstAddress(server.url, options), lambda: NOW)
+        yield (
+            server,
+            EstAuthority(EstAddress(server.url, options), lambda: NOW, X509Workshop().certificates_in),
+        )
 
 
 def request() -> SigningRequest:
@@ -175,7 +178,9 @@ async def test_a_wrong_password_and_a_certificate_that_has_ended_are_refused(tmp
 async def test_without_a_certificate_and_without_a_password_nobody_is_asked(tmp_path: Path) -> None:
     async with asked(tmp_path) as (server, _):
         authority = EstAuthority(
-            EstAddress(server.url, HttpOptions(ca_file=server.ca.cert_file)), lambda: NOW
+            EstAddress(server.url, HttpOptions(ca_file=server.ca.cert_file)),
+            lambda: NOW,
+            X509Workshop().certificates_in,
         )
         with pytest.raises(RefusedError, match="nothing else that could vouch") as told:
             await authority.sign(request())
@@ -187,7 +192,9 @@ async def test_without_a_certificate_and_without_a_password_nobody_is_asked(tmp_
 async def test_a_label_in_the_address_is_kept(path: str, tmp_path: Path) -> None:
     async with asked(tmp_path) as (server, _):
         options = HttpOptions(ca_file=server.ca.cert_file)
-        await EstAuthority(EstAddress(server.url + path, options), lambda: NOW).authorities()
+        await EstAuthority(
+            EstAddress(server.url + path, options), lambda: NOW, X509Workshop().certificates_in
+        ).authorities()
         base = path.rstrip("/") or "/.well-known/est"
         assert [each.path for each in server.asked] == [f"{base}/cacerts"]
 
@@ -204,12 +211,3 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     ):
         assert retry_after_s({"retry-after": text}, NOW) == pytest.approx(seconds, abs=1)
     assert retry_after_s({"retry-after": email.utils.formatdate(0, usegmt=True)}, NOW) == 0
-
-
-def test_what_openssl_packs_is_read(tmp_path: Path) -> None:
-    ca = OpensslCA(tmp_path / "ca")
-    body = base64.encodebytes(pkcs7(ca.cert_file.read_bytes(), ca.cert_file.read_bytes()))
-    assert certificates_of(body, "here").count(b"BEGIN") == 2
-    empty = base64.encodebytes(pkcs7())
-    with pytest.raises(RefusedError):
-        certificates_of(empty, "here")

@@ -9,7 +9,7 @@ import pytest
 from edgehost.adapters.certificates.x509_workshop import X509Workshop
 from edgehost.domain.errors import RefusedError
 from edgehost.ports.certificate_authority import Pair
-from tests.adapters.certificates.openssl_ca import OpensslCA, openssl, same_key, verified
+from tests.adapters.certificates.openssl_ca import OpensslCA, openssl, pkcs7, same_key, verified
 
 NOW = 1_900_000_000.0
 DAY = 86_400.0
@@ -160,3 +160,11 @@ def test_a_key_that_is_another_ones_or_encrypted_is_said(ca: OpensslCA, tmp_path
     with pytest.raises(RefusedError, match="PEM"):
         workshop.facts(Pair(b"", pair.key))
     assert "PRIVATE" not in repr(pair)
+
+
+def test_what_openssl_packs_is_read(ca: OpensslCA) -> None:
+    one = ca.cert_file.read_bytes()
+    assert X509Workshop().certificates_in(pkcs7(one, one)).count(b"BEGIN") == 2
+    for junk in (pkcs7(), b"", b"\x30\x84\xff\xff\xff\xff\x06\x09", bytes(1000)):
+        with pytest.raises(RefusedError, match="PKCS#7"):
+            X509Workshop().certificates_in(junk)
