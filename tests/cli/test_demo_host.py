@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgehost.cli.demo_host import DemoHost
+from edgehost.domain.errors import UnavailableError
 
 
 async def test_a_start_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
@@ -21,6 +22,7 @@ async def test_a_start_that_is_given_up_leaves_no_process(tmp_path: Path) -> Non
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert host.process is None
+    with pytest.raises(UnavailableError, match="does not run"):
+        _ = host.pid
     with pytest.raises(ProcessLookupError):
         os.kill(process_id, 0)
