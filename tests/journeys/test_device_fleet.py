@@ -105,6 +105,7 @@ async def test_an_operator_of_one_component_commands_the_devices_that_run_it(tmp
 
             async with fleet.host(fleet.config(more=table + grants.format(allowed="device-blink"))) as host:
                 await online(host)
+                await host.in_its_fleet()
                 code, said = await told("deploy", "device-blink", "--device", "lamp")
                 assert (code, "lamp device-blink 1.0.0" in said) == (0, True), said
                 code, said = await told("call", "device-blink", "set", '{"on": true}', "--device", "lamp")
@@ -115,6 +116,7 @@ async def test_an_operator_of_one_component_commands_the_devices_that_run_it(tmp
                 assert (await told("logs", "--device", "lamp"))[0] == 0
             async with fleet.host(fleet.config(more=table + grants.format(allowed="telemetry"))) as host:
                 await online(host)
+                await host.in_its_fleet()
                 for words in (("restart",), ("rollback",), ("logs",), ("deploy", "device-blink")):
                     code, said = await told(*words, "--device", "lamp")
                     assert (code, "may not command 'device-blink'" in said) == (1, True), said
