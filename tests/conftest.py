@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,10 @@ from hypothesis import settings
 # A busy machine is no failure, and continuous integration tries the same examples every time.
 settings.register_profile("edgehost", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("edgehost")
+
+# A shell ignores Ctrl-C for what it starts in the background, and the programs that tests start would take that over.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

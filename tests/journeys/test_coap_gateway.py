@@ -38,7 +38,7 @@ async def asked(
 ) -> aiocoap.Message:
     context = await aiocoap.Context.create_client_context()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             message = aiocoap.Message(code=code, uri=base + path, payload=body, **options)
             return await context.request(message).response
     finally:

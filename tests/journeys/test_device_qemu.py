@@ -84,7 +84,7 @@ async def test_a_microcontroller_takes_a_component_although_its_power_goes_on_th
     wasm = blink("1.0.0", SIZE)
     await publish(fleet, wasm, signing)
     with emulator(image, tmp_path) as board:
-        more = lamp(board.line).replace("silence_s = 0.5", "silence_s = 2.0")
+        more = lamp(board.line).replace("silence_s = 1.0", "silence_s = 2.0")
         async with fleet.host(fleet.config(more=more)) as host:
             device = await online(host)
             assert device["identity"]["core"] == "cortex-m3"
