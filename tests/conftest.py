@@ -6,10 +6,15 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure, and continuous integration tries the same examples every time.
-settings.register_profile("edgehost", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "edgehost",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("edgehost")
 
 # A shell ignores Ctrl-C for what it starts in the background, and the programs that tests start would take that over.

@@ -14,7 +14,9 @@ from edgehost.api.app import HostApp, make_app
 from tests.api.scene import NOTES, TELEMETRY, Kept
 
 _SETTINGS = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 _NAMES = st.sampled_from(["id", "sensor", "celsius", "count", "ok", "tags", "place", "room", ""]) | st.text(
