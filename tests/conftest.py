@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.journeys.weather_server import Weather, weather_server
 
 # A busy machine is no failure, and continuous integration tries the same examples every time.
-settings.register_profile("edgehost", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "edgehost",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("edgehost")
+
+# A shell ignores Ctrl-C for what it starts in the background, and the programs that tests start would take that over.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -64,17 +64,27 @@ class DemoHost:
                 stdout=output,
                 stderr=output,
             )
-        while time.perf_counter() - began < _START_TIMEOUT_S:
-            try:
-                await asyncio.to_thread(self.client.request, "GET", ready_path)
-            except EdgehostError:
-                if self.process.returncode is not None:
-                    break
-                await asyncio.sleep(_KNOCK_S)
-            else:
+        try:
+            if await self._answers(self.process, ready_path, began + _START_TIMEOUT_S):
                 return (time.perf_counter() - began) * 1000
+        except BaseException:
+            await self.kill()  # whoever could not start it has nothing to end
+            raise
+        await self.kill()
         tail = log.read_text(errors="replace")[-2000:]
         raise UnavailableError(f"The demo's host does not answer. Its log ends with:\n{tail}")
+
+    async def _answers(self, process: asyncio.subprocess.Process, path: str, until: float) -> bool:
+        while time.perf_counter() < until:
+            try:
+                await asyncio.to_thread(self.client.request, "GET", path)
+            except EdgehostError:
+                if process.returncode is not None:
+                    return False
+                await asyncio.sleep(_KNOCK_S)
+            else:
+                return True
+        return False
 
     async def kill(self) -> None:
         """End it without warning, as a power cut would."""

@@ -14,7 +14,9 @@ from edgehost.api.app import HostApp, make_app
 from tests.api.scene import NOTES, TELEMETRY, Kept
 
 _SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 _NAMES = st.sampled_from(["id", "sensor", "celsius", "count", "ok", "tags", "place", "room", ""]) | st.text(
@@ -173,10 +175,7 @@ async def test_any_body_is_stored_or_refused(app: HostApp, body: bytes, path: st
     require_sound(status, headers, text)
     if status == 201:
         item = headers[b"location"].decode()
-        assert await answer(app, "GET", item, headers=[]) == (
-            200,
-            *(await answer(app, "GET", item, headers=[]))[1:],
-        )
+        assert (await answer(app, "GET", item, headers=[]))[0] == 200
         for method, below in (("PATCH", ""), ("POST", "/commands/shout")):
             require_sound(*await answer(app, method, item + below, headers=json_type, body=body))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import stat
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -80,13 +81,15 @@ async def test_both_loops_serve_both_sockets_without_delay(anyio_backend: object
             asyncio.open_unix_connection(str(path)),
         ):
             reader, writer = await opened
-            before = time.perf_counter()
+            times = []
             for _ in range(50):
+                before = time.perf_counter()
                 writer.write(b"GET /api/models HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(len(b'{"models":[]}'))
                 assert head.startswith(b"HTTP/1.1 200")
-            assert time.perf_counter() - before < 50 * 0.03  # a delayed acknowledgement takes 40 ms
+                times.append(time.perf_counter() - before)
+            assert statistics.median(times) < 0.03  # a delayed acknowledgement takes 40 ms
             writer.close()
 
 

@@ -37,7 +37,7 @@ class Socket:
 
     async def answer(self, identity: int | str) -> dict[str, Any]:
         """The answer with this id; events on the way are kept."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 message: dict[str, Any] = json.loads(await self.connection.recv())
                 if message.get("id") == identity and "sub" not in message:
@@ -60,7 +60,7 @@ class Socket:
     async def event(self) -> dict[str, Any]:
         if self.events:
             return self.events.pop(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             message: dict[str, Any] = json.loads(await self.connection.recv())
         assert "sub" in message, message
         return message
@@ -208,7 +208,7 @@ async def test_sockets_are_bounded_in_number() -> None:
     async with served(NOTES, max_sockets=1) as scene, opened(scene) as first:
         await _denied(scene, 503)
         await first.connection.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 try:
                     async with opened(scene) as socket:

@@ -23,6 +23,16 @@ CUTS = [
     (Phase.VERIFY, 0.5),
 ]
 
+#: How long each waits for the first answer; silence is silence after a shorter time as well.
+FIRST_ANSWERS = [
+    "an3155_loader._SYNC_S",
+    "avr109._SYNC_S",
+    "esp_programmer._SYNC_S",
+    "smp_session._ECHO_S",
+    "stk500v1._SYNC_S",
+    "stk500v2._SIGN_ON_S",
+]
+
 BenchMaker = Callable[[], AbstractAsyncContextManager[Bench]]
 
 
@@ -71,7 +81,11 @@ async def test_another_chip_is_refused_before_anything_is_erased(new_bench: Benc
         assert caught.value.hint
 
 
-async def test_silence_is_no_sync_with_a_hint_what_to_press(new_bench: BenchMaker) -> None:
+async def test_silence_is_no_sync_with_a_hint_what_to_press(
+    new_bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FIRST_ANSWERS:
+        monkeypatch.setattr(f"edgehost.adapters.boards.{name}", 0.01)
     async with new_bench() as bench, silent_device().serving() as silent:
         if "://" not in bench.line:
             pytest.skip("no line of bytes")

@@ -66,7 +66,7 @@ async def compare_stores(documents: Sequence[dict[str, Any]], query: RecordQuery
                 await store.explain(query)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(DOCUMENTS, max_size=8),
     st.lists(CONDITIONS, max_size=2).map(tuple),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,8 @@ async def test_a_missing_file_is_none_and_not_a_long_wait(carrier: str, tmp_path
     async with open_carrier(carrier, tmp_path) as (publisher, reader):
         await publisher.publish(TIMESTAMP, b"{}")
         await reader.fetch(TIMESTAMP, most_bytes=100)
-        started = time.monotonic()
-        assert await reader.fetch("metadata/2.root.json", most_bytes=100) is None
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(8):  # whoever waits for an answer in vain waits for ten seconds
+            assert await reader.fetch("metadata/2.root.json", most_bytes=100) is None
 
 
 async def test_nothing_is_found_where_nothing_was_ever_published(carrier: str, tmp_path: Path) -> None:
@@ -81,7 +79,7 @@ async def test_a_new_timestamp_is_a_change_and_other_files_are_not(carrier: str,
         changes = reader.changes()
         await publisher.publish(CHUNK, b"content")
         await publisher.publish(TIMESTAMP, b"two!")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await anext(changes)
         assert await reader.fetch(TIMESTAMP, most_bytes=100) == b"two!"
 
@@ -91,7 +89,7 @@ async def test_the_changes_end_when_the_transport_closes(carrier: str, tmp_path:
         await publisher.publish(TIMESTAMP, b"one")
         await reader.fetch(TIMESTAMP, most_bytes=100)
         changes = reader.changes()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert [change async for change in changes] in ([], [None])
 
 

@@ -90,7 +90,7 @@ def test_a_damaged_component_is_read_or_refused(wasm: bytes, chance: random.Rand
         read_all(damaged(wasm, chance))
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.randoms(use_true_random=True))
 def test_a_damaged_specification_is_read_or_refused(chance: random.Random) -> None:
     with suppress(InvalidComponentError):

@@ -57,7 +57,7 @@ _DATA = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(_SCHEMAS, st.dictionaries(st.sampled_from(["a", "b"]), _SCHEMAS, min_size=2, max_size=2), _DATA)
 def test_surely_means_that_the_validator_agrees(schema: Any, definitions: dict[str, Any], data: Any) -> None:
     root = {"properties": {"x": schema}, "$defs": definitions}

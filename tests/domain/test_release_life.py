@@ -37,7 +37,8 @@ class LifeOfARelease(RuleBasedStateMachine):
         before = self.release
         if stage in ALLOWED_MOVES[before.stage]:
             self.release = before.moved_to(stage, at=self.now, reason=reason)
-            assert self.release == replace(before, stage=stage, changed_at=self.now, reason=reason)
+            moved = replace(before, stage=stage, changed_at=self.now, reason=reason)
+            assert replace(self.release, awaited=before.awaited) == moved
             self.path.append(stage)
         else:
             with pytest.raises(ConflictError) as caught:
@@ -61,6 +62,7 @@ class LifeOfARelease(RuleBasedStateMachine):
         assert self.release.changed_at == before.changed_at
         if self.release.stage is before.stage:
             assert self.release is before
+        else:
             self.path.append(self.release.stage)
 
     @invariant()
@@ -91,8 +93,15 @@ class LifeOfARelease(RuleBasedStateMachine):
             assert self.release.stage in KEPT_STAGES
 
     @invariant()
+    def it_is_awaited_from_the_loss_of_its_file_until_it_is_back_or_over(self) -> None:
+        starting = {Stage.SHELVED, Stage.STAGED, Stage.PROBED}
+        before_that = next(stage for stage in reversed(self.path) if stage not in starting)
+        assert self.release.awaited == (self.release.stage in starting and before_that is Stage.LIVE)
+
+    @invariant()
     def what_it_is_never_changes(self) -> None:
-        assert replace(self.release, stage=Stage.RECEIVED, reason="", changed_at=0.0) == a_release()
+        same = replace(self.release, stage=Stage.RECEIVED, reason="", changed_at=0.0, awaited=False)
+        assert same == a_release()
 
 
 TestLifeOfARelease = LifeOfARelease.TestCase

@@ -125,7 +125,7 @@ class Record(RuleBasedStateMachine):
 
 
 TestARecordsWorkflow = Record.TestCase
-TestARecordsWorkflow.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestARecordsWorkflow.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
 def run(flow: Flow, fails: str = "") -> tuple[Flow, list[str]]:

@@ -117,6 +117,15 @@ class RunningHost:
         release = self.host.control.manager.deployer.ledger.live(component)
         return "" if release is None else release.version
 
+    async def in_its_fleet(self) -> None:
+        """Wait until the broker has shown this host to its fleet."""
+        async with asyncio.timeout(30):
+            while True:
+                findings = (await self.request("GET", "/api/host/doctor"))["findings"]
+                if any((each["check"], each["state"]) == ("fleet", "ok") for each in findings):
+                    return
+                await asyncio.sleep(0.05)
+
     async def until(self, holds: Any, *, timeout_s: float = 20) -> None:
         """Wait for a state that events lead to."""
         bus = self.host.control.manager.bus

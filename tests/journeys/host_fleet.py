@@ -25,6 +25,8 @@ from remotes.repository import Repository
 from tests.required_tools import require_tool
 
 FLEET: Final = "yard"
+#: When the one who watches has seen it, it watches.
+_MARK: Final = "watch/mark"
 #: Started side by side; more only wait for the processors.
 _STARTING: Final = 3
 _CONFIG: Final = """\
@@ -254,6 +256,13 @@ class HostFleet:
         return shown
 
 
+async def retained(broker: EmbeddedBroker, topic: str) -> None:
+    """Have the broker keep something, for whoever listens later."""
+    words = ("-p", str(broker.tcp_port), "-t", topic, "-m", "{}", "-r", "-q", "1")
+    process = await asyncio.create_subprocess_exec(require_tool("mosquitto_pub"), *words)
+    assert await process.wait() == 0
+
+
 @asynccontextmanager
 async def host_fleet(folder: Path) -> AsyncIterator[HostFleet]:
     """A broker, a publisher and a watch; leaving the block stops the hosts."""
@@ -261,15 +270,17 @@ async def host_fleet(folder: Path) -> AsyncIterator[HostFleet]:
         publisher = DemoFleet(folder / "publisher", MqttOptions(broker.host, broker.tcp_port))
         (folder / "root.json").write_bytes(publisher.make().read_bytes())
         fleet = HostFleet(folder, broker, publisher)
+        await retained(broker, _MARK)
         watch = await asyncio.create_subprocess_exec(
             require_tool("mosquitto_sub"),
-            *("-p", str(broker.tcp_port), "-t", f"edgehost/{FLEET}/#", "-F", "%t %p", "-q", "1"),
+            *("-p", str(broker.tcp_port), "-t", f"edgehost/{FLEET}/#", "-t", _MARK, "-F", "%t %p", "-q", "1"),
             stdout=asyncio.subprocess.PIPE,
             limit=2**20,
         )
         assert watch.stdout is not None
         reading = asyncio.create_task(fleet.seen.read(watch.stdout), name="sighting")
         try:
+            await fleet.seen.until(lambda: _MARK in fleet.seen.newest)  # it watches
             yield fleet
         finally:
             reading.cancel()

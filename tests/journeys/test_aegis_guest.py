@@ -189,7 +189,11 @@ _KEYS = _NAMES | st.text(max_size=8).filter(lambda key: not key.isdigit() and ke
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(name=st.sampled_from(FUNCTIONS), document=st.dictionaries(_KEYS, _VALUES, max_size=8))
 def test_every_answer_and_every_trap_is_the_same_in_node(
     name: str, document: dict[str, Any], ours: Guest, node: NodeReference

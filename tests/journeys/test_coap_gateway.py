@@ -15,17 +15,11 @@ import cbor2
 import pytest
 
 from edgehost.domain.errors import UnavailableError
+from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, RunningHost, telemetry
 from tests.required_tools import require_tool
 
 READING = {"load_1m": 0.5, "memory_used_bytes": 1, "memory_total_bytes": 2}
-
-
-def free_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -44,7 +38,7 @@ async def asked(
 ) -> aiocoap.Message:
     context = await aiocoap.Context.create_client_context()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             message = aiocoap.Message(code=code, uri=base + path, payload=body, **options)
             return await context.request(message).response
     finally:

@@ -6,11 +6,11 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import sys
 from pathlib import Path
 
 from edgehost.config import Config, load_config
+from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, telemetry
 from tests.required_tools import require_tool
 
@@ -30,13 +30,6 @@ over = "{over}"
 repository = "fleet"
 root = "root.json"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def neighbour(folder: Path, fleet: Fleet, port: int, over: str) -> Config:

@@ -43,7 +43,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 def lamp(line: str, more: str = "") -> str:
-    return f'[devices.lamp]\nline = "{line}"\ninterval_ms = 100\nsilence_s = 0.5\n{more}'
+    return f'[devices.lamp]\nline = "{line}"\ninterval_ms = 100\nsilence_s = 1.0\n{more}'
 
 
 async def online(host: RunningHost, name: str = "lamp") -> dict[str, Any]:
@@ -72,7 +72,7 @@ async def test_a_device_is_bridged_gets_a_component_and_is_called(tmp_path: Path
             assert (device["slots"]["running"]["component"], device["transfer"]) == ("device-blink", None)
 
             bus = host.host.control.manager.bus
-            async with asyncio.timeout(10), bus.subscription(_telemetry, backlog=100) as events:
+            async with asyncio.timeout(20), bus.subscription(_telemetry, backlog=100) as events:
                 path = "/api/host/devices/lamp/call/device-blink/set"
                 assert await host.request("POST", path, {"on": True}) == {"on": True}
                 told: dict[str, Any] = {}

@@ -42,16 +42,18 @@ async def test_a_device_is_shown_and_commanded_from_the_fleet(tmp_path: Path) ->
                 twin = await heard.until(
                     f"{ROOT}/twin/devices", lambda twin: twin["lamp"]["state"] == "online"
                 )
-                shown = twin["lamp"]
-                assert (shown["board"], shown["uid"]) == ("posix", UID.hex())
-                assert shown["budgets"]["slot_bytes"] > 0
-                assert "component" not in shown
+                found = twin["lamp"]
+                assert (found["board"], found["uid"]) == ("posix", UID.hex())
+                assert found["budgets"]["slot_bytes"] > 0
+                assert "component" not in found
                 await online(host)
 
                 done = await outcome(tools, heard, "deploy/d1", component="device-blink")
                 assert done["status"] == "successful", done
                 assert done["result"]["version"] == "1.0.0"
-                await heard.until(f"{ROOT}/twin/devices", lambda twin: twin["lamp"].get("version") == "1.0.0")
+                shown = f"{ROOT}/twin/devices"
+                async with tools.heard(shown) as newest:  # it may have been shown before the outcome was
+                    await newest.until(shown, lambda twin: twin["lamp"].get("version") == "1.0.0")
                 again = await outcome(tools, heard, "deploy/d2", component="device-blink")
                 assert (again["status"], again["result"]["version"]) == ("successful", "1.0.0")
 
@@ -103,6 +105,7 @@ async def test_an_operator_of_one_component_commands_the_devices_that_run_it(tmp
 
             async with fleet.host(fleet.config(more=table + grants.format(allowed="device-blink"))) as host:
                 await online(host)
+                await host.in_its_fleet()
                 code, said = await told("deploy", "device-blink", "--device", "lamp")
                 assert (code, "lamp device-blink 1.0.0" in said) == (0, True), said
                 code, said = await told("call", "device-blink", "set", '{"on": true}', "--device", "lamp")
@@ -113,6 +116,7 @@ async def test_an_operator_of_one_component_commands_the_devices_that_run_it(tmp
                 assert (await told("logs", "--device", "lamp"))[0] == 0
             async with fleet.host(fleet.config(more=table + grants.format(allowed="telemetry"))) as host:
                 await online(host)
+                await host.in_its_fleet()
                 for words in (("restart",), ("rollback",), ("logs",), ("deploy", "device-blink")):
                     code, said = await told(*words, "--device", "lamp")
                     assert (code, "may not command 'device-blink'" in said) == (1, True), said

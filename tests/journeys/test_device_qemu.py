@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from remotes.device_manifests import DeviceSigning
 from remotes.keys import generate_key, load_signer
 from tests.bridge.device_scene import blink, publish
 from tests.firmware.conftest import UID, built
+from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.test_device_bridge import deploy, lamp, online, running
 from tests.required_tools import require_tool
@@ -30,9 +30,7 @@ class Emulator:
 
     def __init__(self, image: Path, folder: Path) -> None:
         self._image, self._folder = image, folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._tcp_port = free.getsockname()[1]
+        self._tcp_port = free_port()
         self.line = f"socket://127.0.0.1:{self._tcp_port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +84,7 @@ async def test_a_microcontroller_takes_a_component_although_its_power_goes_on_th
     wasm = blink("1.0.0", SIZE)
     await publish(fleet, wasm, signing)
     with emulator(image, tmp_path) as board:
-        more = lamp(board.line).replace("silence_s = 0.5", "silence_s = 2.0")
+        more = lamp(board.line).replace("silence_s = 1.0", "silence_s = 2.0")
         async with fleet.host(fleet.config(more=more)) as host:
             device = await online(host)
             assert device["identity"]["core"] == "cortex-m3"

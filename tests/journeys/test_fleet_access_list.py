@@ -13,7 +13,7 @@ from typing import Any
 from edgehost.adapters.broker.embedded_broker import open_broker
 from edgehost.config import load_config
 from remotes.keys import generate_key
-from tests.journeys.fleet import Fleet, RunningHost, telemetry
+from tests.journeys.fleet import Fleet, telemetry
 from tests.required_tools import require_tool
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet-topics.md"
@@ -86,7 +86,7 @@ async def test_hosts_and_operators_need_no_more_than_the_access_list_of_the_docu
         )
         (tmp_path / "gate.toml").write_text(HOST.format(name="gate", port=broker.tcp_port))
         async with fleet.host(load_config(tmp_path / "gate.toml")) as host:
-            await connected(host)
+            await host.in_its_fleet()
             words = ["mosquitto_pub", "-p", str(broker.tcp_port), "-u", "well", "-P", "secret of well", "-r"]
             for topic in ("gate/twin/components", "gate/cmd/deploy/x", "_rollout/spring"):
                 process = await asyncio.create_subprocess_exec(
@@ -99,12 +99,3 @@ async def test_hosts_and_operators_need_no_more_than_the_access_list_of_the_docu
             assert done["state"] == "successful"
             findings = (await host.request("GET", "/api/host/doctor"))["findings"]
             assert {each["state"] for each in findings if each["check"].startswith("fleet")} == {"ok"}
-
-
-async def connected(host: RunningHost) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            findings = (await host.request("GET", "/api/host/doctor"))["findings"]
-            if any(each["check"] == "fleet" and each["state"] == "ok" for each in findings):
-                return
-            await asyncio.sleep(0.1)

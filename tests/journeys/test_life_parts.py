@@ -130,7 +130,7 @@ class Offering:
         return answer
 
 
-async def left_for(follower: Any, before: str = "") -> list[tuple[str, bool]]:
+async def left_for(follower: Any, before: str = "", *, patience_s: float = 20) -> list[tuple[str, bool]]:
     left: list[tuple[str, bool]] = []
 
     async def leave(what: str, by_itself: bool) -> None:
@@ -138,7 +138,7 @@ async def left_for(follower: Any, before: str = "") -> list[tuple[str, bool]]:
 
     health = RemoteHealth("fleet")
     try:
-        async with asyncio.timeout(0.2):
+        async with asyncio.timeout(patience_s):
             await leave_for_news(
                 follower, health, follower.news, poll_s=60, clock=SystemClock(), left_for=before, leave=leave
             )
@@ -151,7 +151,7 @@ async def test_a_new_release_leads_out_of_safe_mode_but_the_same_one_does_not_tw
     follower = Offering(RemoteUnreachableError("away"), (), ("b", "a"))
     ((what, by_itself),) = await left_for(follower)
     assert (follower.asked, by_itself) == (3, False)
-    assert await left_for(Offering(("a", "b")), before=what) == []
+    assert await left_for(Offering(("a", "b")), before=what, patience_s=0.1) == []
     assert await left_for(Offering(("a", "b"), ("a", "c")), before=what)
 
 

@@ -71,7 +71,7 @@ async def test_the_bytes_of_a_deployment_are_measured_and_shown(tmp_path: Path) 
     async with started_host(fleet.config()) as started:
         host = RunningHost(started)
         await host.live("telemetry", "1.0.0")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await host.request("GET", "/api/host/releases"))["releases"][0]["written_bytes"] is None:
                 await asyncio.sleep(0.01)
         (release,) = (await host.request("GET", "/api/host/releases"))["releases"]

@@ -92,7 +92,7 @@ async def test_a_message_that_cannot_be_taken_holds_nobody_up(tmp_path: Path) ->
         bus = host.host.control.manager.bus
         async with bus.subscription(lambda event: isinstance(event, PortFailed)) as told:
             await publish(rooms, "stations/found", "no object, so no record")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 failed = await anext(told)
         assert isinstance(failed, PortFailed)
         assert failed.port == "found"

@@ -23,7 +23,7 @@ kind = "mavlink"
 url = "udpin:127.0.0.1:{port}"
 commands = ["arm", "disarm", "takeoff", "land", "set_parameter"]
 telemetry_s = 0.1
-silent_s = 1.0
+silent_s = 2.0
 allow = ["vehicle"]
 """
 RECORD = "/api/models/vehicle/drone"
@@ -41,7 +41,7 @@ async def hosted(folder: Path) -> AsyncIterator[tuple[RunningHost, SoftwareVehic
 
 async def shows(host: RunningHost, **wanted: Any) -> dict[str, Any]:
     """The record's data, once these members have these values."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             try:
                 data: dict[str, Any] = (await host.request("GET", RECORD))["data"]

@@ -120,7 +120,7 @@ async def test_support_for_webassembly_modules_as_adapters_and_services(tmp_path
         assert said == {"fibonacci": 20, "result": "6765.0"}
         made = await host.request("POST", COUNTERS, body={"name": "door"})
         bus = host.host.control.manager.bus
-        async with asyncio.timeout(10), bus.subscription(_announced, backlog=100) as events:
+        async with asyncio.timeout(20), bus.subscription(_announced, backlog=100) as events:
             await host.request("POST", f"{COUNTERS}/{made['id']}/ports/push", body={"by": 2})
             event = await anext(events)
         # The port heard counter-changed, which push produces; the adapter described the record; the model's own

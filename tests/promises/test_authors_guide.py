@@ -37,7 +37,7 @@ def written(folder: Path, guide: Path, *components: str) -> None:
 
 async def ended(host: RunningHost, visit: str) -> dict[str, Any]:
     """The history of a workflow that has come to its end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(NotFoundError):  # it begins after the record was answered
                 history: dict[str, Any] = await host.request(

@@ -183,7 +183,7 @@ async def test_the_same_host_id_twice(tmp_path: Path) -> None:
             await heard.until(f"{ROOT}/twin/components", lambda twin: "telemetry" in twin)
             async with process(tmp_path / "second", text) as second:
                 await heard.until(f"{ROOT}/a/namesake", lambda alarm: "process" in alarm["text"])
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(20):
                     while not (theirs := await pids(second)):
                         await asyncio.sleep(0.05)
                 before = await pids(first)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from edgehost.domain.errors import (
     RefusedError,
     TooLargeError,
 )
+from edgehost.usecases import query_records
 from tests.contracts.compatible_server import compatible_server, forgetful_driver
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.port_fleet import compiled_file
@@ -254,14 +256,15 @@ async def test_transparent_persistence_a_host_whose_database_is_away_boots_and_s
     gc.collect()
 
 
-async def test_many_records_are_imported_and_searched_while_the_host_answers_others(tmp_path: Path) -> None:
+async def test_many_records_are_imported_and_searched_while_the_host_answers_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_records, "MAX_SORTED_STREAM", 3000)
     fleet = Fleet(tmp_path)
     await publish_shop(fleet)
     async with fleet.host() as host:
         await open_shop(host)
-        content = b"".join(
-            b'{"id":"o%d","data":{"total":%d,"other":%d}}\n' % (n, n, n) for n in range(12_000)
-        )
+        content = b"".join(b'{"id":"o%d","data":{"total":%d,"other":%d}}\n' % (n, n, n) for n in range(4000))
         report = await asyncio.to_thread(
             host.client.request,
             "POST",
@@ -269,10 +272,10 @@ async def test_many_records_are_imported_and_searched_while_the_host_answers_oth
             content=content,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        assert report.json()["created"] == 12_000
+        assert report.json()["created"] == 4000
         queries: list[dict[str, Any]] = [
             {"other__lt": 0},
-            {"total__ge": 11_998},
+            {"total__ge": 3998},
             {"sort": "-total", "limit": 3},
             {"sort": "-other", "limit": 3},
             {"count": "true", "other__lt": 500},
@@ -305,12 +308,12 @@ pauses: list[float] = []
 
 
 async def longest_pause() -> None:
-    """Notes the longest time that the loop did not turn, until it is cancelled."""
-    loop, longest = asyncio.get_running_loop(), 0.0
+    """Notes the longest that the loop worked without a turn, until cancelled; what other programs take counts not."""
+    longest = 0.0
     try:
         while True:
-            before = loop.time()
+            before = time.thread_time()
             await asyncio.sleep(0)
-            longest = max(longest, loop.time() - before)
+            longest = max(longest, time.thread_time() - before)
     finally:
         pauses.append(longest)

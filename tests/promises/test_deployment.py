@@ -170,7 +170,7 @@ async def test_secure_and_parallel_two_endless_calls_run_in_processes_of_their_o
 
         async with asyncio.TaskGroup() as tasks:
             burning = [tasks.create_task(burn(), name=f"burn-{n}") for n in range(2)]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while (
                     len(busy := [each for each in await instances(host, "burn") if each["state"] == "busy"])
                     < 2

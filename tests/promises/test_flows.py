@@ -198,7 +198,7 @@ async def test_every_write_makes_an_event_that_configuration_forwards_to_a_sink(
         await host.request("PATCH", f"/api/models/teller/{record['id']}", {"n": 2})
         await host.request("DELETE", f"/api/models/teller/{record['id']}")
         path = tmp_path / "events.ndjson"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while len(lines := _lines(path)) < 3:
                 await asyncio.sleep(0.01)
     assert [line["type"].rpartition(".")[2] for line in lines] == ["created", "updated", "deleted"]

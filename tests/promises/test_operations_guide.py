@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.required_tools import require_tool
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.running: list[subprocess.Popen[bytes]] = []
         commands = Path(sys.executable).parent
         self.environment = {

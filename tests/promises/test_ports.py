@@ -99,7 +99,7 @@ async def test_ports_extend_circuit_breaker_and_retry_logic(tmp_path: Path, weat
         assert (await invoke_port(rooms, model, "forecast", None, PLACE)).fallback
         assert len(weather.asked) == 3  # one try and two retries
         weather.status = 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await invoke_port(rooms, model, "forecast", None, PLACE)).fallback:
                 await asyncio.sleep(0.02)
         record = await made(host, name="roof")

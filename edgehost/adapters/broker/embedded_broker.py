@@ -48,10 +48,12 @@ class EmbeddedBroker:
         """Start the process and return once it takes connections.
 
         Raises:
-            UnavailableError: it ended, or did not listen in time.
+            UnavailableError: another program has its port, it ended, or did not listen in time.
         """
         if self._process is not None:
             return
+        if await self._listens():  # knocking would find the other, before ours has ended for its sake
+            raise UnavailableError(f"Another program listens on {_HOST}:{self.tcp_port}.")
         log = self._folder / "broker.log"
         with log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -150,10 +152,16 @@ def _mosquitto() -> str | None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that the kernel gives to nobody else before the broker has it.
+
+    Its one connection is ended by the side that listened and stays in TIME_WAIT for a minute: such a port is not given
+    away, and yet whoever asks for it with SO_REUSEADDR, as both brokers do, can listen on it.
+    """
+    with socket.create_server((_HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        with socket.create_connection((_HOST, port)):
+            listener.accept()[0].close()
+    return port
 
 
 def _tail(log: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgehost.adapters.broker.embedded_broker import Kind, open_broker
+from edgehost.adapters.broker.embedded_broker import Kind, _free_port, open_broker
 from edgehost.domain.errors import UnavailableError
 from tests.required_tools import require_tool
 
@@ -58,6 +58,25 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so(kind: Kind) -> None
         with pytest.raises(UnavailableError, match=rf"{kind} ended.*(?i:address|use)"):
             async with open_broker(taken.getsockname()[1], kind=kind):
                 pass
+
+
+async def test_a_program_that_listens_already_is_not_taken_for_the_broker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(UnavailableError, match="Another program listens on"):
+            async with open_broker(taken.getsockname()[1]):
+                pass
+        taken.accept()[0].close()
+
+
+async def test_the_port_of_a_broker_is_given_to_nobody_before_it_is_started() -> None:
+    port, given = _free_port(), set[int]()
+    for _ in range(20_000):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            given.add(other.getsockname()[1])
+    assert port not in given
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 async def test_a_configuration_that_mosquitto_refuses_is_shown(tmp_path: Path) -> None:
