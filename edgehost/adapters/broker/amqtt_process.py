@@ -22,8 +22,8 @@ class SteadySubscriptions(dict[str, Any]):
         """The filters of this moment."""
         return iter(list(super().keys()))
 
-    def items(self) -> list[tuple[str, Any]]:  # type: ignore[override] - what amqtt does with it, a list can
-        """The filters of this moment and who subscribed to them."""
+    def items(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+        """The filters of this moment and who subscribed to them; a list is all that amqtt needs."""
         return list(super().items())
 
 
