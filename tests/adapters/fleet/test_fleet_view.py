@@ -90,7 +90,7 @@ async def until(view: MqttFleetView, holds: Callable[[], Any]) -> None:
         async for _ in view.changes():
             return
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         first = asyncio.create_task(changed())  # it listens before it looks
         await asyncio.sleep(0)
         while not holds():

@@ -44,7 +44,7 @@ class Seen:
         where.append(what)
         self.moved.set()
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 15) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
         async with asyncio.timeout(timeout_s):
             while not holds():
                 self.moved.clear()
