@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from edgehost.domain.errors import NotFoundError, UnavailableError
+from firmware_bridge.device.firmware_build import built_firmware
 from firmware_bridge.device.provision import provisioned
 from remotes.keys import load_signer
 
@@ -43,9 +43,12 @@ def firmware_for(folder: Path, board: str) -> Path:
     Raises:
         NotFoundError, UnavailableError: a compiler is missing, or it does not compile.
     """
-    sources = Path(__file__).resolve().parents[2] / "firmware_bridge" / "device"
-    run_tool("make", "-s", "-j2", "-C", sources, board, f"PYTHON={sys.executable}")
-    built = sources.parents[1] / "build" / "firmware" / board / "edgehost-device"
+    try:
+        built = built_firmware(board)
+    except FileNotFoundError:
+        raise _not_installed("make") from None
+    except subprocess.CalledProcessError as error:
+        raise UnavailableError(f"make failed: {error.stderr[-1500:]}") from None
     public = load_signer(folder / "keys" / "device.key").public_key.keyval["public"]
     uid = f"demo-{board}".encode()[:8]
     image, flat = folder / f"{board}.elf", folder / f"{board}.bin"
@@ -64,8 +67,10 @@ def run_tool(tool: str, *words: object) -> None:
     try:
         done = subprocess.run([tool, *map(str, words)], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise NotFoundError(
-            f"{tool} is not installed.", hint="make demo ARGS=devices installs it on Debian."
-        ) from None
+        raise _not_installed(tool) from None
     if done.returncode:
         raise UnavailableError(f"{tool} failed: {done.stderr[-1500:]}")
+
+
+def _not_installed(tool: str) -> NotFoundError:
+    return NotFoundError(f"{tool} is not installed.", hint="make demo ARGS=devices installs it on Debian.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from firmware_bridge.device.firmware_build import built_firmware
 from firmware_bridge.device.provision import provisioned
 from tests.firmware.device_client import Descriptors, DeviceClient, signed
 from tests.required_tools import require_tool
 
 ROOT: Final = Path(__file__).parents[2]
-DEVICE: Final = ROOT / "firmware_bridge" / "device"
 KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 UID: Final = b"device01"
@@ -33,19 +33,15 @@ def public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
+@functools.cache
 def built(target: str, *, compiler: str = "gcc") -> Path:
     """The firmware for a board, compiled if it is not; not provisioned."""
     require_tool("make")
     require_tool(compiler)
-    done = subprocess.run(
-        ["make", "-s", "-j2", "-C", str(DEVICE), target, f"PYTHON={sys.executable}"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return ROOT / "build/firmware" / target / "edgehost-device"
+    try:
+        return built_firmware(target)
+    except subprocess.CalledProcessError as error:
+        pytest.fail(error.stderr[-4000:])
 
 
 @dataclass

@@ -147,7 +147,7 @@ async def test_an_observation_that_is_lost_without_a_sign_is_noticed_and_made_an
     async with (
         open_coap_server({"demo": deaf}, LOOPBACK) as served,
         open_coap_transport("demo", quick(port_of(served.tcp), look_s=0.1)) as reader,
-        asyncio.timeout(10),
+        asyncio.timeout(30),
     ):
         changes = reader.changes()
         await anext(changes)
@@ -237,7 +237,7 @@ async def raw(port: int, message: aiocoap.Message) -> aiocoap.Message:
     context = await aiocoap.Context.create_client_context(transports=["udp6"])
     try:
         message.unresolved_remote = f"127.0.0.1:{port}"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await context.request(message, handle_blockwise=False).response
     finally:
         await context.shutdown()

@@ -37,7 +37,7 @@ class Pause:
 async def test_a_named_pipe_is_no_file_and_blocks_nobody(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
     os.mkfifo(tmp_path / TIMESTAMP)
-    async with open_folder_transport(tmp_path) as transport, asyncio.timeout(5):
+    async with open_folder_transport(tmp_path) as transport, asyncio.timeout(30):
         with pytest.raises(RemoteUnreachableError, match="not a plain file"):
             await transport.fetch(TIMESTAMP, most_bytes=10)
 
@@ -74,7 +74,7 @@ async def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None
 async def test_a_stick_that_is_put_back_with_news_is_a_change(tmp_path: Path) -> None:
     stick, away, pause = tmp_path / "stick", tmp_path / "away", Pause()
     stick.mkdir()
-    async with open_folder_transport(stick, pause=pause) as transport, asyncio.timeout(10):
+    async with open_folder_transport(stick, pause=pause) as transport, asyncio.timeout(30):
         await transport.publish(TIMESTAMP, b"one")
         await pause.next()
         changes = transport.changes()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-import time
 
 import pytest
 
@@ -88,10 +87,8 @@ HOSTILE: dict[str, tuple[Script, type[Exception], str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_server_that_misbehaves_is_named_and_left(name: str) -> None:
     script, error, words = HOSTILE[name]
-    started = time.monotonic()
     with pytest.raises(error, match=words):
         await fetched(script, options=HASTY)
-    assert time.monotonic() - started < 3
 
 
 async def test_no_answer_however_mangled_is_anything_but_a_plain_error() -> None:

@@ -50,7 +50,7 @@ async def never_served(_link: Link, _online: object) -> None:
 
 
 async def test_a_connection_that_is_cancelled_before_the_broker_answers_is_closed() -> None:
-    async with silent_broker() as broker, asyncio.timeout(10):
+    async with silent_broker() as broker, asyncio.timeout(30):
         keeper = ConnectionKeeper(MqttOptions("127.0.0.1", broker.tcp_port), never_served)
         running = asyncio.create_task(keeper.run())
         await broker.spoken_to.wait()
@@ -60,7 +60,7 @@ async def test_a_connection_that_is_cancelled_before_the_broker_answers_is_close
 
 
 async def test_a_connection_that_the_broker_does_not_answer_is_closed() -> None:
-    async with silent_broker() as broker, asyncio.timeout(10):
+    async with silent_broker() as broker, asyncio.timeout(30):
         options = MqttOptions("127.0.0.1", broker.tcp_port, connect_timeout_s=0.2)
         client = await bounded_client(options, aiomqtt.ProtocolVersion.V5)
         with pytest.raises(aiomqtt.MqttError):
@@ -70,7 +70,7 @@ async def test_a_connection_that_the_broker_does_not_answer_is_closed() -> None:
 
 
 async def test_a_connection_that_opens_after_it_was_cancelled_is_closed() -> None:
-    async with silent_broker() as broker, asyncio.timeout(10):
+    async with silent_broker() as broker, asyncio.timeout(30):
         client = await bounded_client(MqttOptions("127.0.0.1", broker.tcp_port), aiomqtt.ProtocolVersion.V311)
         began, may_go_on = asyncio.Event(), threading.Event()
         loop, connect = asyncio.get_running_loop(), client._client_connect
@@ -96,7 +96,7 @@ async def test_a_connection_that_opens_after_it_was_cancelled_is_closed() -> Non
 
 async def test_a_name_that_can_be_no_hosts_is_trouble_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "remotes.mqtt_connection")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         options = MqttOptions("a..b", backoff_base_s=0.001, backoff_most_s=0.001)
         keeper = ConnectionKeeper(options, never_served)
         running = asyncio.create_task(keeper.run())

@@ -8,7 +8,6 @@ import ipaddress
 import logging
 import resource
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -77,7 +76,7 @@ async def test_a_change_during_an_outage_is_told_after_it() -> None:
         await broker.start()
         async with open_mqtt_transport("demo", broker_options(broker.tcp_port)) as publisher:
             await publisher.publish(TIMESTAMP, b"two")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await anext(changes)
         assert await reader.fetch(TIMESTAMP, most_bytes=100) == b"two"
 
@@ -92,14 +91,12 @@ async def test_a_file_that_comes_late_ends_the_wait_while_no_timestamp_is_there(
 
     monkeypatch.setattr(_Wanted, "take", late)  # as over a line with delayed acknowledgements
     async with mosquitto() as broker:
-        patient = replace(broker_options(broker.tcp_port), missing_timeout_s=8.0)
-        async with open_mqtt_transport("demo", patient) as transport:
-            began = time.monotonic()
+        patient = replace(broker_options(broker.tcp_port, answer_timeout_s=60.0), missing_timeout_s=60.0)
+        async with open_mqtt_transport("demo", patient) as transport, asyncio.timeout(30):
             for number in range(8):
                 path = f"chunk/{number:064x}"
                 await transport.publish(path, b"content")
                 assert await transport.fetch(path, most_bytes=100) == b"content"
-            assert time.monotonic() - began < 4
 
 
 async def test_a_wait_that_ended_early_leaves_no_answer_for_another_to_take(
@@ -123,10 +120,9 @@ async def test_the_first_mirroring_to_a_fresh_broker_is_quick(tmp_path: Path) ->
     shop.publish("1.0.0", content=component_bytes(130_000))
     async with mosquitto() as broker:
         target = read_target(f"mqtt://127.0.0.1:{broker.tcp_port}/demo")
-        async with target.opened() as transport:
-            began = time.monotonic()
+        as_a_reader_s = 8 * MqttOptions("127.0.0.1").missing_timeout_s
+        async with target.opened() as transport, asyncio.timeout(as_a_reader_s):
             assert (await mirror_repository(shop.repository, transport)).published == 8
-            assert time.monotonic() - began < 1.5
 
 
 async def test_the_end_of_the_link_and_its_return_are_told() -> None:
@@ -139,7 +135,7 @@ async def test_the_end_of_the_link_and_its_return_are_told() -> None:
         for action, connected in ((None, True), (broker.stop, False), (broker.start, True)):
             if action is not None:
                 await action()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while transport.connected is not connected:
                     await anext(changes)
 

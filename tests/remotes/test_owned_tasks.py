@@ -55,7 +55,7 @@ async def test_failing_work_ends_no_other_and_is_cancelled_with_its_owner() -> N
         finally:
             ended.set()
 
-    async with asyncio.timeout(5), owned_tasks() as spawn:
+    async with asyncio.timeout(30), owned_tasks() as spawn:
         keep_running(spawn, last, "edgehost.other")
         keep_running(spawn, fail, "edgehost.failing")
         await failed.wait()

@@ -116,7 +116,7 @@ async def test_a_new_trusted_state_is_a_change(tmp_path: Path) -> None:
         changes = served.changes()
         await site.shop.mirror(site.transport, site.shop.publish("1.2.0"))
         await site.remote.refresh()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await anext(changes)
         assert await served.read(TIMESTAMP, METADATA_MOST_BYTES) == site.shop.file(TIMESTAMP)
 

@@ -270,7 +270,7 @@ async def test_a_bundle_that_is_still_copied_is_told_of_once_it_stands_still(
             assert await site.remote.refresh() == ()
         assert site.told == []
         await site.look_again()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await anext(changes)
         assert await site.remote.refresh() == ()
         assert site.told == [("slow", Outcome.UNREADABLE, "cut-bundle")]

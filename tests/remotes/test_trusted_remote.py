@@ -342,7 +342,7 @@ async def test_a_change_is_told_through_the_remote(tmp_path: Path) -> None:
     async with open_site("folder", tmp_path) as site:
         changes = site.remote.changes()
         await site.shop.mirror(site.transport, site.shop.publish("1.2.0"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await anext(changes)
 
 
@@ -358,6 +358,6 @@ def test_the_agents_side_imports_neither_tuf_nor_cryptography() -> None:
 
 async def ended(site: Site) -> None:
     """Return once the trust process is gone."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while site.remote.trust_process_id is not None:
             await asyncio.sleep(0.01)

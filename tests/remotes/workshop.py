@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import copy
+import functools
 import hashlib
 import json
 import random
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -59,6 +64,13 @@ class Workshop:
             now=self.now,
         )
         self.repository = Repository(folder)
+
+    def copied(self, folder: Path) -> Workshop:
+        """The same keys and files at another place; from here on, each goes its own way."""
+        shutil.copytree(self.folder, folder)
+        twin = copy.copy(self)
+        twin.folder, twin.repository = folder, Repository(folder)
+        return twin
 
     @property
     def root_file(self) -> Path:
@@ -218,15 +230,24 @@ def broker_options(tcp_port: int, *, old: bool = False, answer_timeout_s: float 
     )
 
 
+@functools.cache
+def furnished_workshop() -> Workshop:
+    """Made once, to be copied: two releases of one component and one of another."""
+    folder = tempfile.TemporaryDirectory(prefix="edgehost-workshop-")
+    atexit.register(folder.cleanup)
+    shop = Workshop(Path(folder.name) / "repository")
+    shop.publish("1.0.0")
+    shop.publish("2.0.0", name="pump")
+    shop.publish("1.1.0")
+    return shop
+
+
 @asynccontextmanager
 async def open_site(
     carrier: str, folder: Path, *, options: RemoteOptions | None = None
 ) -> AsyncIterator[Site]:
     """A host that has accepted two releases of one component and one of another."""
-    shop = Workshop(folder / "repository")
-    shop.publish("1.0.0")
-    shop.publish("2.0.0", name="pump")
-    shop.publish("1.1.0")
+    shop = furnished_workshop().copied(folder / "repository")
     async with (
         open_carrier(carrier, folder) as (mine, theirs),
         open_trusted_remote(

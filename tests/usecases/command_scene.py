@@ -78,7 +78,7 @@ class MemoryLink:
         return document
 
     async def until(self, topic: str, *words: str) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.state(topic).get("status") not in words:
                 self.moved.clear()
                 await self.moved.wait()

@@ -347,6 +347,6 @@ def world_of_two() -> World:
 
 async def drained(host: Desired, component: str, version: str) -> None:
     """Wait until a release has finished its calls."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while stages(host, component)[version] is not Stage.RETIRED:
             await asyncio.sleep(0)

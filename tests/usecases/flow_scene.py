@@ -207,7 +207,7 @@ class FlowScene:
 
     async def rest(self, record_id: str = "d1", model: str = "delivery") -> Flow:
         """Wait until the record's workflow has nothing more to do."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.sleep(0)
             while True:
                 await self.workflows.idle()

@@ -306,7 +306,7 @@ async def test_the_watch_sleeps_until_there_is_a_candidate_and_looks_at_once_at_
         await trial.give(weight=1.0)
         await trial.calls(5)
         trial.watch.wake()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not trial.decisions():
                 await asyncio.sleep(0)
     finally:

@@ -123,7 +123,7 @@ async def test_a_configuration_whose_number_was_not_remembered_is_good_only_afte
     await scene.until_restart()
     assert scene.memo == {}
     outcome = asyncio.create_task(scene.operation.resume(scene.running()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not scene.told:
             await asyncio.sleep(0)
         assert not outcome.done()

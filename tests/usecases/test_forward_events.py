@@ -37,7 +37,7 @@ class Inbox:
         self.changed.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.got) < count:
                 self.changed.clear()
                 await self.changed.wait()

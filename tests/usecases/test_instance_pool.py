@@ -129,7 +129,7 @@ class Gate:
 
 
 async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 
@@ -399,9 +399,9 @@ async def test_a_nested_call_ends_with_its_caller() -> None:
     gate = Gate()
     async with pool_over(gate) as (pool, _):
         now = asyncio.get_running_loop().time()
-        with pytest.raises(DeadlineExceededError):
-            await pool.call("f", b"", deadline_s=30, context=CallContext(("caller",), now + 0.05))
-        assert asyncio.get_running_loop().time() - now < 5
+        async with asyncio.timeout(30):
+            with pytest.raises(DeadlineExceededError):
+                await pool.call("f", b"", deadline_s=3600, context=CallContext(("caller",), now + 0.05))
 
 
 async def test_components_that_call_each_other_in_a_circle_end_with_an_answer() -> None:

@@ -79,7 +79,7 @@ class Restarted(Followed):
                 task.cancel()
 
     async def until_runs(self, component: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.running.get(component) is None:
                 self.changes.clear()
                 await self.changes.wait()

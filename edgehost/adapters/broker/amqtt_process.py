@@ -5,8 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from amqtt.broker import Broker
+
+
+class SteadySubscriptions(dict[str, Any]):
+    """Subscriptions that may change while they are gone through.
+
+    amqtt awaits between two of them; whoever subscribed or left meanwhile cost another client its connection, or a
+    message its receivers.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        """The filters of this moment."""
+        return iter(list(super().keys()))
+
+    def items(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+        """The filters of this moment and who subscribed to them; a list is all that amqtt needs."""
+        return list(super().items())
 
 
 async def serve(tcp_port: int) -> None:
@@ -17,6 +35,7 @@ async def serve(tcp_port: int) -> None:
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         }
     )
+    broker._subscriptions = SteadySubscriptions()  # noqa: SLF001 - it has no other place for them
     await broker.start()
     await asyncio.to_thread(sys.stdin.buffer.read)
     await broker.shutdown()

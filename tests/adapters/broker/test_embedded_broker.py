@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
+import aiomqtt
 import pytest
 
-from edgehost.adapters.broker.embedded_broker import Kind, _free_port, open_broker
+from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, _free_port, open_broker
 from edgehost.domain.errors import UnavailableError
 from tests.required_tools import require_tool
 
@@ -84,3 +86,25 @@ async def test_a_configuration_that_mosquitto_refuses_is_shown(tmp_path: Path) -
     with pytest.raises(UnavailableError, match="nonsense"):
         async with open_broker(kind="mosquitto", extra_config="nonsense true", folder=tmp_path):
             pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_subscribes_or_leaves_costs_nobody_else_the_connection(kind: Kind) -> None:
+    if kind == "mosquitto":
+        require_tool("mosquitto")
+
+    def client(broker: EmbeddedBroker) -> aiomqtt.Client:
+        return aiomqtt.Client("127.0.0.1", broker.tcp_port, protocol=aiomqtt.ProtocolVersion.V311)
+
+    async def comes_and_goes(broker: EmbeddedBroker, name: str) -> None:
+        for number in range(5):
+            async with client(broker) as each:
+                await each.subscribe(f"{name}/{number}/#")
+
+    async with open_broker(kind=kind) as broker, client(broker) as steady:
+        for number in range(20):
+            await steady.publish(f"kept/{number}", b"1", qos=1, retain=True)
+            await steady.subscribe(f"kept/{number}")
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(8):
+                tasks.create_task(comes_and_goes(broker, f"guest-{number}"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker
 from edgehost.config import Config
@@ -16,6 +18,8 @@ from tests.journeys.fleet import Fleet, RunningHost
 from tests.required_tools import require_tool
 
 ROOT = "edgehost/yard/journey"
+#: Retained for each listener before it listens: when it hears its own, it listens.
+MARK = "listeners/mark"
 
 
 @dataclass
@@ -40,31 +44,41 @@ class Tools:
         assert await process.wait() == 0
 
     async def retained(self, topic: str = f"{ROOT}/#") -> dict[str, Any]:
-        """What the broker retains, by mosquitto_sub."""
-        process = await asyncio.create_subprocess_exec(
-            require_tool("mosquitto_sub"),
-            *("-p", str(self.broker.tcp_port), "-t", topic, "-F", "%t %p", "--retained-only", "-W", "1"),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        output, _ = await process.communicate()
-        lines = [line.partition(b" ") for line in output.splitlines()]
-        return {name.decode(): _read(payload) for name, _, payload in lines}
+        """What the broker retains, by mosquitto_sub: it has all come when a later message has."""
+        async with self.heard(topic) as heard:
+            await self.publish(MARK, "end", retain=False)
+            found = [*heard.early, *await heard.before("end")]
+        return {line.topic: line.payload for line in found if line.retained}
 
     @asynccontextmanager
     async def heard(self, topic: str = f"{ROOT}/#") -> AsyncIterator[Heard]:
-        """Listen by mosquitto_sub."""
+        """Listen by mosquitto_sub: whatever is published from now on is heard, after what the broker retains."""
+        mark = f"mark {uuid4().hex}"
+        await self.publish(MARK, mark)
         process = await asyncio.create_subprocess_exec(
             require_tool("mosquitto_sub"),
-            *("-p", str(self.broker.tcp_port), "-t", topic, "-F", "%t %p", "-q", "1"),
+            *("-p", str(self.broker.tcp_port), "-t", topic, "-t", MARK, "-F", "%r %t %x", "-q", "1"),
             stdout=asyncio.subprocess.PIPE,
-            limit=2**20,
+            limit=2**21,
         )
         assert process.stdout is not None
         try:
-            yield Heard(process.stdout)
+            heard = Heard(process.stdout)
+            # Brokers choose the order in which retained messages come: those before the mark are not lost.
+            heard.early.extend(await heard.before(mark))
+            yield heard
         finally:
             process.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
             await process.wait()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A message as mosquitto_sub writes it."""
+
+    topic: str
+    payload: Any
+    retained: bool
 
 
 @dataclass
@@ -72,16 +86,29 @@ class Heard:
     """Lines as they come."""
 
     stream: asyncio.StreamReader
+    early: deque[Line] = field(default_factory=deque)
+
+    async def before(self, mark: str) -> list[Line]:
+        """What comes before this mark."""
+        found: list[Line] = []
+        async with asyncio.timeout(30):
+            while (line := await self._line()).topic != MARK or line.payload != mark.encode():
+                found.append(line)
+        return [each for each in found if each.topic != MARK]
 
     async def until(self, topic: str, holds: Any = lambda _payload: True, *, timeout_s: float = 20) -> Any:
         """The next payload on the topic for which it holds."""
         async with asyncio.timeout(timeout_s):
             while True:
-                line = await self.stream.readline()
-                assert line, "mosquitto_sub has ended"
-                name, _, payload = line.rstrip(b"\n").partition(b" ")
-                if name.decode() == topic and holds(_read(payload)):
-                    return _read(payload)
+                line = self.early.popleft() if self.early else await self._line()
+                if line.topic == topic and holds(line.payload):
+                    return line.payload
+
+    async def _line(self) -> Line:
+        line = await self.stream.readline()
+        assert line, "mosquitto_sub has ended"
+        retained, topic, payload = line.rstrip(b"\n").split(b" ", 2)
+        return Line(topic.decode(), _read(bytes.fromhex(payload.decode())), retained == b"1")
 
     async def final(self, topic: str, *, timeout_s: float = 20) -> Any:
         """The outcome of a command."""
@@ -105,7 +132,7 @@ async def fleet_host(
 
 
 def _read(payload: bytes) -> Any:
-    if not payload or payload == b"(null)":
+    if not payload:
         return None
     try:
         return json.loads(payload)

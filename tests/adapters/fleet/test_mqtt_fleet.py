@@ -44,7 +44,7 @@ class Seen:
         where.append(what)
         self.moved.set()
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 15) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
         async with asyncio.timeout(timeout_s):
             while not holds():
                 self.moved.clear()
@@ -82,10 +82,11 @@ async def linked(
         yield link, seen
 
 
-BROKERS: list[tuple[Kind, str]] = [("mosquitto", "auto"), ("mosquitto", "3.1.1"), ("amqtt", "auto")]
+#: That amqtt does not answer to MQTT 5 takes seconds to find out: once is enough.
+BROKERS: list[tuple[Kind, str]] = [("mosquitto", "auto"), ("mosquitto", "3.1.1"), ("amqtt", "3.1.1")]
 
 
-@pytest.mark.parametrize(("kind", "version"), BROKERS)
+@pytest.mark.parametrize(("kind", "version"), [*BROKERS[:2], ("amqtt", "auto")])
 async def test_what_is_kept_is_retained_and_taken_away(kind: Kind, version: str) -> None:
     async with open_broker(kind=kind) as broker:
         tools = Tools(broker)
@@ -125,10 +126,12 @@ async def test_a_broker_that_forgot_everything_is_told_everything_again(kind: Ki
 async def test_a_broker_that_remembers_is_told_only_what_has_changed(version: str) -> None:
     async with open_broker(kind="mosquitto") as broker, linked(broker, version=version) as (link, seen):
         tools = Tools(broker)
+        await seen.until(lambda: len(seen.settled) == 1)
         async with tools.heard() as heard:
-            link.keep(TOPICS.twin("last"), b"1")
+            link.keep(TOPICS.twin("last"), b"1")  # after all the others
             await heard.until(f"{ROOT}/twin/last")
         await broker.stop()  # in order: what it retains is saved
+        await seen.until(lambda: not link.connected)
         link.keep(TOPICS.twin("p1"), b'{"n":11}')
         written = link.written
         await broker.start()

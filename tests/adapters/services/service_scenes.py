@@ -61,7 +61,7 @@ class Told:
         self.facts.append((name, data))
         self.came.set()
 
-    async def wait_for(self, name: str, *, count: int = 1, timeout_s: float = 10) -> list[Any]:
+    async def wait_for(self, name: str, *, count: int = 1, timeout_s: float = 30) -> list[Any]:
         async with asyncio.timeout(timeout_s):
             while True:
                 found = [data for each, data in self.facts if each == name]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ from tests.contracts.compatible_server import compatible_server, forgetful_drive
 
 # What one test makes the driver forget may be found while the next one runs.
 pytestmark = forgetful_driver
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _found_here() -> Iterator[None]:
+    """The last loop is closed by then: nothing is left for the tests of other files to stumble over."""
+    yield
+    gc.collect()
 
 
 def record(number: int, revision: str = "r1") -> Record:
@@ -52,7 +60,6 @@ async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
         await asyncio.to_thread(start_server, program, tcp_port)
         await records.put(record(2))
         assert await records.get("reading", "r2") == record(2)
-    gc.collect()
 
 
 async def test_no_error_quotes_the_url() -> None:
@@ -62,7 +69,6 @@ async def test_no_error_quotes_the_url() -> None:
     async with open_mongo_records(f"mongodb://anna:s3cret@127.0.0.1:{tcp_port}", timeout_s=0.1) as records:
         with pytest.raises(UnavailableError) as caught:
             await records.get("reading", "a")
-    gc.collect()
     assert "s3cret" not in f"{caught.value!r}{caught.value}{caught.value.__cause__!r}"
 
 

@@ -33,7 +33,7 @@ from tests.adapters.upstream.upstream_scene import (
 TOPICS = HomeTopics("homeassistant", "edgehost/upstream", "journey")
 LAMP, STATE = TOPICS.config("lamp"), TOPICS.of("lamp", "state")
 STATUS, LAMP_STATUS = TOPICS.of(HOST, "status"), TOPICS.of("lamp", "status")
-BROKERS: list[tuple[Kind, str]] = [("mosquitto", "auto"), ("mosquitto", "3.1.1"), ("amqtt", "auto")]
+BROKERS: list[tuple[Kind, str]] = [("mosquitto", "auto"), ("mosquitto", "3.1.1"), ("amqtt", "3.1.1")]
 
 
 def entities(*, buttons: bool = False, node: UpstreamNode = LAMP_NODE) -> dict[str, Any]:
@@ -178,7 +178,7 @@ async def test_home_assistants_birth_has_everything_said_again() -> None:
             async with tools.heard("#") as heard:
                 await heard.until(LAMP_STATUS)
             async with tools.heard("#") as heard:
-                await heard.until(LAMP_STATUS)  # as retained
+                heard.early.clear()  # as retained
                 await tools.publish("homeassistant/status", "offline", retain=False)
                 await tools.publish("homeassistant/status", "online", retain=False)
                 await heard.until("homeassistant/status", lambda word: word == b"online")

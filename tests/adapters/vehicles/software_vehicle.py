@@ -101,7 +101,7 @@ class SoftwareVehicle(asyncio.DatagramProtocol):
 
     async def until(self, kind: str, count: int = 1) -> list[Any]:
         """Messages of this kind that it was sent."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(found := [each for each in self.heard if each.get_type() == kind]) < count:
                 self.came.clear()
                 await self.came.wait()

@@ -42,7 +42,7 @@ async def mavsdk(script: str, url: str) -> AsyncIterator[asyncio.subprocess.Proc
 
 async def complete(service: Service) -> None:
     """Once the vehicle has told where it is."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while "position" not in await service.call("telemetry", {}, timeout_s=5):
             await asyncio.sleep(0.02)
 

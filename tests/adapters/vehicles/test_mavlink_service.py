@@ -46,7 +46,7 @@ class Scene:
 
     async def complete(self) -> None:
         """Once the vehicle has told all that it tells by itself."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while {"landed", "version"} - set(await self.call("telemetry")):
                 await asyncio.sleep(0.01)
 
@@ -56,7 +56,7 @@ async def scene(
     autopilot: int = COPTER, *, vehicle_key: bytes | None = None, beat_s: float = 0.05, **options: Any
 ) -> AsyncIterator[Scene]:
     udp_port, told = free_udp_port(), Told()
-    defaults: dict[str, Any] = {"commands": ALL, "telemetry_s": 0.1, "silent_s": 1.0} | options
+    defaults: dict[str, Any] = {"commands": ALL, "telemetry_s": 0.1, "silent_s": 10.0} | options
     given = MavlinkOptions(url=f"udpin:127.0.0.1:{udp_port}", **defaults)
     async with open_mavlink_service("drone", given, told) as service:
         assert isinstance(service, MavlinkService)
@@ -74,7 +74,7 @@ async def test_telemetry_is_one_snapshot_in_units_that_people_use() -> None:
         known = await drone.call("telemetry")
         assert known["vehicle"] == "drone"
         assert known["present"] is True
-        assert known["heard_s"] < 1
+        assert known["heard_s"] < 10
         assert (known["autopilot"], known["type"], known["state"]) == ("ardupilot", "quadrotor", "standby")
         assert (known["armed"], known["mode"], known["landed"]) == (False, "STABILIZE", "on-ground")
         assert known["position"] == {
@@ -300,7 +300,7 @@ async def test_a_mission_goes_up_comes_back_and_is_forgotten(autopilot: int) -> 
 
 
 async def test_a_vehicle_that_falls_silent_is_lost_and_found_again() -> None:
-    async with scene() as drone:
+    async with scene(silent_s=1.0) as drone:
         drone.vehicle.faults.silent = True
         (lost,) = await drone.told.wait_for("edgehost.vehicle.lost")
         assert lost["heard_s"] >= 1.0
@@ -325,7 +325,7 @@ async def test_a_stranger_cannot_speak_for_a_vehicle_that_is_there() -> None:
             stranger.armed = True
             stranger.beat()
             before = link.dropped
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while link.dropped < before + 6:
                     await asyncio.sleep(0.01)
             assert (await drone.call("telemetry"))["armed"] is False
@@ -375,7 +375,7 @@ async def test_too_many_callers_are_turned_away() -> None:
 
 
 async def test_a_landing_waits_neither_for_a_list_nor_for_an_order_in_progress() -> None:
-    async with scene() as drone:
+    async with scene(silent_s=1.0) as drone:
         drone.vehicle.faults.unanswered = {"PARAM_REQUEST_LIST": 1000}
         drone.vehicle.faults.progress = {20: (5,)}
         drone.vehicle.faults.results = {20: mavlink.MAV_RESULT_IN_PROGRESS}
@@ -398,7 +398,7 @@ async def test_signed_frames_are_taken_and_others_refused(tmp_path: Path) -> Non
         assert await drone.call("arm") == {"result": "accepted", "confirmed": True}
         assert drone.vehicle.codec.bad == 0
     async with scene(vehicle_key=key_of("wrong"), signing_key_file=secret) as drone:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while drone.service._codec.bad < 10:
                 await asyncio.sleep(0.01)
         assert (await drone.call("telemetry")) == {"vehicle": "drone", "present": False}

@@ -114,7 +114,7 @@ async def test_a_serial_line_carries_frames_both_ways() -> None:
         frame = MavlinkCodec(1, 1).framed(HEARTBEAT)
         os.write(device, frame)
         received = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(received) < len(frame):
                 received += (await link.received())[0]
         assert received == frame
