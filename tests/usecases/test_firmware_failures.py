@@ -13,6 +13,7 @@ from edgehost.domain.errors import (
 )
 from edgehost.domain.flashing import BoardState
 from edgehost.domain.rollout_report import RolloutState
+from edgehost.usecases.view_firmware import FirmwareView
 from tests.usecases.firmware_scene import RECOVERY, LampHost, LampWorld, fault, lamp_deployment, with_one
 
 
@@ -55,6 +56,8 @@ async def test_without_an_image_to_go_back_to_a_silent_board_needs_a_person() ->
         assert host.held().state is RolloutState.FAILED
         assert RECOVERY in host.held().reason
         assert RECOVERY in host.page().lost
+        (finding,) = FirmwareView(host.flash, list).findings()
+        assert (finding["check"], finding["state"]) == ("firmware of lamp", "failed")
         world.firmware("1.1.1")  # what is lost may be flashed anew
         world.deploy(2, **lamp_deployment("^1"))
         await host.retry()
