@@ -52,6 +52,7 @@ def test_both_methods_are_read_and_the_connections_that_show_a_certificate_are_k
         (EST + 'command = ["x"]\n', "command has no meaning with method = 'est'"),
         (EXEC + 'username = "gate"\n', "username has no meaning with method = 'exec'"),
         (EXEC.replace('command = ["/bin/issue", "gate"]', ""), "command has 0 words"),
+        (EXEC.replace("/bin/issue", "bin/issue"), "depends on where"),
         (EST + "tries_a_day = 1000\n", "tries_a_day"),
         (EST + "renew_at = 1.0\n", "renew_at"),
         (EST + "renews = true\n", "renews"),
