@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, cast
+
 import pytest
 
 from edgehost.domain.deployment_plan import Standing
@@ -9,11 +12,27 @@ from edgehost.domain.device_firmware import ALLOWED_MOVES, FirmwarePage, FlashSt
 from edgehost.domain.errors import (
     ConflictError,
     GuestTrapError,
+    LineLostError,
+    NoSyncError,
 )
 from edgehost.domain.flash_events import FlashEnded
+from edgehost.domain.flashing import BoardState
 from edgehost.domain.rollout_report import RolloutState
+from edgehost.ports.device_control import DeviceControl
+from edgehost.usecases.fleet_device_operations import devices_twin
+from edgehost.usecases.view_firmware import FirmwareView
 from tests.usecases.desired_scene import Held
-from tests.usecases.firmware_scene import RECOVERY, LampHost, LampWorld, lamp_deployment, with_one
+from tests.usecases.firmware_scene import RECOVERY, LampHost, LampWorld, fault, lamp_deployment, with_one
+
+
+@dataclass
+class Shown:
+    """DeviceControl, as far as the twin asks it."""
+
+    document: dict[str, Any]
+
+    def devices(self) -> list[dict[str, Any]]:
+        return [self.document]
 
 
 async def test_the_best_image_that_fits_is_flashed_and_kept() -> None:
@@ -236,6 +255,34 @@ async def test_what_somebody_flashed_by_hand_can_be_brought_back() -> None:
         world.deploy(2, **lamp_deployment("^1"))
         await host.retry()
         assert host.held().state is RolloutState.SUCCESSFUL
+
+
+async def test_the_twin_shows_what_runs_what_is_wanted_and_a_flash_under_way() -> None:
+    world = await with_one(LampWorld())
+    world.firmware("1.1.0")
+    world.faults = [fault(LineLostError, BoardState.PARTIAL), fault(NoSyncError, BoardState.UNTOUCHED)]
+    world.deploy(2, **lamp_deployment("^1"))
+    host = LampHost(world)
+
+    def twin() -> Any:
+        plans = [plan for each in host.reconciler.standing.values() for plan in each]
+        shown = FirmwareView(host.flash, lambda: plans).of("lamp")
+        return devices_twin(cast("DeviceControl", Shown(host.lamp.state.document() | {"firmware": shown})))[
+            "lamp"
+        ]
+
+    async with host.on():
+        await host.settle()
+        shown = twin()
+        assert (shown["firmware_wanted"], shown["firmware_flash"]) == ("1.1.0", "writing")
+        await host.retry()
+        shown = twin()
+        assert (shown["firmware"], shown["firmware_image"], shown["firmware_wanted"]) == (
+            "1.1.0",
+            "lamp-firmware",
+            "1.1.0",
+        )
+        assert "firmware_flash" not in shown
 
 
 async def test_a_component_that_does_not_start_leaves_the_image_where_each_goes_its_own_way() -> None:
