@@ -176,11 +176,11 @@ class Lines:
         raise NotImplementedError
 
 
-class LampHost(Desired):
-    """One run of the host."""
+class WithLamp(Desired):
+    """A host that has a lamp."""
 
-    def __init__(self, world: LampWorld) -> None:
-        super().__init__(world)
+    def attach(self, world: LampWorld) -> None:
+        """Bridge it."""
         self.lamp = Lamp(world)
         self.finishing: list[asyncio.Task[None]] = []
         devices = Devices({"lamp": cast("BridgedDevice", self.lamp)})  # it is only looked at and held
@@ -224,6 +224,14 @@ class LampHost(Desired):
     async def plan(self) -> Any:
         """What is planned for the lamp now."""
         return (await self.reconciler.plans.of(self.held()))[-1]
+
+
+class LampHost(WithLamp):
+    """One run of the host."""
+
+    def __init__(self, world: LampWorld) -> None:
+        super().__init__(world)
+        self.attach(world)
 
 
 async def with_one(world: LampWorld) -> LampWorld:
