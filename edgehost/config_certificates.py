@@ -17,11 +17,12 @@ EST, EXEC = "est", "exec"
 _WORD: Final = worded(r"[^\0]{1,4096}", "a word of a command")
 _COMMON_NAME: Final = worded(r"[^\0-\x1f]{0,64}", "up to 64 characters on one line")
 _USER: Final = worded(r"[\x21-\x39\x3b-\x7e]{0,128}", "printable ASCII without ':'")
+_PROXY: Final = worded(r"|http://[A-Za-z0-9.:_\[\]-]{1,253}", "http://HOST:PORT, or empty")
 #: Each has a task of its own.
 _MOST_CERTIFICATES: Final = 16
 _MOST_WORDS: Final = 64
 #: Keys that belong to one method.
-_EST_KEYS: Final = ("url", "ca_file", "username", "password_file")
+_EST_KEYS: Final = ("url", "ca_file", "username", "password_file", "proxy")
 _EXEC_KEYS: Final = ("command", "timeout_s")
 
 
@@ -55,6 +56,7 @@ class CertificateSettings:
     password_file: Annotated[
         Path | None, FilePath("est: file whose first line is the password", optional=True)
     ] = None
+    proxy: Annotated[str, Text("est: empty: none, whatever the environment says", _PROXY)] = ""
     command: Annotated[
         tuple[str, ...],
         Texts(
@@ -140,6 +142,12 @@ def _require_whole(table: SpecReader, each: CertificateSettings) -> None:
     if each.method == EXEC:
         if not each.command or len(each.command) > _MOST_WORDS:
             raise table.refused("command", f"has {len(each.command)} words.", hint="Name a program.")
+        if "/" in each.command[0] and not each.command[0].startswith("/"):
+            raise table.refused(
+                "command",
+                "begins with a path that depends on where the host runs.",
+                hint="Give the whole path.",
+            )
         return
     if not _is_est_url(each.url):
         raise table.refused(

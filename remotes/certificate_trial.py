@@ -19,9 +19,9 @@ from remotes.http_client import read_origin
 from remotes.http_connection import open_connection
 from remotes.http_options import HttpOptions
 from remotes.mqtt_options import MqttOptions
+from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST_BYTES: Final = 64 * 1024
 #: What nginx and others answer to a certificate that they do not take, besides the standard's own.
 _SAYS_NO: Final = frozenset({400, 401, 403, 495, 496})
 
@@ -46,7 +46,7 @@ async def mqtt_takes(options: MqttOptions, cert_file: Path, key_file: Path) -> b
 
 
 async def http_takes(url: str, options: HttpOptions, cert_file: Path, key_file: Path) -> bool:
-    """Whether the server answers a GET with anything but a refusal."""
+    """Whether the server of the repository answers a GET with anything but a refusal."""
     tried = replace(options, cert_file=cert_file, key_file=key_file)
     origin = read_origin(url)
     if origin.scheme != "https":
@@ -59,8 +59,9 @@ async def http_takes(url: str, options: HttpOptions, cert_file: Path, key_file: 
         tls = await asyncio.to_thread(tried.tls_context, with_certificate=True)
         connection = await open_connection(origin, tried, tls)
         try:
-            path = urlsplit(url).path or "/"
-            answer = await connection.get(path, headers, most_bytes=_MOST_BYTES)
+            # A folder itself is often forbidden to everybody.
+            path = f"{urlsplit(url).path.rstrip('/')}/{TIMESTAMP}"
+            answer = await connection.get(path, headers, most_bytes=METADATA_MOST_BYTES)
         finally:
             connection.close()
     except EdgehostError as problem:

@@ -290,7 +290,8 @@ async def open_coap_transport(name: str, options: CoapOptions) -> AsyncIterator[
         InvalidConfigError: the options contradict each other, or a file of credentials cannot be used.
     """
     options.require_consistent()
-    await asyncio.to_thread(options.tls_context)
+    if options.cert_file is None or await asyncio.to_thread(options.cert_file.exists):
+        await asyncio.to_thread(options.tls_context)  # else the first certificate is still to come
     oscore = None
     if options.oscore_folder is not None:
         oscore = await asyncio.to_thread(OscoreClient, options.oscore_folder)

@@ -117,11 +117,19 @@ class ConnectionKeeper:
         return await asyncio.shield(self._next)
 
     def connect_anew(self) -> None:
-        """End the link in peace, without a will, and connect again at once: with whatever certificate is there now."""
-        if self._client is None or not self.connected:
+        """End the link and connect again at once, with whatever certificate is there now.
+
+        A will that the broker would retain is not meant for that moment; one that it tells once, as a death in
+        Sparkplug, belongs to every connection that ends.
+        """
+        client = self._client
+        if client is None or not self.connected:
             return  # what connects now reads the file
         self._anew = True
-        self._client._client.disconnect()  # noqa: SLF001 - aiomqtt has no disconnect of its own
+        if self._options.will_retain or not self._options.will_topic:
+            client._client.disconnect()  # noqa: SLF001 - aiomqtt has no disconnect of its own
+        elif not client._disconnected.done():  # noqa: SLF001 - what aiomqtt waits for
+            client._disconnected.set_exception(aiomqtt.MqttError("it is made anew"))  # noqa: SLF001
 
     async def run(self) -> None:
         """Connect, serve, and begin again, until cancelled."""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edgehost.cli.file_checks import check_secrets, named_files
+from edgehost.cli.file_checks import check_certificates, check_secrets, named_files
+from edgehost.cli.finding import State
 from edgehost.config import Config, read_config
 from edgehost.domain.errors import RefusedError
+from tests.adapters.certificates.openssl_ca import OpensslCA
 
 FOLDER = Path("/etc/edgehost")
 EST = '[[certificates]]\nname = "broker"\ncert_file = "gate.crt"\nkey_file = "gate.key"\nurl = "https://est.example"\n'
@@ -50,6 +52,7 @@ def test_both_methods_are_read_and_the_connections_that_show_a_certificate_are_k
         (EST + 'command = ["x"]\n', "command has no meaning with method = 'est'"),
         (EXEC + 'username = "gate"\n', "username has no meaning with method = 'exec'"),
         (EXEC.replace('command = ["/bin/issue", "gate"]', ""), "command has 0 words"),
+        (EXEC.replace("/bin/issue", "bin/issue"), "depends on where"),
         (EST + "tries_a_day = 1000\n", "tries_a_day"),
         (EST + "renew_at = 1.0\n", "renew_at"),
         (EST + "renews = true\n", "renews"),
@@ -71,3 +74,15 @@ def test_its_files_are_looked_at_by_doctor() -> None:
     assert {"certificates[0].key_file", "certificates[0].password_file"} <= {
         each.subject for each in check_secrets(read)
     }
+
+
+def test_doctor_says_of_a_certificate_near_its_end_who_renews_it(tmp_path: Path) -> None:
+    OpensslCA(tmp_path / "ca").pair(tmp_path, "gate", days=20)
+    by_itself = read_config(tomllib.loads(FLEET.format(key="gate.key") + EST), folder=tmp_path)
+    by_hand = read_config(tomllib.loads(FLEET.format(key="gate.key")), folder=tmp_path)
+    assert {(each.state, "the host renews it" in each.what) for each in check_certificates(by_itself)} == {
+        (State.GOOD, True)
+    }
+    assert [each.state for each in check_certificates(by_hand)] == [State.NOTE]
+    OpensslCA(tmp_path / "other").pair(tmp_path, "gate", begins=-9, days=-1)
+    assert all("certificates ls" in each.advice for each in check_certificates(by_itself))

@@ -84,6 +84,7 @@ def _renewal(
         ),
         bus=bus,
         moment=partial(_moment, config, clock),
+        now=clock.now,
         anchors=partial(_anchors, settings.issuer_file),
         chance=partial(_chance, config.host.name),
         users=_users(config, settings),
@@ -99,7 +100,10 @@ def _authority(settings: CertificateSettings, clock: Clock, workshop: ChildWorks
     from edgehost.adapters.certificates.est_authority import EstAuthority, EstServer  # noqa: PLC0415 - as above
 
     options = HttpOptions(
-        ca_file=settings.ca_file, username=settings.username, password_file=settings.password_file
+        ca_file=settings.ca_file,
+        username=settings.username,
+        password_file=settings.password_file,
+        proxy=settings.proxy,
     )
     return EstAuthority(EstServer(settings.url, options), clock.now, workshop.certificates_in)
 

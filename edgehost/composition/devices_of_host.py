@@ -108,7 +108,7 @@ def start_devices(
     control.more_status["devices"] = lambda: {
         name: device.state.document() | {"firmware": view.of(name)} for name, device in devices.known.items()
     }
-    control.more_findings.append(devices.findings)
+    control.more_findings += [devices.findings, view.findings]
     _record(rooms, devices, spawn)
     for hosted in rooms.ports.services.values():
         if hosted.kind == _SERVICE:

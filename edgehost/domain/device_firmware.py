@@ -15,6 +15,8 @@ from edgehost.domain.errors import ConflictError
 
 #: Images that a device has failed with, the last ones.
 _MOST_FAILED: Final = 16
+#: A deployment that has followed a remote over some versions can still be taken back.
+_MOST_EARLIER: Final = 3
 
 
 class FlashStage(enum.StrEnum):
@@ -77,7 +79,7 @@ class FirmwarePage:
     """What is known of one device's firmware."""
 
     running: KnownImage | None = None  # the last image that came back on the device
-    before: KnownImage | None = None  # the one before that
+    earlier: tuple[KnownImage, ...] = ()  # those before that, the newest first
     prepared: KnownImage | None = None  # is on the shelf for the next flash
     under_way: FlashUnderWay | None = None
     failed: Mapping[str, Failure] = field(default_factory=dict)  # by digest, oldest first
@@ -88,7 +90,7 @@ class FirmwarePage:
     def images(self) -> tuple[KnownImage, ...]:
         """All that the shelf must keep."""
         flash = self.under_way
-        each = (self.running, self.before, self.prepared, None if flash is None else flash.image)
+        each = (self.running, *self.earlier, self.prepared, None if flash is None else flash.image)
         return tuple(image for image in each if image is not None)
 
     def failure(self, digest: str, deployment: str) -> str:
@@ -135,10 +137,10 @@ class FirmwarePage:
 
     def proved(self, image: KnownImage) -> FirmwarePage:
         """The device runs this image, and says so."""
-        other = self.running is not None and self.running.digest != image.digest
+        others = (() if self.running is None else (self.running,)) + self.earlier
+        earlier = tuple(each for each in others if each.digest != image.digest)[:_MOST_EARLIER]
         failed = {digest: why for digest, why in self.failed.items() if digest != image.digest}
-        before = self.running if other else self.before
-        return replace(self, running=image, before=before, under_way=None, failed=failed, lost="")
+        return replace(self, running=image, earlier=earlier, under_way=None, failed=failed, lost="")
 
     def condemned(self, digest: str, failure: Failure) -> FirmwarePage:
         """The image is not brought there again by itself."""
@@ -160,7 +162,7 @@ class FirmwarePage:
         flash = document["under_way"]
         return cls(
             running=_read_image(document["running"]),
-            before=_read_image(document["before"]),
+            earlier=tuple(_required_image(each) for each in document["earlier"]),
             prepared=_read_image(document["prepared"]),
             under_way=None if flash is None else _read_flash(flash),
             failed={
@@ -179,17 +181,21 @@ def _require_move(flash: FlashUnderWay | None, stage: FlashStage | None) -> None
 
 
 def _read_flash(document: Mapping[str, Any]) -> FlashUnderWay:
-    image = _read_image(document["image"])
-    if image is None:
-        raise ValueError("A flash has no image.")
     return FlashUnderWay(
         FlashStage(document["stage"]),
-        image,
+        _required_image(document["image"]),
         str(document["deployment"]),
         int(document["attempts"]),
         str(document["failing"]),
         str(document["why"]),
     )
+
+
+def _required_image(document: Mapping[str, Any] | None) -> KnownImage:
+    image = _read_image(document)
+    if image is None:
+        raise ValueError("An image is missing.")
+    return image
 
 
 def _read_image(document: Mapping[str, Any] | None) -> KnownImage | None:

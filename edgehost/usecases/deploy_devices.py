@@ -34,12 +34,19 @@ class DeviceHands:
     images: ImageHands
     conduct: DeviceConduct = field(default_factory=DeviceConduct)
 
-    async def before(self, device: str, wanted: str) -> Before:
+    async def before(self, device: str) -> Before:
         """What the device runs now: what taking back goes to."""
-        if self._is_image(wanted):
-            return self.images.before(device)
-        running = self._running(device)
-        return Before() if running is None else Before(digest=running.digest, version=running.version)
+        running, image = self._running(device), self.images.flash.running(device)
+        return Before(
+            digest="" if running is None else running.digest,
+            version="" if running is None else running.version,
+            firmware="" if image is None else image.digest,
+            firmware_version=self.images.version(device),
+        )
+
+    def is_image(self, wanted: str) -> bool:
+        """Whether firmware of this name is on offer, or was brought to a device here."""
+        return self.images.offers.knows(wanted.partition("@")[0])
 
     async def plan(self, held: HeldDeployment, device: str, wanted: str, *, back: bool) -> ComponentPlan:
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran."""
@@ -47,7 +54,7 @@ class DeviceHands:
         if device not in self.devices.known:
             return ComponentPlan(name, Standing.REACHED, "This host bridges no such device.")
         state = self.devices.get(device).state
-        if self._is_image(wanted):
+        if self.is_image(wanted):
             return self.images.plan(held, state, wanted, back=back)
         return _plan_back(held, name, state) if back else self._plan(held, device, wanted, state)
 
@@ -114,9 +121,6 @@ class DeviceHands:
         if offer is None:
             raise NotFoundError(f"No remote offers {target.version} any more.")
         return offer
-
-    def _is_image(self, wanted: str) -> bool:
-        return self.images.offers.knows(wanted.partition("@")[0])
 
     def _brings_image(self, plan: ComponentPlan) -> bool:
         return plan.target is not None and self.images.offers.image(plan.target.digest) is not None

@@ -9,7 +9,7 @@ from typing import Final
 
 import semver
 
-from edgehost.domain.deployment_life import Before, HeldDeployment
+from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_plan import Action, Choice, ComponentPlan, Standing, Step
 from edgehost.domain.device import DeviceState
 from edgehost.domain.device_firmware import FirmwarePage, FlashStage, FlashUnderWay, KnownImage
@@ -39,13 +39,6 @@ class ImageHands:
     wake: Callable[[], None] = lambda: None  # the reconciler, where time alone makes a difference
     conduct: DeviceConduct = field(default_factory=DeviceConduct)
     _alarms: dict[str, asyncio.TimerHandle] = field(default_factory=dict)  # by device
-
-    def before(self, device: str) -> Before:
-        """What the device runs now; without a digest when this host did not bring it there."""
-        running = self.flash.running(device)
-        if running is not None:
-            return Before(digest=running.digest, version=running.version)
-        return Before(version=self.flash.version(device))
 
     def plan(self, held: HeldDeployment, state: DeviceState, wanted: str, *, back: bool) -> ComponentPlan:
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran."""
@@ -115,13 +108,14 @@ class ImageHands:
         before, running = held.before.get(name), self.flash.running(device)
         version = self.version(device)
         settled = ComponentPlan(name, Standing.FAILED, page.lost or why)
-        if before is None or (running is not None and running.digest == before.digest):
+        if before is None or (running is not None and running.digest == before.firmware):
             return settled
-        image = self.offers.image(before.digest) if before.digest else None
+        image = self.offers.image(before.firmware) if before.firmware else None
         if image is None:
-            if before.version in {"", version}:
+            if before.firmware_version in {"", version}:
                 return settled
-            reason = f"It stays at {version or 'what it has'}: this host does not have the image of {before.version}."
+            was = before.firmware_version
+            reason = f"It stays at {version or 'what it has'}: this host does not have the image of {was}."
             return ComponentPlan(name, Standing.FAILED, f"{why} {reason}".strip())
         if barred := page.failure(image.digest, held.deployment.digest):
             return ComponentPlan(name, Standing.FAILED, f"It cannot go back to {image.label}: {barred}")
@@ -141,7 +135,7 @@ class ImageHands:
         if state.online:
             return ComponentPlan(name, Standing.REACHED, target=target)
         before = held.before.get(name)
-        ours = held.state in _WATCHED and before is not None and before.digest != digest
+        ours = held.state in _WATCHED and before is not None and before.firmware != digest
         reason = f"It is offline: {state.reason}"
         if ours and running is not None and state.since:
             left_s = state.since + self.flash.writer.back_within_s(state.name) - self.flash.writer.clock.now()

@@ -21,8 +21,12 @@ class FirmwareHands(Protocol):
         """
         ...
 
-    async def before(self, device: str, wanted: str) -> Before:
-        """What the device runs now of the kind of ``wanted``, component or image: what taking back goes to."""
+    async def before(self, device: str) -> Before:
+        """What the device runs now: what taking back goes to."""
+        ...
+
+    def is_image(self, wanted: str) -> bool:
+        """Whether ``NAME@RANGE`` is a firmware image, as far as is known now; else it is a component."""
         ...
 
     async def prepare(self, plan: ComponentPlan) -> None:
@@ -50,9 +54,13 @@ class NoBoards:
         standing = Standing.FAILED if back else Standing.BLOCKED
         return ComponentPlan(plan_name(device), standing, f"This host flashes no boards, so {wanted} waits.")
 
-    async def before(self, device: str, wanted: str) -> Before:  # noqa: ARG002 - as above
+    async def before(self, device: str) -> Before:  # noqa: ARG002 - as above
         """Nothing that this host could bring back."""
         return Before()
+
+    def is_image(self, wanted: str) -> bool:  # noqa: ARG002 - as above
+        """Nothing is known of any."""
+        return False
 
     async def prepare(self, plan: ComponentPlan) -> None:
         """Nothing is planned."""

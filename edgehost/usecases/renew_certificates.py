@@ -58,7 +58,6 @@ class RenewalPlan:
     share: float = 2 / 3  # of its life, after which it is renewed
     new_key: bool = True
     tries_a_day: int = 6
-    has_anchors: bool = False
 
 
 @dataclass(slots=True)
@@ -70,7 +69,8 @@ class CertificateRenewal:
     workshop: CertificateWorkshop
     store: PairStore
     bus: EventBus
-    moment: Callable[[], HostMoment]
+    moment: Callable[[], HostMoment]  # reads what signatures vouch for: for decisions
+    now: Callable[[], float]  # unix seconds: for whoever only looks
     anchors: Callable[[], bytes | None]  # blocking; PEM
     chance: Callable[[str], float]
     users: Sequence[CertificateUser] = ()
@@ -164,9 +164,12 @@ class CertificateRenewal:
             except UnavailableError as problem:
                 log.warning("The certificate '%s' is not in its place: %s", self.plan.name, problem)
             self.notes = await asyncio.to_thread(self.store.notes)
+        before = self.facts
         await self._read()
+        if before is not None and self._vouches() and self.facts != before:
+            self.connect_anew()  # somebody has put another one there
         if self.notes.on_trial and (self.facts is None or self.facts.fingerprint != self.notes.on_trial):
-            await self._note(replace(self.notes, on_trial=""))  # somebody has put another one there
+            await self._note(replace(self.notes, on_trial=""))
 
     async def _read(self) -> None:
         pair = await asyncio.to_thread(self.store.current)
@@ -314,6 +317,7 @@ class CertificateRenewal:
         await self._note(notes)
         log.error("The certificate '%s': %s", self.plan.name, why)
         self._publish(CertificateRefused, fingerprint=fingerprint, by=by)
+        self.facts = None  # of the one that is gone: connections still stand on the one that is back
         await self._look()
 
     def _accepted(self) -> None:

@@ -64,7 +64,7 @@ class Certificates:
 
 
 def _judgement(each: CertificateRenewal) -> tuple[str, str, str]:
-    notes, facts, now = each.notes, each.facts, each.moment().now
+    notes, facts, now = each.notes, each.facts, each.now()
     keeps = "What runs keeps running, and local calls are answered."
     match each.standing:
         case Standing.WAITS_FOR_CLOCK:
@@ -108,7 +108,7 @@ def _reason(each: CertificateRenewal) -> str:
 
 
 def _document(name: str, each: CertificateRenewal) -> dict[str, Any]:
-    facts, now = each.facts, each.moment().now
+    facts, now = each.facts, each.now()
     state, detail, hint = _judgement(each)
     return {
         "name": name,

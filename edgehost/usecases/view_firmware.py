@@ -41,6 +41,17 @@ class FirmwareView:
             "failed": {digest: failure.reason for digest, failure in page.failed.items()},
         }
 
+    def findings(self) -> Iterable[Mapping[str, Any]]:
+        """What 'edgehost doctor' says of the firmware of devices."""
+        for device in self.flash.writer.devices.known:
+            page = self.flash.book.page(device)
+            if page.under_way is not None:
+                detail = f"{page.under_way.image.label} is being flashed: {page.under_way.stage}."
+                yield _finding(device, "warning", detail, "A flash that has begun is finished.")
+            elif page.lost and not self.flash.writer.is_online(device):
+                hint = "Then deploy the next version, or flash it by 'edgehost flash'."
+                yield _finding(device, "failed", page.lost, hint)
+
     def _wanted(self, device: str) -> str:
         """The version that a deployment wants there; "" when none wants an image."""
         for plan in self.plans():
@@ -50,3 +61,7 @@ class FirmwareView:
             if self.flash.book.image(target.digest) is not None or plan.deployment:
                 return target.version
         return ""
+
+
+def _finding(device: str, state: str, detail: str, hint: str) -> Mapping[str, Any]:
+    return {"check": f"firmware of {device}", "state": state, "detail": detail, "hint": hint}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from remotes.coap_options import CoapServing
 from remotes.coap_transport import open_coap_transport
 from remotes.http_options import HttpOptions
 from remotes.http_transport import open_http_transport
+from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import owned_tasks
 from tests.adapters.certificates.openssl_ca import OpensslCA, openssl
 from tests.remotes.coap_carriers import open_served, port_of, quick
 from tests.remotes.test_http_tls import CHUNK, NEVER
@@ -149,3 +152,42 @@ def test_whoever_has_gone_is_told_nothing(tmp_path: Path) -> None:
         assert connect_anew(tmp_path / "b") == 0
     assert connect_anew(tmp_path / "a") == 0
     assert told == ["first", "second", "first"]
+
+
+@pytest.mark.parametrize("retain", [False, True])
+async def test_over_mqtt_a_death_that_is_told_once_is_told_and_a_retained_one_is_not(
+    retain: bool, tmp_path: Path
+) -> None:
+    """Without TLS: what is tried is how a link ends that is made anew."""
+    require_tool("mosquitto")
+    certificate, heard = tmp_path / "gate.crt", asyncio.Queue[str]()
+    async with open_broker(kind="mosquitto") as broker:
+        plain = MqttOptions("127.0.0.1", broker.tcp_port, cert_file=certificate)
+        up = asyncio.Queue[Link]()
+
+        async def serve(link: Link, online: Callable[[], None]) -> None:
+            online()
+            up.put_nowait(link)
+            async for _ in link.client.messages:
+                pass
+
+        async def listen(link: Link, online: Callable[[], None]) -> None:
+            await link.answered(link.client.subscribe("#", qos=1))
+            online()
+            heard.put_nowait("listening")
+            async for message in link.client.messages:
+                heard.put_nowait(str(message.topic))
+
+        async with asyncio.timeout(40), owned_tasks() as spawn:
+            spawn(ConnectionKeeper(dataclasses.replace(plain, cert_file=None), listen).run(), "listener")
+            assert await heard.get() == "listening"
+            willing = dataclasses.replace(plain, will_topic="death", will_payload=b"x", will_retain=retain)
+            spawn(ConnectionKeeper(willing, serve).run(), "keeper")
+            first = await up.get()
+            assert connect_anew(certificate) == 1
+            second = await up.get()
+            assert second is not first
+            await second.client.publish("after", b"", qos=1)
+            assert [await heard.get() for _ in range(1 if retain else 2)] == (
+                ["after"] if retain else ["death", "after"]
+            )

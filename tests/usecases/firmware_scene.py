@@ -16,6 +16,7 @@ from edgehost.domain.device_firmware import FirmwarePage
 from edgehost.domain.errors import DeviceError, NotFoundError
 from edgehost.domain.flashing import BoardState, FirmwareImage, FlashJob, FlashOutcome, Phase, Segment
 from edgehost.domain.flashing import FlashProgress as Progress
+from edgehost.domain.rollout_report import RolloutState
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from edgehost.ports.device import BridgedDevice
 from edgehost.ports.programmer import Report
@@ -175,11 +176,11 @@ class Lines:
         raise NotImplementedError
 
 
-class LampHost(Desired):
-    """One run of the host."""
+class WithLamp(Desired):
+    """A host that has a lamp."""
 
-    def __init__(self, world: LampWorld) -> None:
-        super().__init__(world)
+    def attach(self, world: LampWorld) -> None:
+        """Bridge it."""
         self.lamp = Lamp(world)
         self.finishing: list[asyncio.Task[None]] = []
         devices = Devices({"lamp": cast("BridgedDevice", self.lamp)})  # it is only looked at and held
@@ -223,6 +224,26 @@ class LampHost(Desired):
     async def plan(self) -> Any:
         """What is planned for the lamp now."""
         return (await self.reconciler.plans.of(self.held()))[-1]
+
+
+class LampHost(WithLamp):
+    """One run of the host."""
+
+    def __init__(self, world: LampWorld) -> None:
+        super().__init__(world)
+        self.attach(world)
+
+
+async def with_one(world: LampWorld) -> LampWorld:
+    """The world after a deployment has brought 1.0.0 there, so that this host has the image."""
+    world.flash = b"0.9.0"
+    world.firmware("1.0.0")
+    world.deploy(1, **lamp_deployment("=1.0.0"))
+    host = LampHost(world)
+    async with host.on():
+        await host.settle()
+        assert host.held().state is RolloutState.SUCCESSFUL
+    return world
 
 
 def fault(kind: type[DeviceError], state: BoardState) -> DeviceError:

@@ -100,6 +100,7 @@ class Scene:
             ),
             bus=self.bus,
             moment=lambda: HostMoment(self.now, self.is_set, self.floor),
+            now=lambda: self.now,
             anchors=lambda: self.anchors,
             chance=lambda _seed: 0.5,
             users=(CertificateUser("fleet", self.broker.try_with),) if self._users else (),

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, cast
+
 import pytest
 
 from edgehost.domain.deployment_plan import Standing
 from edgehost.domain.device_firmware import ALLOWED_MOVES, FirmwarePage, FlashStage, KnownImage
 from edgehost.domain.errors import (
     ConflictError,
-    FlashFailedError,
     GuestTrapError,
     LineLostError,
     NoSyncError,
-    VerifyFailedError,
 )
 from edgehost.domain.flash_events import FlashEnded
 from edgehost.domain.flashing import BoardState
 from edgehost.domain.rollout_report import RolloutState
+from edgehost.ports.device_control import DeviceControl
+from edgehost.usecases.fleet_device_operations import devices_twin
+from edgehost.usecases.view_firmware import FirmwareView
 from tests.usecases.desired_scene import Held
-from tests.usecases.firmware_scene import RECOVERY, LampHost, LampWorld, fault, lamp_deployment
+from tests.usecases.firmware_scene import RECOVERY, LampHost, LampWorld, fault, lamp_deployment, with_one
 
 
-async def with_one(world: LampWorld) -> LampWorld:
-    """The world after a deployment has brought 1.0.0 there, so that this host has the image."""
-    world.flash = b"0.9.0"
-    world.firmware("1.0.0")
-    world.deploy(1, **lamp_deployment("=1.0.0"))
-    host = LampHost(world)
-    async with host.on():
-        await host.settle()
-        assert host.held().state is RolloutState.SUCCESSFUL
-    return world
+@dataclass
+class Shown:
+    """DeviceControl, as far as the twin asks it."""
+
+    document: dict[str, Any]
+
+    def devices(self) -> list[dict[str, Any]]:
+        return [self.document]
 
 
 async def test_the_best_image_that_fits_is_flashed_and_kept() -> None:
@@ -53,7 +55,7 @@ async def test_the_best_image_that_fits_is_flashed_and_kept() -> None:
         world.firmware("1.2.0")
         await host.settle()
         assert world.flash == b"1.2.0"
-        assert host.page().before == running
+        assert host.page().earlier == (running,)
     assert [(each.version, each.problem) for each in host.events if isinstance(each, FlashEnded)] == [
         ("1.1.0", ""),
         ("1.2.0", ""),
@@ -96,133 +98,6 @@ async def test_the_plan_says_from_what_to_what_and_what_happens_when_it_fails() 
         plan = await host.plan()
         assert plan.steps[0].what == "lamp-firmware 1.0.0 to 1.1.0"
         assert "does not have" not in plan.reason
-
-
-@pytest.mark.parametrize("says", [None, "1.0.7"])
-async def test_an_image_that_does_not_come_back_makes_way_for_the_last_good_one(says: str | None) -> None:
-    world = await with_one(LampWorld())
-    document = world.firmware("1.1.0")
-    world.says[b"1.1.0"] = says
-    world.deploy(2, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        await host.retry()
-        held = host.held()
-        assert held.state is RolloutState.FAILED
-        assert ("did not come back" if says is None else "says that it runs 1.0.7") in held.reason
-        assert "lamp-firmware 1.0.0 runs again" in held.reason
-        assert world.flash == b"1.0.0"
-        assert document.digest in host.page().failed
-        await host.retry()
-        world.deploy(3, **lamp_deployment("^1"))
-        await host.retry()
-        assert host.held().state is RolloutState.FAILED
-        assert "runs again" in host.held().reason
-        assert world.written == [b"1.0.0", b"1.1.0", b"1.0.0"]
-        world.firmware("1.1.1")
-        world.deploy(4, **lamp_deployment("^1"))
-        await host.retry()
-        assert host.held().state is RolloutState.SUCCESSFUL
-        assert world.flash == b"1.1.1"
-
-
-async def test_without_an_image_to_go_back_to_a_silent_board_needs_a_person() -> None:
-    world = LampWorld()
-    world.firmware("1.1.0")
-    world.says[b"1.1.0"] = None
-    world.deploy(1, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        await host.retry()
-        assert host.held().state is RolloutState.FAILED
-        assert RECOVERY in host.held().reason
-        assert RECOVERY in host.page().lost
-        world.firmware("1.1.1")  # what is lost may be flashed anew
-        world.deploy(2, **lamp_deployment("^1"))
-        await host.retry()
-        assert host.held().state is RolloutState.SUCCESSFUL
-        assert (world.flash, host.page().lost) == (b"1.1.1", "")
-
-
-async def test_without_an_image_to_go_back_to_one_that_answers_stays() -> None:
-    world = LampWorld()
-    world.firmware("1.1.0")
-    world.says[b"1.1.0"] = "1.0.9"
-    world.deploy(1, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        await host.retry()
-        assert host.held().state is RolloutState.FAILED
-        assert "stays as it is" in host.held().reason
-        assert (world.flash, host.page().lost, host.page().running) == (b"1.1.0", "", None)
-
-
-async def test_a_board_that_does_not_answer_its_programmer_is_tried_again_and_nothing_is_noted() -> None:
-    world = await with_one(LampWorld())
-    world.firmware("1.1.0")
-    world.faults = [fault(NoSyncError, BoardState.UNTOUCHED)] * 2
-    world.deploy(2, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        await host.settle()
-        assert host.held().state is RolloutState.APPLYING
-        assert (host.page().under_way, world.flash) == (None, b"1.0.0")
-        for _ in range(3):
-            await host.retry()
-        assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
-
-
-async def test_a_write_that_breaks_off_is_begun_anew_and_given_up_after_three() -> None:
-    world = await with_one(LampWorld())
-    world.firmware("1.1.0")
-    world.faults = [fault(VerifyFailedError, BoardState.PARTIAL)]
-    world.deploy(2, **lamp_deployment("=1.1.0"))
-    host = LampHost(world)
-    async with host.on():
-        await host.retry()
-        assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
-        world.firmware("1.2.0")
-        world.faults = [fault(FlashFailedError, BoardState.PARTIAL)] * 3
-        world.deploy(3, **lamp_deployment("=1.2.0"))
-        await host.retry()
-        assert (host.held().state, world.flash) == (RolloutState.FAILED, b"1.1.0")
-        assert "could not be written" in host.held().reason
-        world.deploy(4, **lamp_deployment("^1"))  # it was the board, not the image
-        await host.retry()
-        assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.2.0")
-
-
-async def test_a_board_that_takes_neither_is_told_to_a_person() -> None:
-    world = await with_one(LampWorld())
-    world.firmware("1.1.0")
-    world.faults = [fault(FlashFailedError, BoardState.PARTIAL)] * 9
-    world.deploy(2, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        for _ in range(4):
-            await host.retry()
-        assert host.held().state is RolloutState.FAILED
-        assert RECOVERY in host.page().lost
-        assert "Check the cable." in host.page().lost
-        assert host.page().under_way is None
-
-
-async def test_what_does_not_fit_the_board_is_refused_before_anything_changes() -> None:
-    world = await with_one(LampWorld())
-    world.offer("pump", "1.0.0")
-    world.firmware("1.1.0", b"x" * 2000)
-    whole = {"on_failure": "all-or-none", "components": {"pump": {"version": "^1"}}}
-    world.deploy(2, **lamp_deployment("^1", **whole))
-    host = LampHost(world)
-    async with host.on():
-        await host.retry()
-        assert host.held().state is RolloutState.FAILED
-        assert "bytes too many" in host.held().reason
-        assert (world.flash, host.live("pump")) == (b"1.0.0", "")
-        world.firmware("3.0.0", board="another-board")
-        world.deploy(3, **lamp_deployment("^3", **whole))
-        await host.retry()
-        assert "not signed for 'lamp-board'" in host.held().reason
 
 
 async def test_all_or_none_holds_for_a_component_and_an_image() -> None:
@@ -314,6 +189,38 @@ async def test_an_image_that_misbehaves_while_it_soaks_is_taken_back_and_noted(w
         assert document.digest in host.page().failed
 
 
+async def test_of_two_deployments_that_want_firmware_on_a_device_one_has_it() -> None:
+    world = LampWorld()
+    world.firmware("1.0.0")
+    world.firmware("1.1.0")
+    world.deploy(1, "plain", **lamp_deployment("=1.0.0"))
+    world.deploy(1, "first", priority=5, **lamp_deployment("=1.1.0"))
+    host = LampHost(world)
+    async with host.on():
+        for _ in range(4):
+            await host.retry()
+        assert world.written == [b"1.1.0"]
+        plans = await host.reconciler.plans.of(host.held("plain"))
+        assert plans[0].standing is Standing.TAKEN
+        assert {host.held(name).state for name in ("plain", "first")} == {RolloutState.SUCCESSFUL}
+
+
+async def test_a_deployment_that_followed_some_versions_goes_back_to_where_it_began() -> None:
+    world = await with_one(LampWorld())
+    world.deploy(2, **lamp_deployment("^1.1"))
+    host = LampHost(world)
+    async with host.on() as reconciler:
+        for version in ("1.1.0", "1.2.0", "1.3.0"):
+            world.firmware(version)
+            await host.retry()
+            assert world.flash == version.encode()
+        world.documents_ = [each for each in world.documents_ if each.version != "1.0.0"]
+        await reconciler.take_back("site", 2, "An operator took it back.")
+        for _ in range(2):
+            await host.retry()
+        assert (host.held().state, world.flash) == (RolloutState.FAILED, b"1.0.0")
+
+
 async def test_a_device_that_is_away_is_waited_for() -> None:
     world = await with_one(LampWorld())
     world.firmware("1.1.0")
@@ -324,26 +231,6 @@ async def test_a_device_that_is_away_is_waited_for() -> None:
         await host.settle()
         assert (await host.plan()).standing is Standing.BLOCKED
         world.plugged = True
-        await host.retry()
-        assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
-
-
-async def test_a_board_that_loses_its_power_on_the_way_is_flashed_when_it_is_back() -> None:
-    world = await with_one(LampWorld())
-    world.firmware("1.1.0")
-    world.faults = [
-        fault(LineLostError, BoardState.PARTIAL),
-        *[fault(NoSyncError, BoardState.UNTOUCHED)] * 5,  # it has no power
-    ]
-    world.deploy(2, **lamp_deployment("^1"))
-    host = LampHost(world)
-    async with host.on():
-        for _ in range(5):
-            await host.retry()
-            flash = host.page().under_way
-            assert flash is not None
-            assert (flash.stage, flash.attempts) == (FlashStage.WRITING, 1)
-            assert "is being written" in (await host.plan()).reason
         await host.retry()
         assert (host.held().state, world.flash) == (RolloutState.SUCCESSFUL, b"1.1.0")
 
@@ -368,6 +255,34 @@ async def test_what_somebody_flashed_by_hand_can_be_brought_back() -> None:
         world.deploy(2, **lamp_deployment("^1"))
         await host.retry()
         assert host.held().state is RolloutState.SUCCESSFUL
+
+
+async def test_the_twin_shows_what_runs_what_is_wanted_and_a_flash_under_way() -> None:
+    world = await with_one(LampWorld())
+    world.firmware("1.1.0")
+    world.faults = [fault(LineLostError, BoardState.PARTIAL), fault(NoSyncError, BoardState.UNTOUCHED)]
+    world.deploy(2, **lamp_deployment("^1"))
+    host = LampHost(world)
+
+    def twin() -> Any:
+        plans = [plan for each in host.reconciler.standing.values() for plan in each]
+        shown = FirmwareView(host.flash, lambda: plans).of("lamp")
+        return devices_twin(cast("DeviceControl", Shown(host.lamp.state.document() | {"firmware": shown})))[
+            "lamp"
+        ]
+
+    async with host.on():
+        await host.settle()
+        shown = twin()
+        assert (shown["firmware_wanted"], shown["firmware_flash"]) == ("1.1.0", "writing")
+        await host.retry()
+        shown = twin()
+        assert (shown["firmware"], shown["firmware_image"], shown["firmware_wanted"]) == (
+            "1.1.0",
+            "lamp-firmware",
+            "1.1.0",
+        )
+        assert "firmware_flash" not in shown
 
 
 async def test_a_component_that_does_not_start_leaves_the_image_where_each_goes_its_own_way() -> None:

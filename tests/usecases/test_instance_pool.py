@@ -28,7 +28,7 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxPlan
-from edgehost.usecases import instance_pool
+from edgehost.usecases import instance_pool, replacement_pace
 from edgehost.usecases.instance_pool import DEEPEST_CHAIN, InstancePool, started_pool
 from edgehost.usecases.running_components import DrainingError
 from edgehost.usecases.sparing_warnings import SparingWarnings
@@ -272,7 +272,7 @@ async def test_an_idle_death_is_noticed_without_a_call(monkeypatch: pytest.Monke
 async def test_instances_that_die_while_they_start_are_counted_as_deaths(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance_pool, "_FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(replacement_pace, "_FIRST_DELAY_S", 0.0)
     async with pool_over(echo) as (pool, factory):
         factory.faults = [SandboxDiedError("died"), UnavailableError("no process"), SandboxDiedError("died")]
         factory.started[0].alive = False
@@ -302,7 +302,7 @@ async def test_instances_above_the_least_end_when_idle(monkeypatch: pytest.Monke
 
 
 async def test_restarts_back_off_when_nothing_stays_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance_pool, "_FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr(replacement_pace, "_FIRST_DELAY_S", 0.05)
     async with pool_over(echo) as (pool, factory):
         factory.faults = [UnavailableError("no process")] * 1000
         factory.started[0].alive = False

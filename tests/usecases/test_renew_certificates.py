@@ -249,8 +249,10 @@ async def test_what_somebody_puts_there_by_hand_is_taken_and_judged_anew(tmp_pat
     scene.ca.pair(tmp_path / "ca", "gate", days=10 * LIFE, now=scene.now)
     for name in ("gate.crt", "gate.key"):
         (tmp_path / "ca" / name).replace(tmp_path / name)
+    anew = scene.anew
     await scene.pass_days(100)
     assert len(scene.authority.asked) == 1
+    assert scene.anew == anew + 1
     assert scene.finding()["state"] == "ok"
     (tmp_path / "gate.key").write_bytes(b"")
     scene.authority.trouble = UnavailableError("Nobody answers.")

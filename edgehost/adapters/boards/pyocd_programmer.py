@@ -110,7 +110,7 @@ def failure_of(end: ToolEnd, board: Board) -> DeviceError:
         )
     if end.said("Access denied", "LIBUSB_ERROR_ACCESS", "insufficient permissions"):
         return LineDeniedError("This user may not open the debug probe.", hint="Add a udev rule for it.")
-    if end.said("No ACK", "No cores were discovered", "Unexpected ACK"):
+    if end.said("No ACK", "Target not detected", "No cores were discovered", "Unexpected ACK"):
         return ChipMismatchError(f"The probe sees no {chip}.", hint="Is it the right board, and powered?")
     errors = [line for line in end.lines if " C " in line[:12] or " E " in line[:12]]
     said = (errors[-1] if errors else end.last).split(" ", 2)[-1].rpartition(" [")[0] or end.last

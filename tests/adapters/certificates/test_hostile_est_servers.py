@@ -20,6 +20,7 @@ from edgehost.ports.certificate_authority import PairPaths, SigningRequest
 from remotes.http_options import HttpOptions
 from tests.adapters.certificates.est_server import EstServer, Question, answer, est_server
 from tests.adapters.certificates.openssl_ca import OpensslCA
+from tests.remotes.test_http_tls import open_proxy
 
 NOW = 1_900_000_000.0
 
@@ -186,6 +187,20 @@ async def test_without_a_certificate_and_without_a_password_nobody_is_asked(tmp_
             await authority.sign(request())
         assert "password_file" in told.value.hint
         assert server.asked == []
+
+
+async def test_a_proxy_between_sees_only_where_to(tmp_path: Path) -> None:
+    async with asked(tmp_path) as (server, _), open_proxy() as proxy:
+        options = HttpOptions(
+            ca_file=server.ca.cert_file,
+            username="gate",
+            password_file=tmp_path / "password",
+            proxy=proxy.url,
+        )
+        authority = EstAuthority(EstAddress(server.url, options), lambda: NOW, X509Workshop().certificates_in)
+        assert b"BEGIN CERTIFICATE" in await authority.sign(request())
+        assert [each.split(" ")[:2] for each in proxy.heads] == [["CONNECT", f"127.0.0.1:{server.tcp_port}"]]
+        assert "uthorization" not in proxy.heads[0]
 
 
 @pytest.mark.parametrize("path", ["", "/", "/.well-known/est/yard"])

@@ -208,6 +208,18 @@ def test_the_key_is_the_hosts_own_and_nothing_is_left_over(tmp_path: Path) -> No
     assert sorted(each.name for each in (tmp_path / "etc").iterdir()) == ["host.crt", "host.key"]
 
 
+def test_the_configuration_may_name_the_folder_of_the_pairs_itself(tmp_path: Path) -> None:
+    used = tmp_path / "data" / "gate" / "current"
+    it = PairFolder(tmp_path / "data" / "gate", used / "certificate.pem", used / "key.pem")
+    assert it.current() is None
+    it.put(OLD)
+    it.put(NEW)
+    it.mend()
+    assert (it.current(), it.last_good()) == (NEW, OLD)
+    it.put_back()
+    assert it.current() == OLD
+
+
 def test_files_that_somebody_puts_there_by_hand_are_taken_in(tmp_path: Path) -> None:
     it = folder_with(tmp_path, OLD)
     it.put(NEW)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.storage.damage_notes import MAX_SET_ASIDE_BYTES
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.document_codec import encode_document
-from edgehost.adapters.storage.journal import MAX_SET_ASIDE_BYTES
 from edgehost.adapters.storage.journal_lines import (
     Change,
     base_file,
