@@ -17,7 +17,7 @@ from typing import Any, Final
 from edgehost.cli.host_client import HostClient
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
-_START_TIMEOUT_S: Final = 20.0
+_START_TIMEOUT_S: Final = 60.0  # on a busy machine; a host that ends is noticed at once
 _KNOCK_S: Final = 0.005
 
 
