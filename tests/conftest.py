@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.journeys.weather_server import Weather, weather_server
 
 # A busy machine is no failure, and continuous integration tries the same examples every time.
 settings.register_profile(
@@ -26,3 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend() -> str:
     """Run async tests on asyncio, the loop that the host uses."""
     return "asyncio"
+
+
+@pytest.fixture
+def weather() -> Iterator[Weather]:
+    """A weather service over HTTP, for guests with ports."""
+    with weather_server() as served:
+        yield served

@@ -142,7 +142,8 @@ class InstancePool:
             finally:
                 self._give_back(sandbox, usable=usable)
             self._delays = 0
-            self.statistics.latencies_s.append(asyncio.get_running_loop().time() - began)
+            if not context.check:
+                self.statistics.latencies_s.append(asyncio.get_running_loop().time() - began)
         except EdgehostError as error:
             self._count(error)
             if self._closed and isinstance(error, SandboxDiedError):
@@ -260,8 +261,7 @@ class InstancePool:
             del self._idle_since[sandbox]
             if sandbox.alive:
                 return sandbox
-            self._deaths.warn(f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced.")
-            self._finish(sandbox)
+            self._bury(sandbox)
         return None
 
     def _give_back(self, sandbox: Sandbox, *, usable: bool = True) -> None:
@@ -341,7 +341,8 @@ class InstancePool:
                     )
                 try:
                     self._put_back(await self._start_one())
-                except EdgehostError:
+                except EdgehostError as error:
+                    self.statistics.deaths += isinstance(error, SandboxDiedError)
                     self._delays += 1
                     self._longest_delay_s = _LONGEST_DELAY_S
                 await self._close_finished()
@@ -376,12 +377,14 @@ class InstancePool:
     def _idle_ones_that_died(self) -> None:
         for sandbox in tuple(self._idle):
             if not sandbox.alive:
-                self._deaths.warn(
-                    f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced."
-                )
                 self._idle.remove(sandbox)
                 del self._idle_since[sandbox]
-                self._finish(sandbox)
+                self._bury(sandbox)
+
+    def _bury(self, sandbox: Sandbox) -> None:
+        self.statistics.deaths += 1
+        self._deaths.warn(f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced.")
+        self._finish(sandbox)
 
 
 @asynccontextmanager

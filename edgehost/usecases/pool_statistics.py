@@ -16,7 +16,7 @@ class PoolStatistics:
     calls: int = 0
     traps: int = 0
     deadlines: int = 0
-    deaths: int = 0
+    deaths: int = 0  # in a call, idle, or while it started
     protocol_errors: int = 0
     refusals: int = 0  # the guest itself said no: not a fault
     busy: int = 0  # turned away
