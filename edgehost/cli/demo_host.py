@@ -18,7 +18,7 @@ from edgehost.cli.host_client import HostClient
 from edgehost.cli.output import Output
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
-_START_TIMEOUT_S: Final = 20.0
+_START_TIMEOUT_S: Final = 60.0  # on a busy machine; a host that ends is noticed at once
 _KNOCK_S: Final = 0.005
 
 

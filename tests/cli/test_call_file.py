@@ -235,10 +235,13 @@ def test_ctrl_c_ends_a_call_and_its_sandbox(misbehaving: str) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "bad: spin: 1 s\n"  # it has run for a second
-        process.send_signal(signal.SIGINT)
-        output, complaint = process.communicate(timeout=30)
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "bad: spin: 1 s\n"  # it has run for a second
+            process.send_signal(signal.SIGINT)
+            output, complaint = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert (output, complaint) == ("", "")
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from edgehost.cli.main import main
-from tests.cli.test_publishing import TELEMETRY, Edgehost, edgehost, fleet
+from tests.cli.test_publishing import TELEMETRY, edgehost, fleet
 from tests.journeys.fleet import Fleet, telemetry
 from tests.journeys.test_deployments import deploy, state
+from tests.json_commands import Edgehost
 
 __all__ = ("edgehost", "fleet")  # fixtures, found by their names
 

@@ -34,13 +34,15 @@ def test_ctrl_c_after_a_story_that_ended_well_is_a_good_end() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if "Ctrl-C" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        figures = process.stdout.read()
-        told.append(process.stderr.read())
-        assert process.wait(timeout=30) == 0, told
+        try:
+            told = []
+            for line in process.stderr:
+                told.append(line)
+                if "Ctrl-C" in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            figures, rest = process.communicate(timeout=30)
+            assert process.returncode == 0, [*told, rest]
+        finally:
+            process.kill()  # else leaving the block would wait for what does not end
     assert "all promises held  yes" in figures

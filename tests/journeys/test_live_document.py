@@ -48,7 +48,7 @@ async def test_schemathesis_finds_nothing_wrong_with_the_live_document(tmp_path:
             subprocess.run,
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", url),
-                *("--seed", "1", "--generation-deterministic", "--max-examples", "25"),
+                *("--seed", "1", "--generation-deterministic", "--max-examples", "15"),
                 *("--request-timeout", "10", "--max-failures", "20"),
                 *("--exclude-path", "/api/events"),  # a stream without an end
                 *("--exclude-path", "/api/models/kiosks/bulk"),  # lines of JSON are none of its serializers
