@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
+
 _START_S = 20.0
 
 #: The driver forgets a socket when it is closed while it connects: the test ends with ``gc.collect()``, so that this
@@ -33,9 +35,7 @@ def compatible_server() -> str:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        tcp_port = free.getsockname()[1]
+    tcp_port = free_port()
     start_server(program, tcp_port)
     return f"mongodb://127.0.0.1:{tcp_port}"
 

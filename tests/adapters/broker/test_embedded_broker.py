@@ -11,6 +11,7 @@ import aiomqtt
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_broker
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.domain.errors import UnavailableError
 from tests.required_tools import require_tool
 
@@ -89,3 +90,11 @@ async def test_who_subscribes_or_leaves_costs_nobody_else_the_connection(kind: K
         async with asyncio.TaskGroup() as tasks:
             for number in range(8):
                 tasks.create_task(comes_and_goes(broker, f"guest-{number}"))
+
+
+def test_a_free_port_is_none_that_the_system_gives_away_by_itself() -> None:
+    found = {free_port() for _ in range(20)}
+    assert len(found) > 10
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        assert max(found) < given.getsockname()[1]
