@@ -337,7 +337,10 @@ class LossyRelay(asyncio.DatagramProtocol):
             self.transport.sendto(data, receiver)
 
 
-async def test_lost_requests_and_lost_answers_are_made_good(tmp_path: Path) -> None:
+async def test_lost_requests_and_lost_answers_are_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiocoap.numbers.constants.TransportTuning, "ACK_TIMEOUT", 0.3)
     async with open_served(tmp_path / "mirror") as (publisher, served):
         await publisher.publish(TIMESTAMP, b"one")
         await publisher.publish(CHUNK, bytes(range(250)) * 12)
