@@ -18,6 +18,8 @@ BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "avr109": avr_bench("avr109"),
     "esp32s3": esp_bench("esp32s3"),
     "esp8266": esp_bench("esp8266"),
+    "esptool-esp32s3": esp_bench("esp32s3", "esptool"),
+    "esptool-esp8266": esp_bench("esp8266", "esptool"),
     "smp": smp_bench,
     "uf2": uf2_bench,
     "stk500v1": avr_bench("stk500v1"),

@@ -17,9 +17,9 @@ from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import OperatorKeys
-from edgehost.domain.fleet_messages import SignedOrder
 from edgehost.domain.fleet_rules import Operator
 from edgehost.domain.fleet_topics import FleetTopics
+from edgehost.domain.rollout_messages import SignedOrder
 from edgehost.domain.rollout_report import RolloutOrder, RolloutReport, RolloutState
 from remotes.mqtt_options import MqttOptions
 from remotes.owned_tasks import owned_tasks
