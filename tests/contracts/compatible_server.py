@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.free_ports import free_port
+from edgehost.adapters.broker.free_port import free_port
 
 _START_S = 20.0
 

@@ -14,8 +14,8 @@ import aiocoap
 import cbor2
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.domain.errors import UnavailableError
-from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, RunningHost, telemetry
 from tests.required_tools import require_tool
 

@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.config import Config, load_config
-from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, telemetry
 from tests.required_tools import require_tool
 

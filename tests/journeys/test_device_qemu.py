@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.domain.errors import IncompatibleReleaseError, UnavailableError
 from firmware_bridge.device.provision import provisioned
 from remotes.device_manifests import DeviceSigning
 from remotes.keys import generate_key, load_signer
 from tests.bridge.device_scene import blink, publish
 from tests.firmware.conftest import UID, built
-from tests.free_ports import free_port
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.test_device_bridge import deploy, lamp, online, running
 from tests.required_tools import require_tool

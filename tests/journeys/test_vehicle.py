@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.cli.demo_fleet import demo_component
 from edgehost.domain.errors import EdgehostError, NotFoundError
 from edgehost.domain.events import Event, HandlerFailed
 from edgehost.domain.port_events import ServiceNotified
-from tests.adapters.vehicles.software_vehicle import SoftwareVehicle, flying, free_udp_port
+from tests.adapters.vehicles.software_vehicle import SoftwareVehicle, flying
 from tests.journeys.fleet import Fleet, RunningHost
 
 SERVICE = """
@@ -31,7 +32,7 @@ RECORD = "/api/models/vehicle/drone"
 
 @asynccontextmanager
 async def hosted(folder: Path) -> AsyncIterator[tuple[RunningHost, SoftwareVehicle]]:
-    fleet, udp_port = Fleet(folder), free_udp_port()
+    fleet, udp_port = Fleet(folder), free_port()
     await fleet.publish(demo_component("vehicle-1.0.0"))
     async with fleet.host(fleet.config(more=SERVICE.format(port=udp_port))) as host:
         await host.live("vehicle", "1.0.0")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.free_ports import free_port
+from edgehost.adapters.broker.free_port import free_port
 from tests.required_tools import require_tool
 
 ROOT = Path(__file__).parents[2]

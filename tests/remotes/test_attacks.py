@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
@@ -18,9 +19,10 @@ from tests.remotes.web_carriers import WEB_CARRIERS
 from tests.remotes.workshop import DAY, NOW, Site, changed, component_bytes, meta, open_site, signed
 
 Attack = Callable[[Site], Awaitable[None]]
+CARRIERS = ("folder", "mosquitto", *WEB_CARRIERS)
 
 
-@pytest.fixture(params=["folder", "mosquitto", *WEB_CARRIERS, *ATTACKED_CARRIERS])
+@pytest.fixture(params=[*CARRIERS, *ATTACKED_CARRIERS])
 def carrier(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -238,7 +240,16 @@ ATTACKS: tuple[tuple[Attack, str], ...] = (
 SIGNED_BUT_WRONG = (sign_a_release_under_another_components_name, sign_a_custom_field_that_lies)
 
 
-@pytest.mark.parametrize(("attack", "word"), ATTACKS, ids=[attack.__name__ for attack, _ in ATTACKS])
+def carried_attacks() -> list[Any]:
+    """Each attack over each carrier; from the one server of CoAP they come by streams and by datagrams in turn."""
+    return [
+        pytest.param(carrier, attack, word, id=f"{carrier}-{attack.__name__}")
+        for number, (attack, word) in enumerate(ATTACKS)
+        for carrier in (*CARRIERS, ATTACKED_CARRIERS[number % len(ATTACKED_CARRIERS)])
+    ]
+
+
+@pytest.mark.parametrize(("carrier", "attack", "word"), carried_attacks())
 async def test_an_attack_is_refused_by_name_and_what_was_trusted_goes_on(
     carrier: str, tmp_path: Path, attack: Attack, word: str
 ) -> None:

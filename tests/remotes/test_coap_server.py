@@ -77,10 +77,15 @@ async def test_libcoaps_client_hears_of_each_new_timestamp(tmp_path: Path) -> No
         assert process.stdout is not None
         try:
             async with asyncio.timeout(30):
-                assert await process.stdout.readline() == b"first \n"
-                for news in (b"second", b"third "):
-                    await publisher.publish(TIMESTAMP, news)
-                    assert await process.stdout.readline() == news + b"\n"
+                before = b"first \n"
+                assert await process.stdout.readline() == before
+                for news in (b"second\n", b"third \n"):
+                    await publisher.publish(TIMESTAMP, news.strip(b"\n"))
+                    # A server may tell the same state twice: a folder that is looked at late is no news, but looks so.
+                    while (heard := await process.stdout.readline()) == before:
+                        continue
+                    assert heard == news
+                    before = news
         finally:
             process.terminate()
             await process.wait()

@@ -13,6 +13,7 @@ import pytest
 from aiocoap import oscore
 from aiocoap.numbers.codes import Code
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.domain.errors import ConflictError, InvalidConfigError, RemoteUnreachableError
 from remotes.change_signals import ChangeSignals
 from remotes.coap_bounds import WIRE_LOG
@@ -72,8 +73,7 @@ async def test_a_server_that_dies_at_any_chunk_costs_only_the_chunks_on_their_wa
     content = component_bytes(5 * CHUNK_BYTES)
     shop.publish("1.0.0", content=content)
     async with open_served_folder(shop.folder) as whole:
-        async with open_coap_server({"demo": whole}, LOOPBACK) as served:
-            port = port_of(served.tcp)
+        port = free_port()
         for after in range(5):
             cut = Cut(whole, after)
             options = quick(port, over=over, answer_timeout_s=1)
@@ -108,8 +108,7 @@ async def test_a_restarted_server_is_found_again_and_news_goes_on(over: str, tmp
     (tmp_path / "metadata").mkdir()
     (tmp_path / TIMESTAMP).write_bytes(b"one")
     async with open_served_folder(tmp_path, poll_s=0.02) as folder:
-        async with open_coap_server({"demo": folder}, LOOPBACK) as served:
-            port = port_of(served.tcp)
+        port = free_port()
         serving = replace(LOOPBACK, port=port)
         options = quick(port, over=over, answer_timeout_s=0.5, look_s=0.3)
         async with open_coap_transport("demo", options) as reader, asyncio.timeout(20):
@@ -340,7 +339,10 @@ class LossyRelay(asyncio.DatagramProtocol):
             self.transport.sendto(data, receiver)
 
 
-async def test_lost_requests_and_lost_answers_are_made_good(tmp_path: Path) -> None:
+async def test_lost_requests_and_lost_answers_are_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiocoap.numbers.constants.TransportTuning, "ACK_TIMEOUT", 0.3)
     async with open_served(tmp_path / "mirror") as (publisher, served):
         await publisher.publish(TIMESTAMP, b"one")
         await publisher.publish(CHUNK, bytes(range(250)) * 12)

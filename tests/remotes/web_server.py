@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgehost.adapters.broker.free_port import free_port
 from tests.required_tools import require_tool
 
 _CONFIG = """
@@ -77,13 +77,6 @@ async def open_nginx(
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-def free_port() -> int:
-    """One that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _answering(port: int, process: asyncio.subprocess.Process) -> None:

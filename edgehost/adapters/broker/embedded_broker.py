@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.domain.errors import UnavailableError
 
 _HOST: Final = "127.0.0.1"
@@ -138,7 +138,7 @@ async def open_broker(
     """
     chosen: Kind = kind or ("mosquitto" if _mosquitto() else "amqtt")
     with tempfile.TemporaryDirectory(prefix="edgehost-broker-") as scratch:
-        broker = EmbeddedBroker(chosen, tcp_port or _free_port(), folder or Path(scratch), extra_config)
+        broker = EmbeddedBroker(chosen, tcp_port or free_port(), folder or Path(scratch), extra_config)
         await broker.start()
         try:
             yield broker
@@ -149,19 +149,6 @@ async def open_broker(
 def _mosquitto() -> str | None:
     # Debian keeps it in /usr/sbin, which is not on every user's PATH.
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-
-
-def _free_port() -> int:
-    """A port that the kernel gives to nobody else before the broker has it.
-
-    Its one connection is ended by the side that listened and stays in TIME_WAIT for a minute: such a port is not given
-    away, and yet whoever asks for it with SO_REUSEADDR, as both brokers do, can listen on it.
-    """
-    with socket.create_server((_HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        with socket.create_connection((_HOST, port)):
-            listener.accept()[0].close()
-    return port
 
 
 def _tail(log: Path) -> str:

@@ -47,7 +47,7 @@ class Tools:
         """What the broker retains, by mosquitto_sub: it has all come when a later message has."""
         async with self.heard(topic) as heard:
             await self.publish(MARK, "end", retain=False)
-            found = [*heard.early, *await heard.before("end")]
+            found = await heard.before("end")
         return {line.topic: line.payload for line in found if line.retained}
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ class Heard:
         """What comes before this mark."""
         found: list[Line] = []
         async with asyncio.timeout(30):
-            while (line := await self._line()).topic != MARK or line.payload != mark.encode():
+            while (line := await self.next()).topic != MARK or line.payload != mark.encode():
                 found.append(line)
         return [each for each in found if each.topic != MARK]
 
@@ -100,11 +100,14 @@ class Heard:
         """The next payload on the topic for which it holds."""
         async with asyncio.timeout(timeout_s):
             while True:
-                line = self.early.popleft() if self.early else await self._line()
+                line = await self.next()
                 if line.topic == topic and holds(line.payload):
                     return line.payload
 
-    async def _line(self) -> Line:
+    async def next(self) -> Line:
+        """The next message, whatever it is; the marks of other listeners are among them."""
+        if self.early:
+            return self.early.popleft()
         line = await self.stream.readline()
         assert line, "mosquitto_sub has ended"
         retained, topic, payload = line.rstrip(b"\n").split(b" ", 2)

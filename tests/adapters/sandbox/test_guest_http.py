@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.adapters.sandbox.guest_http import fetch
 from edgehost.domain.errors import (
     DeadlineExceededError,
@@ -203,9 +203,7 @@ async def test_a_server_that_speaks_no_http_is_unavailable(port: int) -> None:
 
 
 async def test_nobody_there_is_unavailable() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        free = taken.getsockname()[1]
+    free = free_port()
     with pytest.raises(UnavailableError):
         await get(f"http://127.0.0.1:{free}/", f"127.0.0.1:{free}")
 

@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from edgehost.adapters.boards.device_bridge import DeviceBridge
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.adapters.services.device_service import DeviceService, open_device_service
 from edgehost.adapters.services.files_service import open_files_service
 from edgehost.adapters.services.gpio_service import Pins, open_gpio_service
@@ -44,7 +45,7 @@ from edgehost.ports.device import BridgeSettings
 from edgehost.ports.service import Service
 from remotes.device_manifests import device_manifest
 from remotes.owned_tasks import owned_tasks
-from tests.adapters.vehicles.software_vehicle import flying, free_udp_port
+from tests.adapters.vehicles.software_vehicle import flying
 from tests.bridge.device_scene import BLINK, Workshop, pty_device
 from tests.journeys.weather_server import weather_server
 from tests.required_tools import require_tool
@@ -212,7 +213,7 @@ async def open_gpio(told: Told, stack: AsyncExitStack, folder: Path) -> Opened:
 
 
 async def open_mavlink(told: Told, stack: AsyncExitStack, folder: Path) -> Opened:
-    udp_port = free_udp_port()
+    udp_port = free_port()
     options = MavlinkOptions(url=f"udpin:127.0.0.1:{udp_port}", commands=("arm", "set_parameter"))
     service = await stack.enter_async_context(open_mavlink_service("drone", options, told))
     vehicle = await stack.enter_async_context(flying(udp_port))

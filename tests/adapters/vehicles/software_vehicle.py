@@ -252,11 +252,3 @@ async def flying(
         task.cancel()
         transport.close()
         await asyncio.wait({task})
-
-
-def free_udp_port() -> int:
-    import socket  # noqa: PLC0415 - only here
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

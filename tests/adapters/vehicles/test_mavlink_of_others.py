@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.adapters.vehicles.mavlink_service import open_mavlink_service
 from edgehost.config_services import MavlinkOptions
 from edgehost.domain.errors import NotFoundError, UnavailableError
 from edgehost.ports.service import Service
 from tests.adapters.services.service_scenes import Told
-from tests.adapters.vehicles.software_vehicle import COPTER, PX4, flying, free_udp_port
+from tests.adapters.vehicles.software_vehicle import COPTER, PX4, flying
 
 HERE = Path(__file__).parent
 ALL = ("arm", "disarm", "takeoff", "set_parameter", "set_mission", "clear_mission", "MAV_CMD_DO_SET_MODE")
@@ -49,7 +50,7 @@ async def complete(service: Service) -> None:
 
 @pytest.mark.parametrize("carrier", ["udpin", "udpout", "tcp"])
 async def test_mavsdks_vehicle_is_found_watched_commanded_and_configured(carrier: str) -> None:
-    udp_port, told = free_udp_port(), Told()
+    udp_port, told = free_port(), Told()
     url = f"{carrier}:127.0.0.1:{udp_port}"
     options = MavlinkOptions(url=url, commands=ALL, telemetry_s=0.2, silent_s=2.0)
     theirs = f"{ {'udpin': 'udpout', 'udpout': 'udpin', 'tcp': 'tcpin'}[carrier] }://127.0.0.1:{udp_port}"
@@ -98,7 +99,7 @@ async def test_mavsdks_vehicle_is_found_watched_commanded_and_configured(carrier
 async def test_mavsdk_as_a_ground_station_takes_our_software_vehicle_for_one(
     autopilot: int, height_m: float
 ) -> None:
-    udp_port = free_udp_port()
+    udp_port = free_port()
     async with (
         flying(udp_port, autopilot) as vehicle,
         mavsdk("mavsdk_ground_station.py", f"udpin://127.0.0.1:{udp_port}") as station,

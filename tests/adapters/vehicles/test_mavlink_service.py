@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pymavlink.dialects.v20 import common as mavlink
 
+from edgehost.adapters.broker.free_port import free_port
 from edgehost.adapters.vehicles.mavlink_codec import key_of
 from edgehost.adapters.vehicles.mavlink_service import MavlinkService, open_mavlink_service
 from edgehost.config_services import MavlinkOptions
@@ -26,7 +27,7 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from tests.adapters.services.service_scenes import Told
-from tests.adapters.vehicles.software_vehicle import COPTER, PX4, SoftwareVehicle, flying, free_udp_port
+from tests.adapters.vehicles.software_vehicle import COPTER, PX4, SoftwareVehicle, flying
 
 ALL = (
     "arm", "disarm", "force_arm", "force_disarm", "mode", "takeoff", "land", "rtl", "goto", "set_parameter",
@@ -55,7 +56,7 @@ class Scene:
 async def scene(
     autopilot: int = COPTER, *, vehicle_key: bytes | None = None, beat_s: float = 0.05, **options: Any
 ) -> AsyncIterator[Scene]:
-    udp_port, told = free_udp_port(), Told()
+    udp_port, told = free_port(), Told()
     defaults: dict[str, Any] = {"commands": ALL, "telemetry_s": 0.1, "silent_s": 10.0} | options
     given = MavlinkOptions(url=f"udpin:127.0.0.1:{udp_port}", **defaults)
     async with open_mavlink_service("drone", given, told) as service:
