@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
 from edgehost.domain.errors import (
     InvalidConfigError,
-    InvalidSpecificationError,
     RemoteUnreachableError,
     TooLargeError,
     UntrustedReleaseError,
@@ -36,8 +35,7 @@ from remotes.clock_floor import (
 )
 from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
-from remotes.signed_document import is_document_path, read_document
-from remotes.signed_target import read_target
+from remotes.signed_offers import SignedOffers
 from remotes.transport import METADATA_MOST_BYTES
 from remotes.tuf_refusals import looks_like, signed_version
 from remotes.write_count import WRITTEN
@@ -115,7 +113,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
             ) from error
         try:
             updater.refresh()
-            signed = _Signed(request.remote)
+            signed = SignedOffers(request.remote)
             for name, role, delegation in updater.targets():
                 signed.take(name, role, delegation)
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError) as error:
@@ -193,7 +191,7 @@ class _Updater(Updater):
         signed_at = self._signed_at() if Timestamp.type in self._trusted_set else None
         return max(floor, signed_at or floor)
 
-    def verdict(self, signed: _Signed) -> Verdict:
+    def verdict(self, signed: SignedOffers) -> Verdict:
         return Verdict(
             offers=signed.offers(),
             documents=signed.documents(),
@@ -238,55 +236,6 @@ def _damaged_files(folder: Path) -> Iterator[str]:
                 yield file.name
     if is_damaged_floor(folder):
         yield "the clock's floor"
-
-
-class _Signed:
-    """All that the roles sign. A path belongs to the first role that has it."""
-
-    def __init__(self, remote: str) -> None:
-        self._remote = remote
-        self._offers: dict[str, OfferedRelease] = {}
-        self._documents: dict[str, SignedDocument] = {}
-        self._sequences: set[tuple[str, int]] = set()
-
-    def take(self, name: str, role: Targets, delegation: Any) -> None:  # noqa: ANN401 - one of two classes of the library
-        """What one role signs."""
-        for path, target in role.targets.items():
-            if path in self._offers or path in self._documents:
-                continue
-            if delegation is not None and not delegation.is_delegated_path(path):
-                raise untrusted(Attack.WRONG_KEYS, self._remote, f"role '{name}' may not sign {path}.")
-            try:
-                self._take_target(path, target)
-            except InvalidSpecificationError as error:
-                raise untrusted(
-                    Attack.MALFORMED, self._remote, f"role '{name}' signs {error.message}"
-                ) from error
-
-    def offers(self) -> tuple[OfferedRelease, ...]:
-        """Every release, oldest first in each component."""
-        return tuple(sorted(self._offers.values(), key=lambda offer: (offer.component, offer.sequence)))
-
-    def documents(self) -> tuple[SignedDocument, ...]:
-        """Every document of a known kind, oldest first in each name."""
-        return tuple(sorted(self._documents.values(), key=lambda each: (each.kind, each.name, each.sequence)))
-
-    def _take_target(self, path: str, target: TargetFile) -> None:
-        length, hashes, custom = target.length, target.hashes, target.custom
-        if not is_document_path(path):
-            offer = read_target(path, length=length, hashes=hashes, custom=custom, remote=self._remote)
-            self._require_new(offer.component, offer.sequence)
-            self._offers[path] = offer
-            return
-        document = read_document(path, length=length, hashes=hashes, custom=custom, remote=self._remote)
-        if document is not None:  # else a kind of later versions
-            self._require_new(f"{document.kind} {document.name}", document.sequence)
-            self._documents[path] = document
-
-    def _require_new(self, what: str, sequence: int) -> None:
-        if (what, sequence) in self._sequences:
-            raise untrusted(Attack.MALFORMED, self._remote, f"{what} has sequence {sequence} twice.")
-        self._sequences.add((what, sequence))
 
 
 def _refusal(
