@@ -136,7 +136,10 @@ def test_what_a_thief_puts_in_the_way_is_not_taken_in(tmp_path: Path) -> None:
     [
         (lambda signed: signed.targets["pump/1.0.0.wasm"].custom.pop("chunks"), "chunks"),
         (lambda signed: signed.targets["pump/1.0.0.wasm"].custom.update(sequence=1), "sequence 1 twice"),
-        (lambda signed: signed.targets["pump/1.0.0.wasm"].custom.update(sequence=2**53 - 1), "with sequence 9007199254740991"),
+        (
+            lambda signed: signed.targets["pump/1.0.0.wasm"].custom.update(sequence=2**53 - 1),
+            "with sequence 9007199254740991",
+        ),
         (
             lambda signed: signed.unrecognized_fields["x-edgehost-sequences"].update(pump=2**53),
             "goes on with",
