@@ -14,6 +14,7 @@ from edgehost.domain.errors import NotFoundError
 from edgehost.domain.fleet_members import Member
 from edgehost.domain.fleet_messages import SignedOrder, order_document
 from edgehost.domain.json_text import write_json
+from edgehost.domain.rollout_decision import FOR_APPROVAL
 from edgehost.domain.rollout_report import FINAL_STATES, RolloutOrder, RolloutState
 from edgehost.domain.suggestion import did_you_mean
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from edgehost.cli.fleet_verbs import Work
 
 _FINAL: Final = frozenset(str(state) for state in FINAL_STATES)
+#: Hosts that are named in a message.
+_SHOWN: Final = 3
 _LONG_S: Final = 365 * 86_400.0
 #: What has not begun.
 _WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
@@ -68,16 +71,7 @@ async def give_order(work: Work) -> int:
     sequence = args.sequence or max(_sequence(report) for report in reports.values())
     wave = getattr(args, "wave", None)
     if args.verb == "approve" and wave is None:
-        waiting = [
-            int(report.get("wave", 0))
-            for report in reports.values()
-            if _sequence(report) == sequence and report.get("state") in _WAITS
-        ]
-        if not waiting:
-            raise NotFoundError(
-                f"No host waits with {args.deployment}.", hint="Give --wave to approve one ahead."
-            )
-        wave = min(waiting)
+        wave = wave_to_approve(args.deployment, reports, sequence)
     if args.verb == "resume" and wave is None:
         failed = [
             int(report.get("wave", 0))
@@ -96,6 +90,32 @@ async def give_order(work: Work) -> int:
     about = f" wave {order.wave}" if args.verb in {"approve", "resume"} else ""
     work.out.result(order_document(order), f"{args.verb}{about}: {args.deployment}, sequence {sequence}.")
     return OK
+
+
+def wave_to_approve(deployment: str, reports: Mapping[str, Mapping[str, Any]], sequence: int) -> int:
+    """The first wave that waits for an operator's word, by the hosts' own words.
+
+    Raises:
+        NotFoundError: none does; what they wait for instead is said.
+    """
+    waiting = {
+        host: report
+        for host, report in reports.items()
+        if _sequence(report) == sequence and report.get("state") in _WAITS
+    }
+    asking = [
+        int(each.get("wave", 0)) for each in waiting.values() if FOR_APPROVAL in str(each.get("reason", ""))
+    ]
+    if asking:
+        return min(asking)
+    why = "".join(
+        f" {host}: {one_line(str(each.get('reason') or each['state']))}"
+        for host, each in sorted(waiting.items())[:_SHOWN]
+    )
+    raise NotFoundError(
+        f"No host waits for an approval of {deployment}.{why}",
+        hint="Give it once one does ('edgehost fleet watch' tells), or --wave to approve one ahead.",
+    )
 
 
 async def _watch_all(work: Work) -> int:

@@ -89,6 +89,8 @@ class HostFleet:
                 _no_note if commands is None else commands.book.note_order,
             )
             self._view.settle_s = self.rooms.config.fleet.settle_s
+            if commands is not None:
+                self._view.time = commands.admission.time
             self.link.listen(self._view.filters)
             handlers = self.link.handlers
             handlers.other, handlers.link = self._view.take, self._view.link_moved

@@ -24,6 +24,8 @@ _READY: Final = frozenset(
 #: Who is in these does not have it and will not, unless somebody says so.
 _NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
+#: In the reason of a host that waits for an operator's word and for nothing else.
+FOR_APPROVAL: Final = "waits for an approval"
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Names of hosts in a reason; the rest are counted.
 _NAMED: Final = 3
@@ -105,7 +107,7 @@ def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited
             return Decision(reason=waiting)
     if place.wave in rollout.approve and not _approved(deployment, sight, place.wave):
         return Decision(
-            reason=f"Wave {place.wave} waits for an approval: 'edgehost fleet approve {deployment.name}'."
+            reason=f"Wave {place.wave} {FOR_APPROVAL}: 'edgehost fleet approve {deployment.name}'."
         )
     if rollout.windows and not any(is_open(window, local) for window in rollout.windows):
         return Decision(reason=f"No maintenance window is open at {local:%a %H:%M}.")

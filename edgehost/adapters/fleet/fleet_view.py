@@ -18,7 +18,7 @@ from edgehost.domain.fleet_messages import (
     read_submission,
     report_document,
 )
-from edgehost.domain.fleet_rules import ANYBODY, Operator
+from edgehost.domain.fleet_rules import AHEAD_MOST_S, ANYBODY, HostTime, Operator
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.names import NAME
@@ -53,6 +53,7 @@ class MqttFleetView:
     signatures: Signatures | None  # None: whoever the broker lets in may order
     newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
+    time: Callable[[], HostTime] = field(default=lambda: HostTime(0.0, is_set=False))
     settle_s: float = 30.0  # at a broker that had forgotten this host, for the others to come back
     unseen: int = 0  # hosts and reports beyond the bounds
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -260,7 +261,11 @@ class MqttFleetView:
         if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
             raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
         operator.require(_ROLLOUT)
-        newest = self.newest_order(deployment)
+        newest, time = self.newest_order(deployment), self.time()
+        if time.is_set and order.issued_at > time.now + AHEAD_MOST_S:
+            raise RefusedError(
+                "It is from the future, and would be the last one that is obeyed: a clock is wrong."
+            )
         if order.issued_at < newest:
             raise RefusedError("A newer order was obeyed already.")
         if order.issued_at > newest:
