@@ -6,6 +6,7 @@ transports. What is trusted lies in a folder, and each file there was checked be
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from edgehost.domain.errors import (
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_document import SignedDocument
 from remotes.clock_floor import (
+    FLOOR_FILE,
     ClockFloor,
     expiry_words,
     from_seconds,
@@ -228,8 +230,11 @@ class _Updater(Updater):
 def _damaged_files(folder: Path) -> Iterator[str]:
     """Trusted files that are there and are no metadata; the library would get them anew without a word."""
     kept = [folder / f"{role}.json" for role in (Timestamp.type, Snapshot.type, Targets.type)]
-    for file in (*kept, *sorted((folder / "root_history").glob("*.root.json"))):
-        if file.is_file():
+    for file in (*kept, *sorted((folder / "root_history").glob("*.root.json")), folder / FLOOR_FILE):
+        if file.is_dir():
+            shutil.rmtree(file)  # in its place nothing could be kept
+            yield file.name
+        elif file.is_file() and file.name != FLOOR_FILE:
             try:
                 Metadata[Any].from_bytes(read_bounded(file, METADATA_MOST_BYTES) or b"")
             except tuf_errors.RepositoryError:
