@@ -53,7 +53,11 @@ async def test_what_lies_in_the_place_of_a_table_is_refused_at_once(tmp_path: Pa
         place.mkdir()
     else:
         os.mkfifo(place)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = _open_files()
     with pytest.raises(RefusedError, match="no plain file"):
         await SmallTableFile(place, 1000, None).load()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert _open_files() == before
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
