@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
+from edgehost.composition.spared_table import SparedTable
 from edgehost.config import Config
 from edgehost.config_services import ENTRY_POINTS, KINDS, ServiceSettings
 from edgehost.domain.circuit_breaker import Position
@@ -39,12 +40,14 @@ async def open_ports(
     models: LiveModels,
     running: RunningComponents,
     stack: AsyncExitStack,
+    *,
+    safe: bool = False,
 ) -> PortRooms:
     """Ports with their bindings and services; the stack closes the services.
 
     Raises:
         UnavailableError: a service cannot be opened at all.
-        DamagedError: the kept bindings are not what was written.
+        DamagedError: the kept bindings are not what was written, and the host is not in safe mode.
     """
 
     def told(model: str, port: str, error_class: str, position: Position) -> None:
@@ -58,9 +61,8 @@ async def open_ports(
             )
         )
 
-    bindings = Bindings(
-        BindingFile(config.host.data / "bindings.json"), keeping.bus, keeping.clock, config.bindings
-    )
+    kept = BindingFile(config.host.data / "bindings.json")
+    bindings = Bindings(SparedTable(kept) if safe else kept, keeping.bus, keeping.clock, config.bindings)
     await bindings.load()
     services = {}
     for name, settings in config.services.items():
