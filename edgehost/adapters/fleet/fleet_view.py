@@ -37,6 +37,8 @@ _MOST_DEPLOYMENTS: Final = 256
 _MOST_SEEN: Final = 8 * MOST_HOSTS
 _REGISTRATION_MOST_BYTES: Final = 16 * 1024
 _WAITING: Final = 64
+#: Lines in the log about what is not understood.
+_MOST_TOLD: Final = 20
 _STATUS_MOST_BYTES: Final = 4 * 1024
 _REPORT: Final = "twin/deployment/"
 _STATUS: Final = "status"
@@ -64,6 +66,7 @@ class MqttFleetView:
     _seen: set[tuple[str, str]] = field(
         default_factory=set
     )  # host and step below it, since the link is there
+    _told: int = 0
     _is_current: bool = False
     _knew_others: bool = False  # before the link came up
     _waiting: asyncio.TimerHandle | None = None
@@ -130,6 +133,7 @@ class MqttFleetView:
     def link_moved(self) -> None:
         """The link came up or went: what is retained is still to come, or not to be known."""
         self._seen.clear()
+        self._told = 0
         self._knew_others = any(host != self.host for host in self._members)
         self._is_current = False
         if self._waiting is not None:
@@ -177,7 +181,7 @@ class MqttFleetView:
             elif below.startswith(_REPORT):
                 self._take_report(host, below.removeprefix(_REPORT), payload)
         except RefusedError as error:
-            log.warning("What %s shows of itself is not understood: %s", host, error.message)
+            self._tell(f"What {host} shows of itself is not understood: {error.message}")
             return
         self.changed()
 
@@ -191,9 +195,17 @@ class MqttFleetView:
                 try:
                     await self._take_order(deployment, payload)
                 except EdgehostError as error:
-                    log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
+                    self._tell(f"An order for the rollout of {deployment} is not obeyed: {error}")
                 except Exception:  # whatever a broker brings must not end the host
                     log.exception("An order for the rollout of %s could not be dealt with.", deployment)
+
+    def _tell(self, what: str) -> None:
+        """Log it, since the link is there a bounded number of times: a broker may bring thousands of them."""
+        self._told += 1
+        if self._told <= _MOST_TOLD:
+            log.warning("%s", what)
+        elif self._told == _MOST_TOLD + 1:
+            log.warning("More of what the broker shows is not understood; it is not told.")
 
     def _take_registration(self, host: str, payload: bytes) -> None:
         if host == self.host:
@@ -203,6 +215,9 @@ class MqttFleetView:
             return
         if host not in self._members and len(self._members) >= MOST_HOSTS:
             self.unseen += 1
+            self._tell(
+                f"There are more hosts than the {MOST_HOSTS} that are looked at: {host} is passed over."
+            )
             return
         if len(payload) > _REGISTRATION_MOST_BYTES:
             raise TooLargeError("Its registration is too long.")
@@ -235,6 +250,9 @@ class MqttFleetView:
             len(self._reports.get(deployment, {})) >= MOST_HOSTS
         ):
             self.unseen += 1
+            self._tell(
+                f"There are more reports than are looked at: that of {host} on {deployment} is passed over."
+            )
             return
         report = read_report(payload, host=host, deployment=deployment)
         self._reports.setdefault(deployment, {})[host] = report

@@ -195,6 +195,19 @@ async def test_what_is_no_registration_or_report_is_passed_over() -> None:
         assert view.reports("spring") == ()
 
 
+def test_a_broker_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Remembered()
+    link = MqttFleet.__new__(MqttFleet)  # nothing is sent
+    view = MqttFleetView(FLEET, "one", {}, link, None, memory.newest, memory.note)
+    for number in range(10_000):
+        view.take(f"edgehost/yard/h{number}", b"nonsense")
+    assert len(caplog.records) == 21
+    assert "it is not told" in caplog.records[-1].message
+    view.link_moved()
+    view.take("edgehost/yard/again", b"nonsense")
+    assert "again" in caplog.records[-1].message
+
+
 def _sees_two(view: MqttFleetView) -> bool:
     return len(view.reports("spring")) == 2 and len(view.members()) == 2
 
