@@ -81,6 +81,7 @@ class Verdict:
     reference: float  # seconds; the time by which it was judged
     damaged: tuple[str, ...] = ()  # trusted files that were unreadable, and were got again from the root on
     written_bytes: int = 0  # to the disk, for what is trusted
+    expired: tuple[str, ...] = ()  # delegated roles that are passed over until they are signed anew
 
 
 def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
@@ -161,6 +162,7 @@ class _Updater(Updater):
     def __init__(self, request: CheckRequest, floor: ClockFloor, fetcher: _Fetcher, bootstrap: bytes) -> None:
         self._floor = floor
         self._now = request.now
+        self.expired: list[str] = []  # delegated roles
         super().__init__(
             str(request.folder), "metadata/", fetcher=fetcher, config=_CONFIG, bootstrap=bootstrap
         )
@@ -181,7 +183,12 @@ class _Updater(Updater):
         for role in ((top.delegations and top.delegations.roles) or {}).values():
             if f"{role.name}.json" not in announced:
                 continue  # it has signed nothing yet
-            yield role.name, self._load_targets(role.name, Targets.type), role
+            try:
+                loaded = self._load_targets(role.name, Targets.type)
+            except tuf_errors.ExpiredMetadataError:
+                self.expired.append(role.name)  # a team that is late has nothing on offer; the others have
+                continue
+            yield role.name, loaded, role
 
     def past_moment(self) -> datetime:
         """The newest moment that is surely past, after a check that passed."""
@@ -201,6 +208,7 @@ class _Updater(Updater):
             timestamp=self._load_local_metadata(Timestamp.type),
             expires=min(signed.expires.timestamp() for signed in self._trusted_set),
             reference=self._trusted_set.reference_time.timestamp(),
+            expired=tuple(self.expired),
         )
 
     def _load_timestamp(self) -> None:

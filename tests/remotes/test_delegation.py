@@ -164,6 +164,29 @@ def test_one_team_cannot_have_the_whole_repository_refused_by_hosts(
     refresh_metadata(shop.folder, signers=[shop.online], now=shop.now)
 
 
+async def test_a_team_that_is_late_has_nothing_on_offer_and_holds_nobody_else_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_site("folder", tmp_path) as site:
+        team = CryptoSigner.generate_ed25519()
+        let(site.shop, team, "valve/*")
+        spec = read_component_spec({"name": "valve", "version": "1.0.0", "kind": "adapter"})
+        a_year_ago = site.shop.now - 364 * 86_400
+        publish_release(site.shop.folder, spec, component_bytes(), signers=[team], now=a_year_ago)
+        site.shop.publish("1.0.0")
+        taken = refresh_metadata(site.shop.folder, signers=[site.shop.online], now=site.shop.now)
+        await site.shop.mirror(site.transport, taken)
+        assert "valve" in {each.component for each in await site.remote.refresh()}
+        site.shop.now += 2 * 86_400
+        taken = refresh_metadata(site.shop.folder, signers=[site.shop.online], now=site.shop.now)
+        await site.shop.mirror(site.transport, taken)
+        for _ in range(2):
+            assert {each.component for each in await site.remote.refresh()} == {"pump", "telemetry"}
+        assert (
+            len([each for each in caplog.records if "role 'pumps' signed has expired" in each.message]) == 1
+        )
+
+
 @pytest.mark.parametrize("word", [2**53, "many", None])
 def test_a_team_has_no_say_in_the_sequences_of_others(tmp_path: Path, word: object) -> None:
     shop, team = opened(tmp_path)
