@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, metadata
 from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
@@ -89,6 +89,15 @@ def _opened(
         return opener(name, settings.options, notice)
     except EdgehostError:
         raise
+    except ModuleNotFoundError as missing:
+        extras = metadata("edgehost").get_all("Provides-Extra") or ()
+        what = (
+            f"pip install 'edgehost[{settings.kind}]'" if settings.kind in extras else "Install what it needs"
+        )
+        raise UnavailableError(
+            f"The service '{name}' ({settings.kind}) needs the package {missing.name}, which is not installed.",
+            hint=f"{what}, or take [services.{name}] out of the configuration.",
+        ) from missing
     except Exception as fault:  # a package that does not even import
         log.exception("The service '%s' cannot be opened.", name)
         raise UnavailableError(
