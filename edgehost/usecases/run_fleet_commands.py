@@ -291,9 +291,7 @@ class FleetCommands:
         entry = replace(entry, record=record)
         try:
             await self._keep(entry)
-        except (
-            EdgehostError
-        ) as error:  # it is done, and said; after a restart it is gone on with and ends again
+        except EdgehostError as error:  # it is done, and said; after a restart it ends again
             log.warning("The outcome of %s could not be noted: %s", command_id, error)
             self.book.show(entry)
         self._show(entry)
