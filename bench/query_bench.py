@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from bench.loop_pause import longest_pause_ms
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.memory_records import MemoryRecords
@@ -84,24 +85,6 @@ async def _median_ms(work: Callable[[], Awaitable[Any]], times: int) -> float:
     return sorted(spent)[len(spent) // 2] * 1e3
 
 
-async def _longest_pause_ms(work: Awaitable[Any]) -> float:
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            start = time.perf_counter()
-            await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - start)
-
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(watch())
-        await asyncio.sleep(0)
-        await work
-        watching.cancel()
-    return longest * 1e3
-
-
 async def _queries(count: int) -> list[Row]:
     store = MemoryRecords(limit_bytes=1 << 30)
     for field in ("at", "celsius", "shelf"):
@@ -136,7 +119,7 @@ async def _queries(count: int) -> list[Row]:
     ):
         rows.append(_row(f"{name}, {count} records", await _median_ms(work, times), "ms"))
     if count >= 10_000:
-        pause = await _longest_pause_ms(store.find(RecordQuery("reading", (unindexed,))))
+        pause = await longest_pause_ms(store.find(RecordQuery("reading", (unindexed,))))
         rows.append(_row(f"longest pause of the loop in a scan of {count}", pause, "ms"))
     rows.append(await _traversal(store, count))
     return rows

@@ -13,6 +13,7 @@ from typing import Any
 
 from tinydb import TinyDB
 
+from bench.loop_pause import longest_pause_ms
 from edgehost.adapters.storage.tinydb_journal import JournalDB
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.domain.record import Record
@@ -136,24 +137,12 @@ async def _reads(count: int) -> list[Row]:
 
 
 async def _compaction(records: TinyDBRecords, count: int) -> list[Row]:
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            start = time.perf_counter()
-            await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - start)
-
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(watch())
-        start = time.perf_counter()
-        await records.compact()
-        spent = time.perf_counter() - start
-        watching.cancel()
+    start = time.perf_counter()
+    longest_ms = await longest_pause_ms(records.compact())
+    spent = time.perf_counter() - start
     return [
         _row(f"compact {count} records", spent, "s"),
-        _row(f"longest pause of the loop while compacting {count} records", longest * 1e3, "ms"),
+        _row(f"longest pause of the loop while compacting {count} records", longest_ms, "ms"),
     ]
 
 

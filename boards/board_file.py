@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from edgehost.domain.board import Board, BridgeFacts, FlashFacts, UsbId, WasmFacts
+from edgehost.domain.board import TOOLS, Board, BridgeFacts, FlashFacts, UsbId, WasmFacts
 from edgehost.domain.errors import InvalidConfigError
 from edgehost.domain.names import NAME, worded
 from edgehost.domain.spec_reader import SpecReader
@@ -89,8 +89,10 @@ def _read(table: SpecReader) -> Board:
 
 def _flash(table: SpecReader, flash_bytes: int) -> FlashFacts:
     offsets = table.table("offsets")
+    protocol = table.choice("protocol", PROTOCOLS)
     facts = FlashFacts(
-        protocol=table.choice("protocol", PROTOCOLS),
+        protocol=protocol,
+        tool=_tool(table, protocol),
         baud=table.whole("baud", least=300, most=8_000_000, default=115_200),
         base=table.whole("base", least=0, most=_ADDRESS - 1, default=0),
         size=table.whole("size", least=1, most=flash_bytes),
@@ -105,6 +107,13 @@ def _flash(table: SpecReader, flash_bytes: int) -> FlashFacts:
     )
     table.refuse_unknown()
     return facts
+
+
+def _tool(table: SpecReader, protocol: str) -> str:
+    tools = TOOLS.get(protocol, ())
+    if not tools and table.anything("tool") is not None:
+        raise table.refused("tool", f"is a choice that the protocol '{protocol}' does not leave.")
+    return table.choice("tool", ("", *tools), default="") if tools else ""
 
 
 def _roles(table: SpecReader) -> tuple[str, ...]:

@@ -6,24 +6,25 @@ writes beside it. Reader and template both walk the dataclasses, so that they ca
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edgehost.config_boards import BoardSettings
-from edgehost.config_coap import ShelfSettings
+from edgehost.config_carriers import HttpCarrier
+from edgehost.config_certificates import CertificateSettings, read_certificates, require_shown
+from edgehost.config_coap import CoapCarrier, ShelfSettings
 from edgehost.config_devices import DeviceSettings, read_devices
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings, read_pipelines, read_sinks
 from edgehost.config_fleet import FleetSettings, read_fleet
-from edgehost.config_remotes import read_remote, require_remotes
+from edgehost.config_remotes import carriers_of, read_remote, require_remotes
 from edgehost.config_services import DeviceOptions, ServiceSettings, read_bindings, read_services
 from edgehost.config_settings import (
     read_settings,
@@ -36,17 +37,18 @@ from edgehost.config_tables import (
     HostSettings,
     KeepSettings,
     LimitSettings,
+    MqttCarrier,
     ProbationSettings,
     RemoteSettings,
     SecuritySettings,
 )
 from edgehost.config_traffic import read_traffic
-from edgehost.config_upstream import UpstreamSettings, read_upstreams, require_upstreams
+from edgehost.config_upstream import BrokerSettings, UpstreamSettings, read_upstreams, require_upstreams
 from edgehost.domain.component_spec import HOST_FUNCTIONS
 from edgehost.domain.errors import InvalidConfigError, NotFoundError, RefusedError, TooLargeError
 from edgehost.domain.names import NAME, words_for
 from edgehost.domain.spec_reader import SpecReader
-from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.suggestion import closest, did_you_mean
 from edgehost.domain.version_range import VersionRange
 
 CONFIG_FILE_NAME: Final = "edgehost.toml"
@@ -56,6 +58,8 @@ _MOST_FILE_BYTES: Final = 1024 * KIB
 #: The kernel's sun_path holds 108 bytes with the final zero.
 _MOST_SOCKET_PATH_BYTES: Final = 107
 _Table = TypeVar("_Table")
+#: What may show a client certificate.
+CertificateCarrier = FleetSettings | BrokerSettings | MqttCarrier | HttpCarrier | CoapCarrier
 #: From here on a word is a host function that was mistyped; models, components and hosts can be denied too.
 _MISSPELT: Final = 0.85
 
@@ -78,6 +82,7 @@ class Config:
     upstream: Mapping[str, UpstreamSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sinks: tuple[SinkSettings, ...] = ()
     pipelines: Mapping[str, PipelineSettings] = field(default_factory=lambda: types.MappingProxyType({}))
+    certificates: tuple[CertificateSettings, ...] = ()
     remotes: tuple[RemoteSettings, ...] = ()
     components: Mapping[str, ComponentSettings] = field(default_factory=lambda: types.MappingProxyType({}))
     sources: Mapping[str, SourceSettings] = field(default_factory=lambda: types.MappingProxyType({}))
@@ -94,6 +99,16 @@ class Config:
     def unix_socket(self) -> Path:
         """Where the command line meets the host."""
         return self.api.unix_socket or self.host.data / "edgehost.sock"
+
+    def certificate_carriers(self) -> Iterator[tuple[str, CertificateCarrier]]:
+        """The connections that can show a client certificate, and where in the configuration they are."""
+        yield "fleet", self.fleet
+        for name, upstream in self.upstream.items():
+            yield f"upstream.{name}", upstream.carrier
+        for index, remote in enumerate(self.remotes):
+            for where, carrier in carriers_of(index, remote):
+                if isinstance(carrier, MqttCarrier | HttpCarrier | CoapCarrier):
+                    yield where, carrier
 
     def component(self, name: str) -> ComponentSettings:
         """What is wanted of this component; defaults when the file does not name it."""
@@ -171,6 +186,7 @@ def read_config(document: Mapping[str, Any], *, folder: Path) -> Config:
         boards=_read_table(BoardSettings, top.table("boards"), folder),
         devices=read_devices(top.table("devices"), folder),
         upstream=read_upstreams(top.table("upstream"), folder),
+        certificates=read_certificates(top, folder),
         remotes=tuple(read_remote(table, folder) for table in top.table_list("remotes")),
         components=types.MappingProxyType(
             {
@@ -236,6 +252,10 @@ def _require_consistent(config: Config) -> None:
     _require_devices(config)
     config.shelf.require_consistent()
     require_upstreams(config.upstream, config.devices)
+    require_shown(
+        config.certificates,
+        ((where, each.cert_file, each.key_file) for where, each in config.certificate_carriers()),
+    )
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
         if component.source and component.source not in known:
@@ -244,11 +264,11 @@ def _require_consistent(config: Config) -> None:
                 hint=f"Known: {', '.join(known)}. Describe others under [sources.NAME].",
             )
         for denied in component.deny:
-            close = difflib.get_close_matches(denied, HOST_FUNCTIONS, n=1, cutoff=_MISSPELT)
+            close = closest(denied, HOST_FUNCTIONS, likeness=_MISSPELT)
             if close and denied not in {*HOST_FUNCTIONS, *config.components}:
                 raise InvalidConfigError(
                     f"components.{name}.deny holds {denied[:80]!r}, which is no host function.",
-                    hint=f"Did you mean '{close[0]}'? A component of this name needs a table of its own here.",
+                    hint=f"Did you mean '{close}'? A component of this name needs a table of its own here.",
                 )
     # [auth-1] nothing but loopback is open without a credential
     if config.api.listen and not is_loopback(config.api.listen) and config.api.token_file is None:

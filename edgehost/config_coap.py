@@ -9,11 +9,10 @@ from typing import Annotated, Final, Literal, cast
 
 from edgehost.config_settings import Choice, FilePath, Flag, Text, Whole
 from edgehost.domain.errors import InvalidConfigError
-from edgehost.domain.names import NAME, worded
+from edgehost.domain.names import ADDRESS, NAME, worded
 from remotes.coap_options import CoapOptions, CoapServing
 
-_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
-_ADDRESS_OR_NONE: Final = worded(rf"|{_ADDRESS.pattern}", "an address of this machine, or empty")
+_ADDRESS_OR_NONE: Final = worded(rf"|{ADDRESS.pattern}", "an address of this machine, or empty")
 _NAME_OR_NONE: Final = worded(rf"|{NAME.pattern}", "a remote's name, or empty")
 
 
@@ -21,7 +20,7 @@ _NAME_OR_NONE: Final = worded(rf"|{NAME.pattern}", "a remote's name, or empty")
 class CoapCarrier:
     """What a remote on a CoAP server needs: 'edgehost remote serve', or another host's shelf."""
 
-    host: Annotated[str, Text("the server", _ADDRESS)]
+    host: Annotated[str, Text("the server", ADDRESS)]
     port: Annotated[int, Whole("of TCP and UDP; 0: 5683, or 5684 with tls", 0, 65_535)] = 0
     over: Annotated[
         str,

@@ -17,6 +17,7 @@ _LINE: Final = worded(
     r"/[\x21-\x7e]{1,253}|(socket|rfc2217)://[\x21-\x7e]{1,253}|id:[\x21-\x7e]{1,128}",
     "a line: /dev/NAME, socket://HOST:PORT, rfc2217://HOST:PORT or id:SERIAL of a USB device",
 )
+_LINE_OR_NONE: Final = worded(rf"|{_LINE.pattern}", "empty, or a line as above, or a drive's folder")
 _NAME_OR_NONE: Final = worded(rf"|{NAME.pattern}", "a name, or empty")
 #: Each has a task, a descriptor and a queue; a machine with more lines than this is no edge host.
 _MOST_DEVICES: Final = 64
@@ -39,6 +40,16 @@ class DeviceSettings:
     silence_s: Annotated[
         float, Number("without a word it is asked for one, and is offline after twice as long", 0.5, 3600)
     ] = 5.0
+    flash_line: Annotated[
+        str,
+        Text(
+            "over which line, or drive, its firmware is written; empty: the line, or the drive that it shows",
+            _LINE_OR_NONE,
+        ),
+    ] = ""
+    back_within_s: Annotated[
+        float, Number("after a flash it must have answered, or the image before is brought back", 1, 3600)
+    ] = 60.0
     model: Annotated[
         str,
         Text(

@@ -6,18 +6,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
-from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole, read_settings
+from edgehost.config_brokers import (
+    BelievedTls,
+    BrokerCaFile,
+    BrokerPasswordFile,
+    BrokerPort,
+    BrokerUser,
+    OwnCertFile,
+    OwnKeyFile,
+)
+from edgehost.config_settings import Choice, Flag, Number, Text, Texts, Whole, read_settings
 from edgehost.domain.errors import InvalidConfigError, RefusedError
 from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_topics import require_fleet
-from edgehost.domain.names import EVENT_PATTERN, NAME, worded
+from edgehost.domain.names import ADDRESS, EVENT_PATTERN, NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 
 EVERYTHING: Final = "*"
 #: Beside the operations: what is said to rollouts.
 ROLLOUT: Final = "rollout"
 _NAME_OR_NONE: Final = worded(rf"|{NAME.pattern}", "the name of a fleet, or empty")
-_ADDRESS: Final = worded(r"|[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
+_ADDRESS_OR_NONE: Final = worded(rf"(?:{ADDRESS.pattern})?", "a host's name or address, or empty")
 _MAY: Final = worded(
     rf"\*|{'|'.join(Operation)}|{ROLLOUT}", f"'*' or one of {', '.join(Operation)} and {ROLLOUT}"
 )
@@ -44,21 +53,14 @@ class FleetSettings:
     """[fleet]: a broker where this host shows how it is and takes commands."""
 
     name: Annotated[str, Text("the fleet's name, a step of every topic; empty: no fleet", _NAME_OR_NONE)] = ""
-    host: Annotated[str, Text("the broker", _ADDRESS)] = ""
-    tcp_port: Annotated[int, Whole("0: 1883, or 8883 with tls", 0, 65_535)] = 0
-    tls: Annotated[bool, Flag("encrypt, and check who the broker is")] = False
-    ca_file: Annotated[
-        Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
-    ] = None
-    cert_file: Annotated[
-        Path | None, FilePath("this host's own certificate for the broker; empty: none", optional=True)
-    ] = None
-    key_file: Annotated[Path | None, FilePath("the key of cert_file; empty: none", optional=True)] = None
-    username: Annotated[str, Text("empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        FilePath("file whose first line is the password, so that this file holds no secret", optional=True),
-    ] = None
+    host: Annotated[str, Text("the broker", _ADDRESS_OR_NONE)] = ""
+    tcp_port: BrokerPort = 0
+    tls: BelievedTls = False
+    ca_file: BrokerCaFile = None
+    cert_file: OwnCertFile = None
+    key_file: OwnKeyFile = None
+    username: BrokerUser = ""
+    password_file: BrokerPasswordFile = None
     mqtt_version: Annotated[str, Choice("auto tries 5 and falls back to 3.1.1", ("auto", "5", "3.1.1"))] = (
         "auto"
     )
@@ -75,7 +77,13 @@ class FleetSettings:
     ] = 60.0
     events: Annotated[
         tuple[str, ...], Texts("patterns of events that are published; none: none", EVENT_PATTERN)
-    ] = ("edgehost.release.*", "edgehost.remote.*", "edgehost.fleet.*", "edgehost.breaker.*")
+    ] = (
+        "edgehost.release.*",
+        "edgehost.remote.*",
+        "edgehost.fleet.*",
+        "edgehost.breaker.*",
+        "edgehost.certificate.*",
+    )
     events_per_s: Annotated[float, Number("of these at most; the others are counted", 0.1, 1000)] = 5.0
     bundle_kib: Annotated[
         int, Whole("a signed bundle may come as a message of this size; 0: none may", 0, 64 * 1024)
@@ -88,6 +96,15 @@ class FleetSettings:
             3600,
         ),
     ] = 30.0
+    sign_reports: Annotated[
+        bool,
+        Flag("sign what this host tells of deployments with a key of its own, made at the next start"),
+    ] = False
+    set_aside_failures: Annotated[
+        int,
+        Whole("rollouts set this host aside when so many deployments failed on it; 0: they never do", 0, 32),
+    ] = 3
+    set_aside_days: Annotated[float, Number("failures within so many days count", 0.01, 365)] = 7.0
     operators: tuple[OperatorSettings, ...] = field(default=(), kw_only=True)
 
     @property

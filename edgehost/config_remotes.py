@@ -35,14 +35,15 @@ def require_remotes(remotes: tuple[RemoteSettings, ...]) -> None:
                 f"remotes[{index}].name is '{remote.name}', as another remote's.", hint="Give each its own."
             )
         seen.add(remote.name)
-        for where, carrier in _carriers(index, remote):
+        for where, carrier in carriers_of(index, remote):
             if isinstance(carrier, CoapCarrier):
                 carrier.options().require_consistent()
             if isinstance(carrier, MqttCarrier):
                 _require_tls_files(where, carrier)
 
 
-def _carriers(index: int, remote: RemoteSettings) -> Iterator[tuple[str, Carrier]]:
+def carriers_of(index: int, remote: RemoteSettings) -> Iterator[tuple[str, Carrier]]:
+    """Where in the configuration each of the remote's carriers is, and the carrier."""
     yield f"remotes[{index}]", remote.carrier
     for number, mirror in enumerate(remote.mirrors):
         yield f"remotes[{index}].mirrors[{number}]", mirror.carrier

@@ -5,10 +5,10 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from edgehost.config_brokers import BrokerCaFile, BrokerHost, BrokerPort, BrokerUser
 from edgehost.config_settings import (
     Choice,
     FilePath,
@@ -28,7 +28,6 @@ from edgehost.domain.suggestion import did_you_mean
 #: Packages that bring kinds of services name their openers here.
 ENTRY_POINTS: Final = "edgehost.services"
 
-_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
 _HOST: Final = worded(
     r"(\*\.)?[a-z0-9.-]{1,253}(:[0-9]{1,5})?",
     "a host such as api.example.org, *.example.org or localhost:8080",
@@ -71,13 +70,11 @@ class HttpOptions:
 class MqttOptions:
     """kind = "mqtt": a broker; inbound ports with a topic are served by every service of this kind."""
 
-    host: Annotated[str, Text("the broker", _ADDRESS)]
-    tcp_port: Annotated[int, Whole("0: 1883, or 8883 with tls", 0, 65_535)] = 0
+    host: BrokerHost
+    tcp_port: BrokerPort = 0
     tls: Annotated[bool, Flag("encrypt, and check the broker's certificate")] = False
-    ca_file: Annotated[
-        Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
-    ] = None
-    username: Annotated[str, Text("empty: none")] = ""
+    ca_file: BrokerCaFile = None
+    username: BrokerUser = ""
     password_file: Annotated[Path | None, FilePath("its first line is the password", optional=True)] = None
     subscribe: Annotated[
         tuple[str, ...], Texts("topic filters whose messages become events named 'message'", _TOPIC)
@@ -237,6 +234,8 @@ def _read_service(table: SpecReader, folder: Path) -> ServiceSettings:
         settings = read_settings(ServiceSettings, table, folder, kind=kind, options=options)
         table.refuse_unknown()
         return settings
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 1 MB, for kinds that others bring
+
     plugins = entry_points(group=ENTRY_POINTS).names
     if kind not in plugins:
         raise table.refused(

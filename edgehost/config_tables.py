@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
+from edgehost.config_brokers import BrokerCaFile, BrokerHost, BrokerPasswordFile, BrokerPort, BrokerUser
 from edgehost.config_carriers import HttpCarrier, StickCarrier, TreeCarrier
 from edgehost.config_coap import CoapCarrier
 from edgehost.config_settings import Choice, FilePath, Flag, Number, Text, Texts, Whole
 from edgehost.config_traffic import TrafficSettings
-from edgehost.domain.names import NAME, worded
+from edgehost.domain.names import ADDRESS, NAME, worded
 from edgehost.domain.version_range import VersionRange
 
 KIB: Final = 1024
@@ -20,8 +21,7 @@ MIB: Final = 1024 * KIB
 _EVERY_COMPONENT: Final = "*"
 _SOURCE: Final = worded(rf"|{NAME.pattern}", "the name of a source")
 _FOLLOW: Final = worded(rf"\*|{NAME.pattern}", "'*' or a component's name")
-_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
-_ADDRESS_OR_NONE: Final = worded(rf"|{_ADDRESS.pattern}", "an address of this machine, or empty")
+_ADDRESS_OR_NONE: Final = worded(rf"|{ADDRESS.pattern}", "an address of this machine, or empty")
 _ROOT: Final = worded(r"(/[A-Za-z0-9._~-]+)+", "a path such as /api")
 _GRANT: Final = worded(r"[\x21-\x7e]{1,253}", "the name of a grant: printable ASCII, no space")
 
@@ -86,7 +86,7 @@ class ApiSettings:
     ] = False
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Texts("names in the Host header besides the address; stops DNS rebinding by web pages", _ADDRESS),
+        Texts("names in the Host header besides the address; stops DNS rebinding by web pages", ADDRESS),
     ] = ()
 
 
@@ -94,22 +94,17 @@ class ApiSettings:
 class MqttCarrier:
     """What a remote over MQTT needs."""
 
-    host: Annotated[str, Text("the broker", _ADDRESS)]
-    tcp_port: Annotated[int, Whole("0: 1883, or 8883 with tls", 0, 65_535)] = 0
+    host: BrokerHost
+    tcp_port: BrokerPort = 0
     tls: Annotated[bool, Flag("encrypt; the releases are signed either way")] = False
-    ca_file: Annotated[
-        Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
-    ] = None
+    ca_file: BrokerCaFile = None
     cert_file: Annotated[
         Path | None,
         FilePath("with tls: this host's certificate, PEM; read anew at each connection", optional=True),
     ] = None
     key_file: Annotated[Path | None, FilePath("the key of cert_file, PEM", optional=True)] = None
-    username: Annotated[str, Text("empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        FilePath("file whose first line is the password, so that this file holds no secret", optional=True),
-    ] = None
+    username: BrokerUser = ""
+    password_file: BrokerPasswordFile = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-from edgehost.config_settings import FilePath, Flag, Number, Text, Texts, Whole, read_settings
+from edgehost.config_brokers import (
+    BelievedTls,
+    BrokerCaFile,
+    BrokerHost,
+    BrokerPasswordFile,
+    BrokerPort,
+    BrokerUser,
+    OwnCertFile,
+    OwnKeyFile,
+)
+from edgehost.config_settings import Flag, Number, Text, Texts, read_settings
 from edgehost.domain.errors import InvalidConfigError
 from edgehost.domain.names import EVENT_PATTERN, FIELD_PATH, NAME, worded
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.upstream_node import FigureKind
 
-_ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
 _DEVICE: Final = worded(rf"\*|{NAME.pattern}", "'*' or a device's name")
 _TOPIC: Final = worded(r"[^+#\0\x01-\x1f/]+(/[^+#\0\x01-\x1f/]+){0,7}", "a topic without '+' and '#'")
 _ID: Final = worded(r"[^+#/\0\x01-\x1f]{1,100}", "an id of Sparkplug: no '+', '#' or '/'")
@@ -29,21 +38,14 @@ _MOST_UPSTREAMS: Final = 8
 class BrokerSettings:
     """The broker of an upstream system."""
 
-    host: Annotated[str, Text("the broker", _ADDRESS)]
-    tcp_port: Annotated[int, Whole("0: 1883, or 8883 with tls", 0, 65_535)] = 0
-    tls: Annotated[bool, Flag("encrypt, and check who the broker is")] = False
-    ca_file: Annotated[
-        Path | None, FilePath("who signs the broker's certificate; empty: the system's list", optional=True)
-    ] = None
-    cert_file: Annotated[
-        Path | None, FilePath("this host's own certificate for the broker; empty: none", optional=True)
-    ] = None
-    key_file: Annotated[Path | None, FilePath("the key of cert_file; empty: none", optional=True)] = None
-    username: Annotated[str, Text("empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        FilePath("file whose first line is the password, so that this file holds no secret", optional=True),
-    ] = None
+    host: BrokerHost
+    tcp_port: BrokerPort = 0
+    tls: BelievedTls = False
+    ca_file: BrokerCaFile = None
+    cert_file: OwnCertFile = None
+    key_file: OwnKeyFile = None
+    username: BrokerUser = ""
+    password_file: BrokerPasswordFile = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.boards_of_host import tie_boards
 from edgehost.composition.deployment import make_manager
 from edgehost.composition.desired_state import make_desired_state, open_configs
-from edgehost.composition.devices_of_host import open_devices, start_devices
+from edgehost.composition.devices_of_host import finish_flashes, open_devices, start_devices
 from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.following import open_remotes, start_following
 from edgehost.composition.life_watch import tie_life, watch_life
@@ -69,13 +69,17 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         configs = await open_configs(rooms)
         manager, traffic = make_manager(rooms, spawn, services_changed, configs)
         control = make_control(rooms, manager, traffic)
-        opened = open_devices(rooms, manager)
+        opened = await open_devices(rooms, manager)
         desired = await make_desired_state(rooms, manager, control, configs, firmware=opened.hands)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
-        tie_boards(control, rooms, [each.remote for each in remotes], spawn, opened.devices)
+        tie_boards(control, rooms, [each.remote for each in remotes], spawn, opened)
         if life is not None:
             tie_life(life, rooms, control)
         keep_up(rooms, control, spawn)
+        if config.certificates:
+            from edgehost.composition.certificates import start_certificates  # noqa: PLC0415 - where one is configured
+
+            start_certificates(rooms, control, spawn, stack)
         if not safe:
             await manager.start_live()
             start_flows(flows, rooms, spawn)
@@ -91,7 +95,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         coap = await open_coap(rooms, app, stack)
         await open_shelf(rooms, stack)
         control.identity.urls = (*urls_of(config, served_at), *coap)
-        start_devices(rooms, opened, control, spawn, desired.reconciler.wake)
+        start_devices(rooms, opened, control, spawn, desired.reconciler)
         await start_upstreams(rooms, control, opened.deployer, life, spawn)
         if not safe and (sources := topic_sources(rooms.ports)):
             keep_running(spawn, partial(serve_topics, rooms.ports, sources), "edgehost.topics")
@@ -104,6 +108,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
             fleet = await open_fleet(rooms, control, life)
         start_following(rooms, control, remotes, desired.intake, spawn, life=life)
         if not safe:
+            finish_flashes(opened, spawn)
             start_deployments(rooms, manager, desired, fleet, spawn)
         if fleet is not None:
             fleet.start(spawn)

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ REPORT_SUFFIX: Final = ".report.json"
 #: Releases told of in one report.
 _MOST_RELEASES: Final = 1000
 _MOST_REFUSALS: Final = 100
+_HERE: Final = "already here"
+_NOTHING_NEW: Final = "Nothing in it was new to this host."
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -48,6 +50,7 @@ class _Entry:
 
 #: Bundle, outcome, code of the error ("" for none), reason.
 Tell = Callable[[Bundle, Outcome, str, str], None]
+Has = Callable[[SignedContent], Awaitable[bool]]
 
 
 class BundleReports:
@@ -56,6 +59,7 @@ class BundleReports:
     def __init__(self, *, remote: str, host: str, now: Callable[[], float]) -> None:
         self._remote, self._host, self._now = remote, host, now
         self.tell: Tell = _tell_nobody  # hears of each bundle and outcome once
+        self.has: Has = _has_nothing  # whether the host has it, and had it before this bundle brought it
         self._entries: dict[Path, _Entry] = {}
 
     def note(
@@ -75,14 +79,15 @@ class BundleReports:
             del self._entries[next(iter(self._entries))]
         self.tell(bundle, outcome, code, reason)
 
-    def offer(self, bundle: Bundle, contents: Iterable[SignedContent]) -> None:
-        """What the bundle carries."""
+    async def offer(self, bundle: Bundle, contents: Iterable[SignedContent]) -> None:
+        """What the bundle carries, as soon as that is known."""
         entry = self._entries.get(bundle.path)
         if entry is None:
             return
         for content in contents:
             if content.target_path not in entry.releases and len(entry.releases) < _MOST_RELEASES:
-                entry.releases[content.target_path] = {"digest": content.digest, "state": "carried"}
+                state = _HERE if await self.has(content) else "carried"
+                entry.releases[content.target_path] = {"digest": content.digest, "state": state}
                 entry.written = False
 
     def note_release(self, target_path: str, state: str, reason: str = "") -> None:
@@ -123,13 +128,23 @@ class BundleReports:
             # By this machine's clock, which may be wrong where there is no network.
             "checked_at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="microseconds"),
             "outcome": str(entry.outcome),
-            "reason": entry.reason,
+            "reason": _NOTHING_NEW if _brought_nothing(entry) else entry.reason,
             "hint": entry.hint,
             "version": entry.bundle.claimed,
             "contents": entry.releases,
             "refusals": entry.refusals,
         }
         return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _brought_nothing(entry: _Entry) -> bool:
+    states = {row["state"] for row in entry.releases.values()}
+    return entry.outcome is Outcome.TAKEN and states == {_HERE} and not entry.refusals
+
+
+async def _has_nothing(_content: SignedContent) -> bool:
+    """Until somebody knows."""
+    return False
 
 
 def _tell_nobody(_bundle: Bundle, _outcome: Outcome, _code: str, _reason: str) -> None:

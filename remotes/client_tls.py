@@ -19,10 +19,20 @@ def client_tls_context(
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if cert_file is not None:
-            context.load_cert_chain(cert_file, key_file, password=no_passphrase)
+            _load_pair(context, cert_file, key_file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise unusable_tls_files(whose, error) from error
     return context
+
+
+def _load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
+    try:
+        context.load_cert_chain(cert_file, key_file, password=no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason != "KEY_VALUES_MISMATCH":
+            raise
+        # The pair was replaced between the reading of its two files; a pair that never fits fails again.
+        context.load_cert_chain(cert_file, key_file, password=no_passphrase)
 
 
 def unusable_tls_files(whose: str, error: Exception) -> InvalidConfigError:

@@ -1,7 +1,7 @@
-"""aiocoap's connections and sockets with bounds: what a stranger sends may cost no more than it should.
+"""aiocoap's connections with bounds: what a stranger sends may cost no more than it should.
 
-The library's own take messages of 1 MiB, write without looking whether anybody reads, keep every answer of
-four minutes for retransmissions, and know no number of connections that is too large.
+The library's own take messages of 1 MiB, write without looking whether anybody reads, and know no number of
+connections that is too large. Datagrams are bounded in coap_datagrams.
 """
 
 from __future__ import annotations
@@ -13,13 +13,8 @@ import ssl
 from typing import Final
 
 import aiocoap
-from aiocoap.messagemanager import MessageManager
-from aiocoap.pipe import Pipe, error_to_message
 from aiocoap.tokenmanager import TokenManager
 from aiocoap.transports.tcp import TCPClient, TcpConnection, TCPServer
-from aiocoap.transports.udp6 import MessageInterfaceUDP6
-
-from edgehost.domain.errors import UnavailableError
 
 WIRE_LOG: Final = "edgehost.coap.wire"
 #: A request has a path of 100 bytes and some options.
@@ -215,113 +210,3 @@ class BoundedStreamClient(TCPClient):  # type: ignore[misc]
             return
         if self._tokenmanager.process_response(message):
             connection.take(message)
-
-
-class _CarefulSocket(MessageInterfaceUDP6):  # type: ignore[misc]
-    """Datagrams; one that cannot be read harms no other."""
-
-    def datagram_msg_received(self, data: bytes, *words: object) -> None:
-        """See aiocoap."""
-        try:
-            super().datagram_msg_received(data, *words)
-        except Exception as error:  # noqa: BLE001 - the parser's reaction to odd bytes is not specified
-            _LOG.info("CoAP datagram dropped: %r", error)
-
-    def send(self, message: aiocoap.Message) -> None:
-        """See aiocoap, whose timers outlive the socket."""
-        if self._shutting_down is None:
-            super().send(message)
-
-
-class _ForgetfulMessages(MessageManager):  # type: ignore[misc]
-    """Answers a retransmitted request again instead of keeping answers: all of them are idempotent (RFC 7252 4.5)."""
-
-    def _deduplicate_message(self, _message: aiocoap.Message) -> bool:
-        return False
-
-    def _store_response_for_duplicates(self, _message: aiocoap.Message) -> None:
-        return
-
-
-class ServerContext(aiocoap.Context):  # type: ignore[misc]
-    """Answers each request in a task; the library's own leaves a coroutine behind when it ends before it began."""
-
-    def render_to_pipe(self, pipe: Pipe) -> None:
-        """See aiocoap."""
-        answers = error_to_message(pipe, self.log)
-        task = asyncio.create_task(self._render(answers), name="edgehost.coap.request")
-        answers.on_interest_end(task.cancel)
-
-    async def _render(self, answers: Pipe) -> None:
-        try:
-            await self.serversite.render_to_pipe(answers)
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
-            answers.add_exception(error)
-
-
-async def add_datagrams(context: aiocoap.Context, sock: socket.socket) -> None:
-    """Let the context speak by this socket, which belongs to it from here on."""
-    tokens = TokenManager(context)
-    messages = _ForgetfulMessages(tokens)
-    creating = asyncio.create_task(
-        _CarefulSocket._create_transport_endpoint(  # noqa: SLF001 - the public way binds carelessly
-            sock, messages, context.log, context.loop
-        ),
-        name="edgehost.coap.socket",
-    )
-    try:
-        interface = await asyncio.shield(creating)
-    except asyncio.CancelledError:
-        # Some turns of the loop and no network; a socket that is half made would never be closed.
-        await (await creating).shutdown()
-        raise
-    messages.message_interface = interface
-    tokens.token_interface = messages
-    context.request_interfaces.append(tokens)
-
-
-def datagram_socket(host: str | None = None, port: int = 0) -> socket.socket:
-    """A socket for both IP versions, bound when a host is given.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    try:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        if host is not None:
-            found = socket.getaddrinfo(
-                host, port, socket.AF_INET6, socket.SOCK_DGRAM, flags=socket.AI_V4MAPPED | socket.AI_PASSIVE
-            )
-            sock.bind(found[0][4])
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def stream_socket(host: str, port: int) -> socket.socket:
-    """A bound TCP socket.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def cannot_listen(host: str, port: int, error: OSError) -> UnavailableError:
-    """The port cannot be had."""
-    return UnavailableError(
-        f"CoAP cannot listen at {host}:{port}: {error.strerror or error}.",
-        hint="Choose another address or port.",
-    )

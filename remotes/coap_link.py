@@ -16,16 +16,11 @@ from aiocoap.protocol import Request
 from aiocoap.tokenmanager import TokenManager
 
 from edgehost.domain.errors import RemoteUnreachableError
-from remotes.coap_bounds import (
-    ANSWER_MOST_BYTES,
-    WIRE_LOG,
-    BoundedConnection,
-    BoundedStreamClient,
-    add_datagrams,
-    datagram_socket,
-)
+from remotes.coap_bounds import ANSWER_MOST_BYTES, WIRE_LOG, BoundedConnection, BoundedStreamClient
+from remotes.coap_datagrams import add_datagrams
 from remotes.coap_options import CoapOptions
 from remotes.coap_oscore import OscoreClient, UnprotectedError
+from remotes.coap_sockets import datagram_socket
 
 _LOG: Final = logging.getLogger(__name__)
 _BERT, _BLOCK_1024 = 7, 6

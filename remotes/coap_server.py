@@ -12,18 +12,12 @@ from typing import Self
 import aiocoap
 from aiocoap.tokenmanager import TokenManager
 
-from remotes.coap_bounds import (
-    WIRE_LOG,
-    BoundedStreams,
-    ServerContext,
-    add_datagrams,
-    cannot_listen,
-    datagram_socket,
-    stream_socket,
-)
+from remotes.coap_bounds import WIRE_LOG, BoundedStreams
+from remotes.coap_datagrams import ServerContext, add_datagrams
 from remotes.coap_options import CoapServing
 from remotes.coap_oscore import OscoreServer
 from remotes.coap_shelf import Access, CoapShelf
+from remotes.coap_sockets import cannot_listen, datagram_socket, stream_socket
 from remotes.served_repository import ServedRepository
 
 

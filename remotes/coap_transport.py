@@ -18,6 +18,7 @@ import aiocoap
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
+from remotes.certificate_connections import shows
 from remotes.change_signals import ChangeSignals
 from remotes.coap_download import Download, OddAnswerError, refused
 from remotes.coap_link import CoapLink, LinkLostError, open_link
@@ -102,6 +103,11 @@ class CoapTransport:
                 await asyncio.sleep(pause_s)
             else:
                 await asyncio.wait({self._link.gone}, timeout=pause_s)
+
+    def connect_anew(self) -> None:
+        """Drop the link, so that the next one is made with whatever certificate is there now."""
+        if self._link is not None:
+            self._drop(self._link, "the certificate was replaced")
 
     async def close(self) -> None:
         """End the listeners and the link."""
@@ -284,7 +290,8 @@ async def open_coap_transport(name: str, options: CoapOptions) -> AsyncIterator[
         InvalidConfigError: the options contradict each other, or a file of credentials cannot be used.
     """
     options.require_consistent()
-    await asyncio.to_thread(options.tls_context)
+    if options.cert_file is None or await asyncio.to_thread(options.cert_file.exists):
+        await asyncio.to_thread(options.tls_context)  # else the first certificate is still to come
     oscore = None
     if options.oscore_folder is not None:
         oscore = await asyncio.to_thread(OscoreClient, options.oscore_folder)
@@ -293,7 +300,8 @@ async def open_coap_transport(name: str, options: CoapOptions) -> AsyncIterator[
             transport = CoapTransport(name, options, spawn, oscore)
             keep_running(spawn, transport.run, "edgehost.remote.coap")
             try:
-                yield transport
+                with shows(options.cert_file, transport.connect_anew):
+                    yield transport
             finally:
                 await transport.close()
     finally:

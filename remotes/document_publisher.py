@@ -11,7 +11,7 @@ from typing import Any, Final
 from securesystemslib.signer import Signer
 from tuf.api.metadata import TargetFile, Targets
 
-from edgehost.domain.errors import ConflictError, NotFoundError
+from edgehost.domain.errors import ConflictError
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from remotes.delegated_roles import all_targets, role_for
 from remotes.repository import STANDARD_EXPIRY, Expiry, Repository
@@ -30,6 +30,7 @@ from remotes.target_changes import (
     next_targets,
     require_free,
     sign_change,
+    withdraw_target,
     write_chunks,
 )
 
@@ -118,17 +119,9 @@ def withdraw_document(
         NotFoundError: it is not on offer.
         InvalidConfigError, ConflictError, StorageFullError: as for publish_document.
     """
-    repository = Repository(folder)
-    with repository.locked():
-        drop_stale_files(repository)
-        path = document_path(kind, name, version)
-        role = role_for(repository, path, signers)
-        targets = next_targets(repository, expiry, now, role)
-        if targets.targets.pop(path, None) is None:
-            raise NotFoundError(
-                f"{kind} {name} {version} is not on offer.", hint="See 'edgehost remote show'."
-            )
-        return sign_change(repository, targets, signers, expiry, now, role=role)
+    path = document_path(kind, name, version)
+    what = f"{kind} {name} {version}"
+    return withdraw_target(folder, path, what, signers=signers, expiry=expiry, now=now)
 
 
 def documents(repository: Repository) -> tuple[SignedDocument, ...]:

@@ -6,10 +6,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from edgehost.domain.errors import RemoteUnreachableError
+from remotes.certificate_connections import shows
 from remotes.http_connection import (
     HttpAnswer,
     HttpConnection,
@@ -37,6 +39,7 @@ class HttpClient:
         self._idle: list[HttpConnection] = []
         self._at_once = asyncio.Semaphore(options.connections)
         self._tls: dict[bool, ssl.SSLContext] = {}  # with our certificate, and without
+        self._certificate_mark: object = None  # which file that was
         self._authorization: str | None = None
         self.requests = 0  # for those who count what a transfer costs
 
@@ -103,6 +106,11 @@ class HttpClient:
         if origin.scheme != "https":
             return None
         at_home = origin == self._home and self._options.cert_file is not None
+        if at_home:
+            mark = await asyncio.to_thread(_mark_of, self._options.cert_file, self._options.key_file)
+            if mark != self._certificate_mark:
+                self._tls.pop(True, None)
+                self._certificate_mark = mark
         if at_home not in self._tls:
             self._tls[at_home] = await asyncio.to_thread(self._options.tls_context, with_certificate=at_home)
         return self._tls[at_home]
@@ -131,6 +139,18 @@ class HttpClient:
         """Drop the kept connections."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _mark_of(*files: Path | None) -> tuple[object, ...]:
+    """Another one when a file was replaced, or the link that leads to it. Blocking."""
+    marks: list[object] = []
+    for file in files:
+        try:
+            seen = None if file is None else file.stat()
+        except OSError:
+            seen = None
+        marks.append(seen and (seen.st_dev, seen.st_ino, seen.st_mtime_ns, seen.st_size))
+    return tuple(marks)
 
 
 def read_origin(url: str) -> Origin:
@@ -175,6 +195,7 @@ async def open_http_client(home: str, options: HttpOptions) -> AsyncIterator[Htt
     """A client whose credentials are for the server of the URL ``home``."""
     client = HttpClient(home, options)
     try:
-        yield client
+        with shows(options.cert_file, client.close):
+            yield client
     finally:
         client.close()

@@ -111,7 +111,17 @@ class HttpConnection:
             TooLargeError: the body is longer than ``most_bytes``.
             RemoteUnreachableError.
         """
-        head = await self._head(target, headers)
+        return await self.send("GET", target, headers, most_bytes=most_bytes)
+
+    async def send(
+        self, method: str, target: str, headers: dict[str, str], *, body: bytes = b"", most_bytes: int
+    ) -> HttpAnswer:
+        """As ``get``, by another method and with a body, which has at most some KiB.
+
+        Raises:
+            StaleError, BrokenOffError, TooLargeError, RemoteUnreachableError.
+        """
+        head = await self._head(method, target, headers, body)
         answer = HttpAnswer(head.status_code, _plain(head), b"")
         if head.status_code not in _WANTED:
             await self._waste(answer)
@@ -119,18 +129,20 @@ class HttpConnection:
         length = _announced_length(self.origin, answer)
         if length is not None and length > most_bytes:
             raise TooLargeError(f"{self.origin} announces {length} bytes; at most {most_bytes} are taken.")
-        body = await self._body(answer, most_bytes=most_bytes, length=length)
+        content = await self._body(answer, most_bytes=most_bytes, length=length)
         self._turn()
-        return HttpAnswer(answer.status, answer.headers, body)
+        return HttpAnswer(answer.status, answer.headers, content)
 
-    async def _head(self, target: str, headers: dict[str, str]) -> h11.Response:
+    async def _head(self, method: str, target: str, headers: dict[str, str], body: bytes) -> h11.Response:
         whole = f"{self.origin}{target}" if self._absolute else target
         kept, self._answered_before, self._received = self._answered_before, True, 0
         try:
-            request = h11.Request(
-                method="GET", target=whole, headers=[("Host", self.origin.authority), *headers.items()]
-            )
-            content = (self._h11.send(request) or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+            sent = [("Host", self.origin.authority), *headers.items()]
+            if method != "GET":
+                sent.append(("Content-Length", str(len(body))))
+            request = h11.Request(method=method, target=whole, headers=sent)
+            events = (request, *((h11.Data(data=body),) if body else ()), h11.EndOfMessage())
+            content = b"".join(self._h11.send(event) or b"" for event in events)
             async with asyncio.timeout(self._options.answer_timeout_s):
                 self._writer.write(content)
                 await self._writer.drain()

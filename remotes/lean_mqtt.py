@@ -1,12 +1,16 @@
 """The MQTT libraries, without what they would load beside them though nothing here asks for it.
 
 paho-mqtt imports dnspython where that is installed, for looking brokers up by SRV records: 4 MB of a host's memory.
+It imports urllib.request, and with it HTTP and MIME, for the proxies of SOCKS: 1 MB.
 """
 
 from __future__ import annotations
 
 import sys
+import urllib.parse  # noqa: F401 - the stand-in needs its package
 from typing import Final
+
+from remotes.late_modules import late_module
 
 _UNUSED: Final = "dns"
 
@@ -17,6 +21,7 @@ def load_lean() -> None:
         return
     sys.modules[_UNUSED] = None  # type: ignore[assignment]  # the import system's own way to say "not there"
     try:
-        import paho.mqtt.client  # noqa: F401, PLC0415 - imported while dnspython is out of sight
+        with late_module("urllib.request"):
+            import paho.mqtt.client  # noqa: F401, PLC0415 - imported while they are out of sight
     finally:
         del sys.modules[_UNUSED]

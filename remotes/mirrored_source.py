@@ -17,14 +17,16 @@ from typing import Final
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, TooLargeError
 from remotes.change_signals import ChangeSignals
 from remotes.owned_tasks import owned_tasks
-from remotes.transport import CHUNK_BYTES, Source, require_path
+from remotes.transport import CHUNK_BYTES, TIMESTAMP, Source, require_path
+from remotes.unchecked_version import version_of
 
 _LOG: Final = logging.getLogger(__name__)
 #: How long a place that failed is asked last.
 _PENANCE_S: Final = 60.0
+_TIMESTAMP_MOST_BYTES: Final = 16_384
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
     """One place and how it has behaved."""
 
@@ -42,6 +44,9 @@ class MirroredSource:
         self.places = tuple(places)
         self._now = now
         self._leader = self.places[0]
+        self._order = self.places  # in which they lead, one after another
+        self._tellers: list[Place] = []  # those whose news nobody has looked at, the last teller last
+        self._heard: list[Place] = []  # those whose news is being looked at
         self._signals = ChangeSignals()
         self._link_signals = ChangeSignals()
 
@@ -56,7 +61,7 @@ class MirroredSource:
         return any(place.source.connected for place in self.places)
 
     def changes(self) -> AsyncIterator[None]:
-        """See Source; whichever place tells of news leads from then on."""
+        """See Source; news of any place is news."""
         return self._signals.listen()
 
     def link_changes(self) -> AsyncIterator[None]:
@@ -70,20 +75,54 @@ class MirroredSource:
             return await self._chunk(path, name, most_bytes)
         return await self._metadata(path, most_bytes)
 
+    async def follow_news(self) -> None:
+        """Before a look: let the place lead whose news is the newest, then those with older news, then the others.
+
+        Several may tell of news before anybody looks; the newest is so by its own word, and a liar is led on from.
+        """
+        self._heard, self._tellers = self._tellers[::-1], []
+        tellers = list(self._heard)
+        if not tellers:
+            return
+        if len(tellers) > 1:
+            claims = {place: await self._claim(place) for place in tellers}
+            tellers.sort(key=claims.__getitem__, reverse=True)
+        self._order = (*tellers, *(place for place in self.places if place not in tellers))
+        self._leader = tellers[0]
+
+    async def _claim(self, place: Place) -> int:
+        """The version of its timestamp, unchecked; 0 where there is none to be had."""
+        try:
+            return version_of(await place.source.fetch(TIMESTAMP, most_bytes=_TIMESTAMP_MOST_BYTES))
+        except TooLargeError:
+            return 0
+        except RemoteUnreachableError:
+            self._note_silence(place)
+            return 0
+
+    def _note_silence(self, place: Place) -> None:
+        """What it told of is still to be looked at."""
+        if place in self._heard and place not in self._tellers:
+            self._tellers.insert(0, place)
+        self._blame(place, "does not answer")
+
+    def _note_news(self, place: Place) -> None:
+        self._tellers = [each for each in self._tellers if each is not place] + [place]
+
     def lead_on(self) -> None:
         """What the leader served was not trusted: let the next place lead."""
         self._blame(self._leader, "served metadata that does not hold")
-        self._leader = self.places[(self.places.index(self._leader) + 1) % len(self.places)]
+        self._leader = self._order[(self._order.index(self._leader) + 1) % len(self._order)]
 
     async def _metadata(self, path: str, most_bytes: int) -> bytes | None:
-        start = self.places.index(self._leader)
+        start = self._order.index(self._leader)
         failure: EdgehostError | None = None
-        for place in (*self.places[start:], *self.places[:start]):
+        for place in (*self._order[start:], *self._order[:start]):
             try:
                 found = await place.source.fetch(path, most_bytes=most_bytes)
             except RemoteUnreachableError as error:
                 failure = failure or error
-                self._blame(place, "does not answer")
+                self._note_silence(place)
                 continue
             self._leader = place
             return found
@@ -130,7 +169,7 @@ class MirroredSource:
     async def listen_to(self, place: Place) -> None:
         """Pass its news on until it closes."""
         async for _ in place.source.changes():
-            self._leader = place
+            self._note_news(place)
             self._signals.fire()
 
     async def watch_link_of(self, place: Place) -> None:

@@ -14,6 +14,7 @@ from aiomqtt.exceptions import MqttConnectError
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import EdgehostError
+from remotes.certificate_connections import shows
 from remotes.mqtt_client import CLOSED_AT_ONCE, bounded_client, closed_after
 from remotes.mqtt_options import MqttOptions
 
@@ -98,6 +99,8 @@ class ConnectionKeeper:
         self._proven = options.mqtt_version != "auto"
         self._next: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self.trouble = ""  # why there is no connection, for messages to people
+        self._client: aiomqtt.Client | None = None  # of the link that is up
+        self._anew = False  # the link is ended by us, to be made anew
 
     @property
     def protocol(self) -> aiomqtt.ProtocolVersion:
@@ -113,8 +116,27 @@ class ConnectionKeeper:
         """The link, as soon as there is one."""
         return await asyncio.shield(self._next)
 
+    def connect_anew(self) -> None:
+        """End the link and connect again at once, with whatever certificate is there now.
+
+        A will that the broker would retain is not meant for that moment; one that it tells once, as a death in
+        Sparkplug, belongs to every connection that ends.
+        """
+        client = self._client
+        if client is None or not self.connected:
+            return  # what connects now reads the file
+        self._anew = True
+        if self._options.will_retain or not self._options.will_topic:
+            client._client.disconnect()  # noqa: SLF001 - aiomqtt has no disconnect of its own
+        elif not client._disconnected.done():  # noqa: SLF001 - what aiomqtt waits for
+            client._disconnected.set_exception(aiomqtt.MqttError("it is made anew"))  # noqa: SLF001
+
     async def run(self) -> None:
         """Connect, serve, and begin again, until cancelled."""
+        with shows(self._options.cert_file, self.connect_anew):
+            await self._run()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         attempt = 0
         marks = _marks()
@@ -123,6 +145,9 @@ class ConnectionKeeper:
             try:
                 await self._connect_and_serve()
             except (aiomqtt.MqttError, EdgehostError, FloodError) as error:
+                if self._anew and _marks() == marks:
+                    attempt = 0
+                    continue
                 if not self._falls_back(error):
                     self._report(error)
                 elif _marks() == marks:
@@ -136,6 +161,7 @@ class ConnectionKeeper:
             await asyncio.sleep(self._backoff.delay_s(attempt, secrets.SystemRandom().random()))
 
     async def _connect_and_serve(self) -> None:
+        self._anew = False
         client = await bounded_client(self._renewed(self._options), self._protocol)
         if not self._proven:
             client.timeout = min(client.timeout, _SILENCE_S)
@@ -150,12 +176,14 @@ class ConnectionKeeper:
                     _LOG.warning("connected to %s:%d again", self._options.host, self._options.tcp_port)
                 self.trouble, self._proven = "", True
                 client.timeout = self._options.connect_timeout_s
+                self._client = client
                 self._next.set_result(link)
                 self._changed()
 
             try:
                 await self._serve(link, online)
             finally:
+                self._client = None
                 link.gone.set_result(None)
                 if self._next.done():
                     self._next = asyncio.get_running_loop().create_future()

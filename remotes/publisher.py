@@ -15,7 +15,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Snapshot, TargetFile, Targets, Timestamp
 
 from edgehost.domain.component_spec import ComponentSpec
-from edgehost.domain.errors import ConflictError, NotFoundError, TooLargeError
+from edgehost.domain.errors import ConflictError, TooLargeError
 from edgehost.domain.offered_release import OfferedRelease
 from remotes.clock_floor import from_seconds
 from remotes.delegated_roles import all_targets, role_for, staged_path, waiting_roles
@@ -35,6 +35,7 @@ from remotes.target_changes import (
     require_free,
     sign_change,
     timestamp_bytes,
+    withdraw_target,
     write_chunks,
 )
 from remotes.transport import TIMESTAMP
@@ -119,15 +120,8 @@ def withdraw_release(
         NotFoundError: it is not on offer.
         InvalidConfigError, ConflictError, StorageFullError: as for publish_release.
     """
-    repository = Repository(folder)
-    with repository.locked():
-        drop_stale_files(repository)
-        path = target_path(component, version)
-        role = role_for(repository, path, signers)
-        targets = next_targets(repository, expiry, now, role)
-        if targets.targets.pop(path, None) is None:
-            raise NotFoundError(f"{component} {version} is not on offer.", hint="See 'edgehost remote show'.")
-        return sign_change(repository, targets, signers, expiry, now, role=role)
+    path = target_path(component, version)
+    return withdraw_target(folder, path, f"{component} {version}", signers=signers, expiry=expiry, now=now)
 
 
 def refresh_metadata(

@@ -118,6 +118,7 @@ class TrustedRemote:
         if not isinstance(self._transport, MirroredSource):
             return await self._checked()
         failure: UntrustedReleaseError | None = None
+        await self._transport.follow_news()
         for _ in self._transport.places:
             try:
                 return await self._checked()

@@ -1,8 +1,8 @@
 """A remote that lives in bundles: of those that are there, the newest whose signatures hold is taken.
 
 Every bundle is checked as any other source is, against the same trusted state, so that an older one is a rollback.
-A bundle whose own word says that it is older than what is trusted is passed over without an outcry: sticks carry
-old bundles. No bundle at all is the normal state of such a remote, and no outage.
+A bundle whose own word says that it is older than what is trusted is passed over without an outcry, unless it is from
+another repository: sticks carry old bundles. No bundle at all is the normal state of such a remote, and no outage.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from edgehost.domain.errors import EdgehostError, UnavailableError
+from edgehost.domain.errors import EdgehostError, UnavailableError, UntrustedReleaseError
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_content import SignedContent
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.domain.transfer import Transfer
+from remotes.bundle_file import BundleFile
 from remotes.bundle_report import REPORT_SUFFIX, BundleReports, Outcome
+from remotes.bundle_roots import has_another_root
 from remotes.content_fetch import Base
 from remotes.durable_file import read_bounded
 from remotes.polled_source import Pause
 from remotes.remote import RemoteOptions, TrustedRemote, open_trusted_remote
-from remotes.stick_transport import Bundle, StickTransport, open_stick_transport, version_of
+from remotes.stick_transport import Bundle, StickTransport, open_stick_transport
 from remotes.transport import METADATA_MOST_BYTES
+from remotes.unchecked_version import version_of
 
 #: Of bundles that were applied at this host.
 _MOST_REPORTS: Final = 16
@@ -40,10 +43,11 @@ class StickRemote:
         reports: BundleReports,
         *,
         trusted: Path,
+        root_file: Path,
         inbox: Path,
     ) -> None:
         self._remote, self._stick, self.reports = remote, stick, reports
-        self._trusted = trusted
+        self._trusted, self._root_file = trusted, root_file
         self._inbox = inbox
         self._one_refresh = asyncio.Lock()
 
@@ -113,6 +117,14 @@ class StickRemote:
         for bundle in bundles:
             if bundle.file is None:
                 self._note_unreadable(bundle)
+            elif bundle.claimed < known and await self._is_stranger(bundle.file):
+                stranger = UntrustedReleaseError(
+                    f"It is not older, but from another repository that is called {self.name} as well: "
+                    "its root is not the one that this host trusts.",
+                    hint="Take a bundle of this host's own repository; another one needs a remote of its own name.",
+                )
+                self.reports.note(bundle, Outcome.REFUSED, stranger)
+                refused.append((bundle, stranger))
             elif taken is not None or bundle.claimed < known:
                 newer = f"version {known}" if taken is None else taken.path.name
                 self.reports.note(
@@ -133,11 +145,18 @@ class StickRemote:
         await asyncio.to_thread(self._tidy_inbox, keep, bundles)
         if taken is not None:
             offers = self._carried(offers)
-            self.reports.offer(taken, [*offers, *self.documents()])
+            await self.reports.offer(taken, [*offers, *self.documents()])
             return offers
         if refused:
             raise refused[0][1]
         return ()
+
+    async def _is_stranger(self, file: BundleFile) -> bool:
+        def look() -> bool:
+            roots = (self._root_file, self._trusted / "root.json")
+            return has_another_root(file, [read_bounded(each, METADATA_MOST_BYTES) for each in roots])
+
+        return await asyncio.to_thread(look)
 
     def _note_unreadable(self, bundle: Bundle) -> None:
         if not self._stick.is_growing(bundle):
@@ -190,7 +209,7 @@ async def open_stick_remote(
             name, stick, folder=state, root_file=root_file, now=now, options=options
         ) as remote,
     ):
-        yield StickRemote(remote, stick, reports, trusted=state / "trusted", inbox=inbox)
+        yield StickRemote(remote, stick, reports, trusted=state / "trusted", root_file=root_file, inbox=inbox)
 
 
 def inbox_of(state: Path) -> Path:

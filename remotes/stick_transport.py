@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,7 @@ from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
 from remotes.bundle_file import SUFFIX, BundleFile, CutBundleError, Mark, mark_of, read_bundle
 from remotes.polled_source import Pause, PolledSource, watched
 from remotes.transport import TIMESTAMP, require_path
+from remotes.unchecked_version import version_of
 
 #: Newest first; a stick with more is not a stick of bundles.
 MOST_BUNDLES: Final = 16
@@ -173,15 +173,6 @@ def claimed_version(file: BundleFile) -> int:
         return version_of(file.read(TIMESTAMP, _TIMESTAMP_MOST_BYTES))
     except EdgehostError:
         return 0
-
-
-def version_of(timestamp: bytes | None) -> int:
-    """The version that a timestamp gives itself, unchecked; 0 for none."""
-    try:
-        version = json.loads(timestamp or b"")["signed"]["version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return 0
-    return version if isinstance(version, int) and 0 < version < 1 << 53 else 0
 
 
 def is_cut(bundle: Bundle) -> bool:

@@ -15,7 +15,7 @@ from edgehost.domain.errors import InvalidConfigError, UntrustedReleaseError
 from remotes.clock_floor import from_seconds
 from remotes.delegated_roles import all_targets, delegated_roles, staged_path
 from remotes.repository import Repository
-from remotes.signed_offers import SignedOffers
+from remotes.signed_targets import SignedTargets
 from remotes.target_changes import counted
 
 #: Hosts never go back to a smaller sequence, so a thief's last one would be the last for good.
@@ -41,9 +41,9 @@ def require_acceptable(repository: Repository, waiting: Mapping[str, Metadata[Ta
             raise _refused(repository, ", ".join(waiting), f"{what} goes on with sequence {sequence}")
 
 
-def _signed(repository: Repository, waiting: Mapping[str, Metadata[Targets]]) -> SignedOffers:
+def _signed(repository: Repository, waiting: Mapping[str, Metadata[Targets]]) -> SignedTargets:
     """All that hosts would read, with what waits or without."""
-    signed = SignedOffers(repository.folder.name)
+    signed = SignedTargets(repository.folder.name)
     for name, role in {Targets.type: None, **delegated_roles(repository)}.items():
         taken = waiting.get(name) or repository.targets(name)
         if taken is not None:
@@ -51,7 +51,7 @@ def _signed(repository: Repository, waiting: Mapping[str, Metadata[Targets]]) ->
     return signed
 
 
-def _newest(signed: SignedOffers, roles: Iterable[Targets]) -> dict[str, int]:
+def _newest(signed: SignedTargets, roles: Iterable[Targets]) -> dict[str, int]:
     """The largest sequence of each name, by what is signed and by what the roles say of what was."""
     found: dict[str, int] = {}
     counts = [

@@ -13,7 +13,7 @@ from typing import Final
 from securesystemslib.signer import Signer
 from tuf.api.metadata import DelegatedRole, Metadata, Targets
 
-from edgehost.domain.errors import ConflictError
+from edgehost.domain.errors import ConflictError, NotFoundError
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_document import SignedDocument
 from remotes.delegated_roles import (
@@ -21,12 +21,14 @@ from remotes.delegated_roles import (
     current_targets,
     delegated_roles,
     has_online_key,
+    role_for,
     signed_by_role,
     stage,
     staged_path,
 )
 from remotes.durable_file import read_bounded, write_durably
 from remotes.repository import Expiry, Repository
+from remotes.repository_files import drop_stale_files
 from remotes.transport import CHUNK_BYTES, METADATA_MOST_BYTES, TIMESTAMP
 
 #: In the targets role: the last sequence of each name, which a withdrawal does not take back.
@@ -98,6 +100,25 @@ def require_free(repository: Repository, role: str, path: str) -> None:
             raise ConflictError(
                 f"Role '{other}' signs {path} already.", hint="Withdraw it there, or raise the version."
             )
+
+
+def withdraw_target(
+    folder: Path, path: str, what: str, *, signers: Sequence[Signer], expiry: Expiry, now: float
+) -> Published:
+    """Take a target off the offer; ``what`` it is called by people.
+
+    Raises:
+        NotFoundError: it is not on offer.
+        InvalidConfigError, ConflictError, StorageFullError: as for publish_release.
+    """
+    repository = Repository(folder)
+    with repository.locked():
+        drop_stale_files(repository)
+        role = role_for(repository, path, signers)
+        targets = next_targets(repository, expiry, now, role)
+        if targets.targets.pop(path, None) is None:
+            raise NotFoundError(f"{what} is not on offer.", hint="See 'edgehost remote show'.")
+        return sign_change(repository, targets, signers, expiry, now, role=role)
 
 
 def sign_change(

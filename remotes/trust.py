@@ -37,7 +37,7 @@ from remotes.clock_floor import (
 )
 from remotes.durable_file import drop_leftovers, read_bounded, storage_errors, write_durably
 from remotes.refusal import Attack, untrusted
-from remotes.signed_offers import SignedOffers
+from remotes.signed_targets import SignedTargets
 from remotes.transport import METADATA_MOST_BYTES
 from remotes.tuf_refusals import looks_like, signed_version
 from remotes.write_count import WRITTEN
@@ -116,7 +116,7 @@ def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
             ) from error
         try:
             updater.refresh()
-            signed = SignedOffers(request.remote)
+            signed = SignedTargets(request.remote)
             for name, role, delegation in updater.targets():
                 signed.take(name, role, delegation)
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError) as error:
@@ -200,7 +200,7 @@ class _Updater(Updater):
         signed_at = self._signed_at() if Timestamp.type in self._trusted_set else None
         return max(floor, signed_at or floor)
 
-    def verdict(self, signed: SignedOffers) -> Verdict:
+    def verdict(self, signed: SignedTargets) -> Verdict:
         return Verdict(
             offers=signed.offers(),
             documents=signed.documents(),

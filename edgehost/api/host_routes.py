@@ -52,6 +52,8 @@ class HostRoutes:
             "pipeline": (1, {"POST": self._run_pipeline}),
             "refresh": (0, {"POST": self._refresh}),
             "call": (2, {"POST": self._call}),
+            "certificates": (0, {"GET": self._certificates}),
+            "renew-certificate": (0, {"POST": self._renew_certificate}),
             "stop": (0, {"POST": self._stop}),
             **AgentRoutes(host, body_bytes=body_bytes).routes(),
             **BoardRoutes(host, body_bytes=body_bytes).routes(),
@@ -170,6 +172,17 @@ class HostRoutes:
         payload = await read_optional_body(request, limit_bytes=self._body_bytes)
         output = await self._host.run_pipeline(rest[0], payload)
         return Response(output, media_type="application/octet-stream")
+
+    async def _certificates(self, _request: Request, _rest: tuple[str, ...]) -> Response:
+        return json_response({"certificates": await self._host.renewals().certificates()})
+
+    async def _renew_certificate(self, request: Request, _rest: tuple[str, ...]) -> Response:
+        order = await self._order(request, required=("certificate",), optional=("mode",))
+        mode = order.get("mode", "renew")
+        if mode not in {"renew", "dry-run"}:
+            raise RefusedError("mode is neither 'renew' nor 'dry-run'.")
+        renewals = self._host.renewals()
+        return json_response(await renewals.renew(order["certificate"], dry_run=mode == "dry-run"))
 
     async def _stop(self, _request: Request, _rest: tuple[str, ...]) -> Response:
         await self._host.stop()

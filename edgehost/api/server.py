@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import uvicorn
-
 from edgehost.api.access import require_safe_address
 from edgehost.api.app import HostApp
 from edgehost.api.bounded_protocol import MAX_HEAD_BYTES, bounded_protocol
 from edgehost.api.bounded_socket import bounded_socket_protocol
+from edgehost.api.lean_uvicorn import Config, Server
 from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
 
 KEEP_ALIVE_S: Final = 30
@@ -65,7 +64,7 @@ async def serving(
         if unix_socket is not None:
             sockets.append(stack.enter_context(_bound_unix(unix_socket)))
         server = _Server(
-            uvicorn.Config(
+            Config(
                 app,
                 http=bounded_protocol(),
                 ws=bounded_socket_protocol(),
@@ -100,10 +99,10 @@ async def serving(
             raise failure
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn as a guest in our loop: no signal handlers, and idle while nothing happens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._stopping = asyncio.Event()
         self._started = asyncio.Event()

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folder(verbs.add_parser("detect", help="the lines of this machine, and what may be at their ends"))
 
 
-def add_folder(parser: argparse.ArgumentParser) -> None:
+def add_folder(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """``--boards``, for every command that knows boards."""
     parser.add_argument(
         "--boards",

@@ -54,6 +54,7 @@ def _shown(device: Mapping[str, Any], out: Output) -> None:
             f"  budgets   {_budgets(identity)}",
             f"  believes  {', '.join(identity['keys']) or 'no key: it takes no component'}",
         ]
+    lines += _firmware(device["firmware"])
     lines.append(f"  runs      {_running(device)}")
     if (slots := device["slots"]) and slots["can_roll_back"]:
         lines.append("  rollback  possible")
@@ -65,6 +66,23 @@ def _shown(device: Mapping[str, Any], out: Output) -> None:
     if device["telemetry"]:
         lines.append(f"  told      {one_line(json.dumps(device['telemetry'], ensure_ascii=False))}")
     out.result(device, *lines)
+
+
+def _firmware(firmware: Mapping[str, Any]) -> list[str]:
+    """What deployments have to do with it."""
+    lines = []
+    if firmware["image"]:
+        lines.append(f"  image     {firmware['image']} {firmware['running']}")
+    if firmware["wanted"] not in {"", firmware["running"]}:
+        lines.append(f"  wanted    {firmware['wanted']}")
+    if flash := firmware["flash"]:
+        progress = flash["progress"] or {"phase": "", "done": 0, "total": 0}
+        done = f", {size(progress['done'])} of {size(progress['total'])}" if progress["total"] else ""
+        lines.append(f"  flash     {flash['firmware']} {flash['version']}: {flash['stage']}{done}")
+    if firmware["lost"]:
+        lines.append(f"  lost      {one_line(firmware['lost'])}")
+    lines += [f"  refused   {digest[:12]}: {one_line(why)}" for digest, why in firmware["failed"].items()]
+    return lines
 
 
 def _call(args: argparse.Namespace, out: Output) -> int:

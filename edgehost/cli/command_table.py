@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": Command("host", "check this machine, the configuration and the running host"),
     "config": Command("host", "the generations of its configuration: list, apply, compare, go back"),
     "safe-mode": Command("host", "components off, control on; and out of it again"),
+    "certificates": Command("host", "the certificates that it renews: list, renew, try without renewing"),
     "diag": Command("host", "put what it knows of itself into a file for whoever helps, without secrets"),
     "crashes": Command("host", "how its last unhappy ends came about"),
     "fleet": Command("fleet", "see and command the hosts of a fleet over MQTT"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.config_boards import BoardSettings
+from edgehost.config_certificates import CertificateSettings
 from edgehost.config_coap import ShelfSettings
 from edgehost.config_devices import DeviceSettings
 from edgehost.config_events import EventSettings, PipelineSettings, SinkSettings
@@ -63,6 +64,10 @@ _BINDINGS: Final = """\
 _DEVICES: Final = """\
 # Microcontrollers on this machine's lines, with edgehost's firmware, one [devices.NAME] table each.
 """
+_CERTIFICATES: Final = """\
+# Client certificates that this host renews before they end. One [[certificates]] table each, for files that
+# [fleet], [[remotes]] or [upstream.NAME] name.
+"""
 _UPSTREAM: Final = """\
 # Systems that are shown this host and its devices, one [upstream.NAME] table each.
 """
@@ -87,6 +92,8 @@ _EXAMPLES: Final = {
     "folder": Path("files"),
     "device_path": Path("/dev/ttyUSB0"),
     "url": "wss://example.org/feed",
+    "cert_file": Path("host.crt"),
+    "key_file": Path("host.key"),
     "key": "operator.pub",
     "line": "/dev/ttyACM0",
     "device": "lamp",
@@ -176,6 +183,17 @@ def config_template() -> str:
                 )
             )
             for kind, options in UPSTREAM_KINDS.items()
+        ),
+        _CERTIFICATES,
+        "".join(
+            (
+                _commented("[[certificates]]\n"),
+                _commented(
+                    _keys(CertificateSettings, {"name": "broker"}).replace(
+                        'url = ""', 'url = "https://est.example.org"'
+                    )
+                ),
+            )
         ),
         _COMPONENTS,
         "".join(

@@ -115,9 +115,7 @@ async def tell_delivery(
         story.figures.seconds = time.perf_counter() - began
         ended(story.figures)
         if keep:
-            status = await story.host.get("/api/host/status")
-            out.note(f"\nIt goes on running at {', '.join(status['urls'])}; end it with Ctrl-C.")
-            await asyncio.Event().wait()
+            await story.host.go_on(out)
     return story.figures
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.cli.host_client import HostClient
+from edgehost.cli.output import Output
 from edgehost.domain.errors import EdgehostError, UnavailableError
 
 _START_TIMEOUT_S: Final = 20.0
@@ -87,6 +88,12 @@ class DemoHost:
         """A resource of the API."""
         answer = await asyncio.to_thread(self.client.request, "GET", path, query=query)
         return answer.json()
+
+    async def go_on(self, out: Output) -> None:
+        """Say where it is served, and wait for Ctrl-C."""
+        status = await self.get("/api/host/status")
+        out.note(f"\nIt goes on running at {', '.join(status['urls'])}; end it with Ctrl-C.")
+        await asyncio.Event().wait()
 
     async def _end(self, how: signal.Signals) -> None:
         process, self.process = self.process, None

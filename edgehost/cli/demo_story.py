@@ -66,9 +66,7 @@ async def tell_story(
         ended(story.figures)
         if keep:
             await broker.start()
-            status = await story.host.get("/api/host/status")
-            out.note(f"\nIt goes on running at {', '.join(status['urls'])}; end it with Ctrl-C.")
-            await asyncio.Event().wait()
+            await story.host.go_on(out)
     return story.figures
 
 

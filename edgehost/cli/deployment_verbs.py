@@ -22,6 +22,7 @@ from edgehost.cli.usage import UsageError
 from edgehost.domain.deployment import Deployment
 from edgehost.domain.deployment_reader import read_author_deployment, read_deployment, signed_bytes
 from edgehost.domain.errors import NotFoundError, RefusedError
+from edgehost.domain.rollout_decision import is_staged
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from edgehost.domain.suggestion import did_you_mean
 
@@ -166,6 +167,8 @@ def _held_lines(deployments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"{held['deployment']} {held['sequence']}  {held['state']}{wave} since {moment(held['since'])}"
             f"  {held['reason']}".rstrip()
         )
+        if held.get("hint"):
+            yield f"  {held['hint']}"
         rows = [
             (each["component"], each["standing"], each["version"] or "-", each["reason"])
             for each in held["components"]
@@ -226,6 +229,8 @@ def _notes(deployment: Deployment) -> list[str]:
         notes.append("It names no component: hosts let go of what earlier ones of its name held.")
     if deployment.rollout.waves != (1.0,) and not deployment.rollout.soak_s:
         notes.append("Its waves follow each other without a soak_s: nothing is watched between them.")
+    if is_staged(deployment) and not deployment.rollout.blind_after_s:
+        notes.append("Hosts without a [fleet] wait with it for ever: it has no rollout.blind_after_s.")
     return notes
 
 

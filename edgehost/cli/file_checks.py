@@ -15,7 +15,7 @@ from edgehost.config import Config
 from edgehost.domain.errors import EdgehostError
 
 _SECRET_ENDS: Final = ("token_file", "password_file", "key_file", "url_file")
-_CERTIFICATE_ENDS: Final = ("ca_file", "cert_file")
+_CERTIFICATE_ENDS: Final = ("ca_file", "cert_file", "issuer_file")
 _OTHERS: Final = stat.S_IRWXO
 #: Renewal may wait for somebody to come by.
 _SOON_DAYS: Final = 30
@@ -65,12 +65,13 @@ def _secret(key: str, path: Path) -> Finding:
 
 def check_certificates(config: Config) -> Iterator[Finding]:
     """Certificates hold, and will for a while."""
+    renewed = {each.cert_file for each in config.certificates}
     for key, path in named_files(config):
         if key.endswith(_CERTIFICATE_ENDS):
-            yield _certificate(key, path, datetime.now(UTC))
+            yield _certificate(key, path, datetime.now(UTC), by_itself=path in renewed)
 
 
-def _certificate(key: str, path: Path, now: datetime) -> Finding:
+def _certificate(key: str, path: Path, now: datetime, *, by_itself: bool) -> Finding:
     from remotes.certificate_dates import certificate_dates  # noqa: PLC0415 - for those who have certificates
 
     try:
@@ -91,15 +92,18 @@ def _certificate(key: str, path: Path, now: datetime) -> Finding:
         return wrong(
             key,
             f"{whose} ended on {first.ends:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}.",
-            "Check the clock; if it is right, renew it. A new file is taken at the next connection.",
+            "Check the clock; if it is right, renew it. A new file is taken at the next connection."
+            if not by_itself
+            else "Check the clock; 'edgehost certificates ls' says why the host has not renewed it.",
         )
     days = (first.ends - now).days
     if first.ends <= now:
         return note(key, f"{whose} ended on {first.ends:%Y-%m-%d}; others in the file hold.", "Drop it.")
-    if days < _SOON_DAYS:
+    if days < _SOON_DAYS and not by_itself:
         return note(
             key,
             f"{whose} ends on {first.ends:%Y-%m-%d}, in {days} days.",
             "Renew it: whatever writes the new file, it is taken at the next connection, without a restart.",
         )
-    return good(key, f"{whose} holds until {first.ends:%Y-%m-%d}")
+    also = ", and the host renews it" if by_itself else ""
+    return good(key, f"{whose} holds until {first.ends:%Y-%m-%d}{also}")

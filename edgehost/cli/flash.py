@@ -6,6 +6,11 @@
   edgehost flash esp32-devkitc --part bootloader=boot.bin --part partitions=table.bin --part app=app.bin --unsigned
 
 Without --line the line is chosen when exactly one leads to the board.
+
+When a board does not answer: 'edgehost boards detect' shows the lines and what may be at their ends; 'edgehost boards
+show BOARD' says which button or jumper starts its bootloader; a lower --baud helps where writing breaks off; another
+--tool knows other tricks. Nothing is erased before the bootloader has answered and the chip is the board's, and every
+failure says in what state it leaves the board.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from pathlib import Path
 from edgehost.cli.boards import add_folder
 from edgehost.cli.output import Output
 from edgehost.cli.usage import UsageError
+from edgehost.domain.board import ALL_TOOLS
 
 _LEAST_BAUD, _MOST_BAUD = 300, 8_000_000
 
@@ -35,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one of several files: app, bootloader, partitions, or an address such as 0x8000; wants --unsigned",
     )
-    parser.add_argument("--unsigned", action="store_true", help="the file is not signed, and I trust it")
+    what.add_argument("--unsigned", action="store_true", help="the file is not signed, and I trust it")
     where = parser.add_argument_group("where")
     where.add_argument(
         "--line",
@@ -43,9 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="/dev/ttyACM0, id:USB-SERIAL-NUMBER, socket://HOST:PORT, rfc2217://HOST:PORT; a folder for UF2",
     )
-    where.add_argument("--baud", metavar="N", type=_baud, default=0, help="default: the board's")
-    add_folder(parser)
+    where.add_argument(
+        "--baud", metavar="N", type=_baud, default=0, help="bits per second; default: the board's"
+    )
+    add_folder(where)
     how = parser.add_argument_group("how")
+    how.add_argument(
+        "--tool",
+        choices=ALL_TOOLS,
+        default="",
+        help="what writes it: built-in or esptool (ESP chips), openocd or pyocd (debug probes); default: the board's",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, touch no device")
     how.add_argument("--no-verify", action="store_true", help="do not read back what was written")
     how.add_argument("--erase-all", action="store_true", help="erase what lies beside the image too")

@@ -33,7 +33,7 @@ def flash_file(args: argparse.Namespace, out: Output) -> int:
             args,
             out,
             catalog,
-            FlashJob(board, image, args.line, not args.no_verify, args.baud, args.erase_all),
+            FlashJob(board, image, args.line, not args.no_verify, args.baud, args.erase_all, args.tool),
         )
     )
 

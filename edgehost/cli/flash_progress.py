@@ -55,9 +55,10 @@ class FlashView:
         version = f" {image['version']}" if image["version"] else ""
         where = f" over {document['line']}" if document["line"] else ""
         speed = f", {document['baud']} baud" if document["baud"] else ""
+        tool = f" by {document['tool']}" if document["tool"] not in ("", "built-in") else ""
         self._out.note(
             f"{image['name']}{version}: {size(image['size_bytes'])} of {image['format']} for {document['board']}"
-            f"{where} ({document['protocol']}{speed})."
+            f"{where} ({document['protocol']}{tool}{speed})."
         )
         if len(image["parts"]) > 1:
             for part in image["parts"]:

@@ -34,6 +34,7 @@ def flash_signed(args: argparse.Namespace, out: Output) -> int:
         "baud": args.baud,
         "verify": not args.no_verify,
         "erase_all": args.erase_all,
+        "tool": args.tool,
         "dry_run": args.dry_run,
     }
     view = FlashView(out)

@@ -55,6 +55,11 @@ def _ls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _access(ls)
     _selection(ls)
     ls.add_argument("--component", metavar="NAME", help="show which version of it runs where")
+    keys = verbs.add_parser(
+        "keys", allow_abbrev=False, help="what hosts sign their reports with, as a deployment lists it"
+    )
+    _access(keys)
+    _selection(keys)
     watch = verbs.add_parser(
         "watch", allow_abbrev=False, help="follow a deployment over the hosts, or all that changes"
     )
@@ -103,6 +108,7 @@ def _commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     flash.add_argument("firmware", metavar="FIRMWARE[@VERSION]")
     flash.add_argument("--line", metavar="LINE", default="", help="where the board is")
     flash.add_argument("--dry-run", action="store_true", help="only the plan")
+    _command(verbs, "readmit", "count on a host in rollouts again that was set aside for its failures")
     cancel = verbs.add_parser("cancel", allow_abbrev=False, help="take a command back, as far as it can be")
     _access(cancel)
     _selection(cancel)
@@ -116,6 +122,13 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         _access(order)
         order.add_argument("deployment", metavar="DEPLOYMENT")
         order.add_argument("--sequence", metavar="N", type=int, help="default: the newest that hosts report")
+        order.add_argument(
+            "--timeout",
+            metavar="S",
+            type=float,
+            default=10.0,
+            help="seconds to wait for what hosts say to it",
+        )
         if verb == "approve":
             order.add_argument("--wave", metavar="N", type=int, help="from 0; default: the first that waits")
         if verb == "resume":
@@ -131,7 +144,9 @@ def _sign(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sign = verbs.add_parser("sign", allow_abbrev=False, help="write a signed command for 'mosquitto_pub -f'")
     _access(sign)
     sign.add_argument(
-        "operation", metavar="OPERATION", help="deploy, rollback, restart, call, logs, config, diag, flash"
+        "operation",
+        metavar="OPERATION",
+        help="deploy, rollback, restart, call, logs, config, diag, flash, readmit",
     )
     sign.add_argument(
         "--host", metavar="HOST", action="append", default=[], help="may be repeated; without it every host"

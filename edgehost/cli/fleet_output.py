@@ -93,6 +93,7 @@ def member_document(member: Member, presence: Presence, age: float | None) -> di
         "deployments": dict(member.deployments),
         "alarms": dict(member.alarms),
         "open_commands": member.open_commands,
+        "set_aside": list(member.failures),
     }
 
 

@@ -31,7 +31,7 @@ from edgehost.domain.suggestion import did_you_mean
 
 _CONFIG_MOST_BYTES: Final = 64 * 1024
 _VERB_OPERATIONS: Final = frozenset(
-    {"deploy", "rollback", "restart", "call", "logs", "config", "diag", "flash"}
+    {"deploy", "rollback", "restart", "call", "logs", "config", "diag", "flash", "readmit"}
 )
 
 
@@ -110,6 +110,7 @@ async def _ls(work: Work) -> int:
         notes = [f"{len(member.alarms)} alarms"] if member.alarms else []
         notes += [f"{member.open_commands} open commands"] if member.open_commands else []
         notes += [] if member.clock_is_set else ["clock not set"]
+        notes += [f"set aside: {', '.join(member.failures)} failed"] if member.failures else []
         rows.append(
             (member.name, presence, span_of(age), member.device_class, labels, shown, ", ".join(notes))
         )
@@ -122,6 +123,17 @@ async def _ls(work: Work) -> int:
         *table(headings, rows),
         f"{len(rows)} hosts, {len(rows) - away} online.",
     )
+    return OK
+
+
+async def _keys(work: Work) -> int:
+    """As hosts say: who takes them over into a deployment vouches for them from then on."""
+    members = work.chosen(must=False)
+    keys = {member.name: member.key for member in members if member.key}
+    for member in members:
+        if not member.key:
+            work.out.note(f"{member.name}: it signs no reports (fleet.sign_reports).")
+    work.out.result({"keys": keys}, "[rollout.keys]", *(f'{name} = "{key}"' for name, key in keys.items()))
     return OK
 
 
@@ -209,7 +221,7 @@ async def _watch(work: Work) -> int:
 
 
 async def _order(work: Work) -> int:
-    from edgehost.cli.fleet_watching import give_order  # noqa: PLC0415 - only for these verbs
+    from edgehost.cli.fleet_orders import give_order  # noqa: PLC0415 - only for these verbs
 
     return await give_order(work)
 
@@ -273,7 +285,7 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
             firmware, _, version = args.firmware.partition("@")
             found = {"board": args.board, "firmware": firmware, "version": version, "line": args.line}
             found["dry_run"] = args.dry_run
-        case "diag":
+        case "diag" | "readmit":
             found = {}
         case _:
             found = {"component": args.component}
@@ -338,6 +350,7 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 _VERBS: Final[Mapping[str, Verb]] = {
     "ls": _ls,
+    "keys": _keys,
     "cancel": _cancel,
     "watch": _watch,
     **dict.fromkeys((str(each) for each in RolloutOrder), _order),

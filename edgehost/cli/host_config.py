@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgehost.cli.host_client import HostClient
 from edgehost.config import CONFIG_FILE_NAME, Config, load_config, parse_config, read_config_file
 from edgehost.domain.errors import EdgehostError, InvalidConfigError
+
+if TYPE_CHECKING:
+    from edgehost.cli.host_client import HostClient
 
 
 def config_path(args: argparse.Namespace) -> Path:
@@ -27,8 +30,7 @@ def host_config(args: argparse.Namespace) -> Config:
 
 def host_client(args: argparse.Namespace) -> HostClient:
     """The client for the host that runs with that configuration."""
-    config = host_config(args)
-    return HostClient(config.unix_socket, root=config.api.root)
+    return _client_of(host_config(args))
 
 
 def own_host(args: argparse.Namespace) -> HostClient:
@@ -43,7 +45,7 @@ def own_host(args: argparse.Namespace) -> HostClient:
         config = last_good_config(config_path(args))
         if config is None:
             raise
-        return HostClient(config.unix_socket, root=config.api.root)
+        return _client_of(config)
 
 
 def last_good_config(path: Path) -> Config | None:
@@ -64,3 +66,9 @@ def boards_folder(args: argparse.Namespace) -> Path | None:
     if not args.config_file and not config_path(args).exists():
         return None
     return host_config(args).boards.folder
+
+
+def _client_of(config: Config) -> HostClient:
+    from edgehost.cli.host_client import HostClient  # noqa: PLC0415 - HTTP and MIME, which 'run' does not need
+
+    return HostClient(config.unix_socket, root=config.api.root)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from edgehost import __version__
 from edgehost.cli.command_table import COMMANDS, FAILED, INTERRUPTED, OK, USAGE, help_text
 
 _VALUE_OPTIONS: Final = ("-c", "--config-file")
@@ -43,7 +44,7 @@ def _dispatch(words: list[str]) -> int:
         print(help_text())
         return OK
     if "--version" in leading:
-        print(f"edgehost {_version()}")
+        print(f"edgehost {__version__}")
         return OK
     if not name:
         print(help_text(), file=sys.stderr)
@@ -75,12 +76,6 @@ def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
         else:
             return leading, word, rest
     return leading, "", []
-
-
-def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415 - only for --version
-
-    return version("edgehost")
 
 
 def _complete_streams() -> None:

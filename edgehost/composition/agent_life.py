@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from edgehost import __version__
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder
 from edgehost.composition.crash_notes import exception_report
@@ -211,9 +211,7 @@ class AgentLife:
         """Keep a report of an error that should not have been."""
         now = SystemClock().now()
         self.crashes.add(
-            exception_report(
-                problem, now, version("edgehost"), self.generation.number, was_well=self.record.well
-            )
+            exception_report(problem, now, __version__, self.generation.number, was_well=self.record.well)
         )
         self.record = replace(self.record, reported=True)
         self.boots.keep(self.record)

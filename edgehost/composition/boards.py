@@ -29,7 +29,7 @@ def make_flash_board(lines: DeviceLines, users: LineUsers | None = None) -> Flas
 
 
 def programmers(lines: DeviceLines) -> Mapping[str, Callable[[], Programmer]]:
-    """By protocol; each is imported when it is made."""
+    """By protocol, or protocol/tool; each is imported when it is made."""
     return {**_on_lines(lines), **_elsewhere(lines)}
 
 
@@ -38,6 +38,11 @@ def _on_lines(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
         from edgehost.adapters.boards.esp_programmer import EspProgrammer  # noqa: PLC0415
 
         return EspProgrammer(lines)
+
+    def esptool() -> Programmer:
+        from edgehost.adapters.boards.esptool_programmer import EsptoolProgrammer  # noqa: PLC0415
+
+        return EsptoolProgrammer(lines)
 
     def stk500v1() -> Programmer:
         from edgehost.adapters.boards.stk500v1 import Stk500v1Programmer  # noqa: PLC0415
@@ -66,6 +71,7 @@ def _on_lines(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
 
     return {
         "esp": esp,
+        "esp/esptool": esptool,
         "stk500v1": stk500v1,
         "stk500v2": stk500v2,
         "avr109": avr109,
@@ -95,4 +101,9 @@ def _elsewhere(lines: DeviceLines) -> dict[str, Callable[[], Programmer]]:
 
         return SwdProgrammer()
 
-    return {"uf2": uf2, "volume": volume, "dfu": dfu, "swd": swd}
+    def pyocd() -> Programmer:
+        from edgehost.adapters.boards.pyocd_programmer import PyocdProgrammer  # noqa: PLC0415
+
+        return PyocdProgrammer()
+
+    return {"uf2": uf2, "volume": volume, "dfu": dfu, "swd": swd, "swd/pyocd": pyocd}

@@ -83,7 +83,8 @@ async def make_desired_state(
         turn=turn or AtOnce(),
     )
     intake = DeploymentIntake(words, book, rooms.bus, rooms.clock, wake=reconciler.wake, shelf=rooms.shelf)
-    rooms.ledger.beside = intake.shelved
+    beside = rooms.ledger.beside
+    rooms.ledger.beside = lambda: {*beside(), *intake.shelved()}
     view = DeploymentsView(reconciler, words)
     control.deployment_views = view
     control.more_status["deployments"] = view.rows
@@ -99,12 +100,13 @@ async def make_desired_state(
 
 
 def _findings(view: DeploymentsView) -> Iterable[Mapping[str, Any]]:
-    for row in view.rows().values():
+    hints = view.hints()
+    for name, row in view.rows().items():
         state = row["state"]
         if state in {RolloutState.FAILED, RolloutState.HALTED} or row["reason"]:
             yield {
                 "check": f"deployment {row['deployment']} {row['sequence']}",
                 "state": "failed" if state == RolloutState.FAILED else "warning",
                 "detail": f"It is {state}. {row['reason']}".strip(),
-                "hint": "See 'edgehost deployment ls'.",
+                "hint": hints.get(name, "See 'edgehost deployment ls'."),
             }

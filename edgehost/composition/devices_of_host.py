@@ -22,7 +22,9 @@ from remotes.owned_tasks import Spawn, keep_running
 
 if TYPE_CHECKING:
     from edgehost.adapters.services.device_service import DeviceService
+    from edgehost.composition.firmware_of_devices import DeviceFirmware
     from edgehost.usecases.deploy_to_device import DeployToDevice
+    from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 
 #: The kind of services that lead to devices.
 _SERVICE = "device"
@@ -37,15 +39,17 @@ class DeviceRooms:
     devices: Devices
     deployer: DeployToDevice | None = None
     hands: FirmwareHands | None = None
+    firmware: DeviceFirmware | None = None
 
 
-def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
+async def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
     """The devices of the configuration; their bridges do not run yet."""
     devices = Devices()
     if not rooms.config.devices:
         return DeviceRooms(devices)
     from edgehost.adapters.boards.device_bridge import DeviceBridge  # noqa: PLC0415 - for hosts with devices
     from edgehost.composition.boards import make_catalog, make_lines  # noqa: PLC0415 - as above
+    from edgehost.composition.firmware_of_devices import open_firmware  # noqa: PLC0415 - as above
     from edgehost.usecases.deploy_devices import DeviceHands  # noqa: PLC0415 - as above
     from edgehost.usecases.deploy_to_device import DeployToDevice  # noqa: PLC0415 - as above
 
@@ -71,23 +75,40 @@ def open_devices(rooms: Rooms, manager: ComponentManager) -> DeviceRooms:
     deployer = DeployToDevice(
         devices, lambda: manager.followers, rooms.bus, rooms.clock, budget_of=_budgets(catalog)
     )
-    return DeviceRooms(devices, deployer, DeviceHands(devices, deployer))
+    firmware = await open_firmware(
+        rooms,
+        devices,
+        lambda: [each.remote for each in manager.followers],
+        lines=lines,
+        catalog=catalog,
+        board_of=lambda board: _board(board, catalog()),
+    )
+    return DeviceRooms(devices, deployer, DeviceHands(devices, deployer, firmware.hands), firmware)
 
 
 def start_devices(
-    rooms: Rooms, opened: DeviceRooms, control: ControlHost, spawn: Spawn, changed: Callable[[], None]
+    rooms: Rooms, opened: DeviceRooms, control: ControlHost, spawn: Spawn, reconciler: DeploymentReconciler
 ) -> None:
-    """Bring the bridges up, and let the operator reach them; ``changed`` is told when a device moved."""
-    devices = opened.devices
-    if opened.deployer is None:
+    """Bring the bridges up, and let the operator reach them; ``reconciler`` is told when a device moved."""
+    devices, firmware = opened.devices, opened.firmware
+    if opened.deployer is None or firmware is None:
         return
     from edgehost.usecases.control_devices import ControlDevices  # noqa: PLC0415 - as above
+    from edgehost.usecases.view_firmware import FirmwareView  # noqa: PLC0415 - as above
 
-    control.bridged = ControlDevices(devices, opened.deployer)
+    def changed() -> None:
+        firmware.flash.writer.moved()
+        reconciler.wake()
+
+    firmware.hands.wake = reconciler.wake
+    view = FirmwareView(
+        firmware.flash, lambda: [plan for plans in reconciler.standing.values() for plan in plans]
+    )
+    control.bridged = ControlDevices(devices, opened.deployer, view)
     control.more_status["devices"] = lambda: {
-        name: device.state.document() for name, device in devices.known.items()
+        name: device.state.document() | {"firmware": view.of(name)} for name, device in devices.known.items()
     }
-    control.more_findings.append(devices.findings)
+    control.more_findings += [devices.findings, view.findings]
     _record(rooms, devices, spawn)
     for hosted in rooms.ports.services.values():
         if hosted.kind == _SERVICE:
@@ -95,6 +116,14 @@ def start_devices(
     for name, device in devices.known.items():
         devices.ears[name].changed = changed
         keep_running(spawn, device.run, f"edgehost.bridge.{name}")
+
+
+def finish_flashes(opened: DeviceRooms, spawn: Spawn) -> None:
+    """Go on with the flashes that an earlier run of the host had begun."""
+    if opened.firmware is not None:
+        from edgehost.composition.firmware_of_devices import finish_flashes as finish  # noqa: PLC0415 - as above
+
+        finish(opened.firmware, spawn)
 
 
 def _record(rooms: Rooms, devices: Devices, spawn: Spawn) -> None:

@@ -10,7 +10,6 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Mapping
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +82,8 @@ async def host_parts(host: HostControl) -> dict[str, Any]:
 
 def machine_parts(config: Config) -> dict[str, Any]:
     """What can be seen without the host: versions, disk, the data folder's files by name and size. Blocking."""
+    from importlib.metadata import distributions  # noqa: PLC0415 - 1 MB, for this alone
+
     return {
         "versions.json": {
             "python": sys.version,

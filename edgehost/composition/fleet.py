@@ -7,10 +7,11 @@ import platform
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version as package_version
 from typing import Any, Final
 
+from edgehost import __version__
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
+from edgehost.adapters.fleet.host_key import HostKey, open_host_key
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.services.machine_readings import LinuxReadings
@@ -19,7 +20,7 @@ from edgehost.adapters.storage.small_table_file import SmallTableFile
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.broker_options import broker_options
 from edgehost.composition.fleet_bundles import bundle_operation
-from edgehost.composition.fleet_findings import fleet_findings
+from edgehost.composition.fleet_findings import fleet_findings, order_findings
 from edgehost.composition.fleet_properties import FleetProperties
 from edgehost.composition.rooms import Rooms
 from edgehost.config import parse_config
@@ -31,15 +32,18 @@ from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_events import HostDuplicated
 from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.fleet_topics import FleetTopics, part_of
+from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.json_text import write_json
 from edgehost.ports.fleet_link import Signatures
 from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
+from edgehost.usecases.count_failures import FailureCount
 from edgehost.usecases.fleet_agent_operations import Configure, Diagnose, FlashBoards
 from edgehost.usecases.fleet_device_operations import with_devices
 from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_operations import Call, Deploy, Logs, Restart, RollBack
+from edgehost.usecases.fleet_readmit import Readmit
 from edgehost.usecases.look_for_deployment import LookForDeployment
 from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
@@ -50,6 +54,10 @@ from remotes.owned_tasks import Spawn, keep_running
 OFF: Final = "off"
 _JOURNAL: Final = "fleet_commands.json"
 _JOURNAL_MOST_BYTES: Final = 8 * MIB
+_KEY: Final = "host_key.json"
+_FAILURES: Final = "failed_deployments.json"
+_FAILURES_MOST_BYTES: Final = 256 * KIB
+_DAY_S: Final = 86_400.0
 #: Commands, states and reports; bundles come on top.
 _PACKET_MOST_BYTES: Final = 256 * KIB
 #: A fleet's registrations and a host's own topics come at once when the connection is there.
@@ -67,6 +75,8 @@ class HostFleet:
     operations: dict[Operation, FleetOperation]
     rooms: Rooms
     control: ControlHost
+    failures: FailureCount
+    key: HostKey | None
 
     _view: MqttFleetView | None = None
 
@@ -88,9 +98,10 @@ class HostFleet:
                 lambda name: 0.0 if commands is None else commands.book.journal.orders.get(name, 0.0),
                 _no_note if commands is None else commands.book.note_order,
             )
+            self._view.own_key = self.key
             self._view.settle_s = self.rooms.config.fleet.settle_s
             if commands is not None:
-                self._view.time = commands.admission.time
+                self._view.orders.time = commands.admission.time
             self.link.listen(self._view.filters)
             handlers = self.link.handlers
             handlers.other, handlers.link = self._view.take, self._view.link_moved
@@ -155,6 +166,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             "clock": views.clock,
             "sandbox": views.sandbox,
             **({} if control.bridged is None else {"devices": views.devices}),
+            **({} if control.certificates is None else {"certificates": views.certificates}),
         },
         figures={"host": readings.read, "components": views.calls},
         findings=control.doctor,
@@ -182,6 +194,15 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     bundles = bundle_operation(rooms, control, received)
     if bundles is not None:
         operations[Operation.BUNDLE] = bundles
+    key = await open_host_key(host.data / _KEY) if settings.sign_reports else None
+    failures = FailureCount(
+        SmallTableFile(host.data / _FAILURES, _FAILURES_MOST_BYTES, None),
+        clock,
+        PenaltyRule(settings.set_aside_failures, settings.set_aside_days * _DAY_S),
+    )
+    await failures.open()
+    operations[Operation.READMIT] = Readmit(failures)
+    control.more_findings.append(failures.findings)
     commands = None
     if settings.commands != OFF:
         commands = FleetCommands(
@@ -202,8 +223,9 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
             received=received,
         )
         await commands.book.open()
-    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control)
+    fleet = HostFleet(topics, link, twin, commands, operations, rooms, control, failures, key)
     control.more_findings.append(lambda: fleet_findings(fleet.link, fleet.commands))
+    control.more_findings.append(lambda: order_findings(fleet._view))  # noqa: SLF001 - of this module
     if life is not None:
         life.in_touch = lambda: link.connected
     return fleet
@@ -222,7 +244,12 @@ def _start(fleet: HostFleet, spawn: Spawn) -> None:
             link.handlers.bundle = commands.take_bundle
         keep_running(spawn, commands.run, "edgehost.fleet.commands")
     link.handlers.namesake = _namesake_told(fleet)
-    link.keep(link.topics.registration, write_json(_registration(fleet)))
+
+    def register() -> None:
+        link.keep(link.topics.registration, write_json(_registration(fleet)))
+
+    fleet.failures.changed = register
+    register()
     fleet.rooms.bus.attach(fleet.twin, acting=False)
     if fleet._view is not None:  # noqa: SLF001 - of this module
         keep_running(spawn, fleet._view.run, "edgehost.fleet.orders")  # noqa: SLF001 - as above
@@ -257,7 +284,7 @@ def _registration(fleet: HostFleet) -> Mapping[str, Any]:
         "class": host.device_class,
         "labels": dict(host.labels),
         "versions": {
-            "edgehost": package_version("edgehost"),
+            "edgehost": __version__,
             "python": platform.python_version(),
             "kernel": platform.release(),
             "machine": platform.machine(),
@@ -265,6 +292,8 @@ def _registration(fleet: HostFleet) -> Mapping[str, Any]:
         "urls": [url for url in control.identity.urls if not url.startswith("unix:")],
         "commands": rooms.config.fleet.commands,
         "capabilities": sorted(fleet.operations) if fleet.commands is not None else [],
+        **({} if fleet.key is None else {"key": fleet.key.public.hex()}),
+        **({"set_aside": dict(aside)} if (aside := fleet.failures.shown()) else {}),
     }
 
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.usecases.finding import finding
 from edgehost.usecases.run_fleet_commands import FleetCommands
+
+
+def order_findings(view: MqttFleetView | None) -> Iterator[Mapping[str, Any]]:
+    """Of orders to rollouts, for the host's doctor."""
+    if view is not None and view.orders.refused:
+        yield finding(
+            "rollout orders",
+            "warning",
+            f"{view.orders.refused} were not obeyed. The last: {view.orders.last_refusal}",
+            "Give the operator's key to [[fleet.operators]] with 'rollout' in its may, or see who may publish there.",
+        )
 
 
 def fleet_findings(link: MqttFleet, commands: FleetCommands | None) -> Iterator[Mapping[str, Any]]:

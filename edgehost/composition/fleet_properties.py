@@ -82,6 +82,10 @@ class FleetProperties:
         """Those behind this host, by name."""
         return {} if self.control.bridged is None else devices_twin(self.control.bridged)
 
+    async def certificates(self) -> Mapping[str, Any]:
+        """Those that this host renews, by name."""
+        return {} if self.control.certificates is None else await self.control.certificates.twin()
+
     async def calls(self) -> Mapping[str, Any]:
         """Calls and faults since each release came live."""
         rows: Sequence[Any] = self.control.manager.deployer.running.all()

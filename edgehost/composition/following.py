@@ -37,6 +37,10 @@ class OpenedRemote:
 async def open_remotes(rooms: Rooms, stack: AsyncExitStack) -> list[OpenedRemote]:
     """Every remote of the configuration; the stack closes them."""
     config, require = rooms.config, rooms.disk.require
+    if config.fleet.enabled or config.upstream:  # whose rooms would import all of the MQTT libraries
+        from remotes.lean_mqtt import load_lean  # noqa: PLC0415 - for hosts with a broker
+
+        load_lean()
     return [
         OpenedRemote(
             settings,

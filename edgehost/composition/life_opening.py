@@ -10,10 +10,10 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from edgehost import __version__
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
 from edgehost.adapters.storage.disk_reserve import DiskReserve
@@ -125,7 +125,7 @@ def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
     fatal = crashes.taken_fatal()
     if ending is not Ending.CLEAN:
         if not before.reported:
-            report = death_report(before, ending, fatal, now(), version("edgehost"))
+            report = death_report(before, ending, fatal, now(), __version__)
             crashes.add(report)
             log.warning("The run before ended uncleanly (%s): %s", report.kind, report.reason)
         try:

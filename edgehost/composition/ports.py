@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib import import_module
-from importlib.metadata import entry_points, metadata
 from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
@@ -15,7 +14,7 @@ from edgehost.config import Config
 from edgehost.config_services import ENTRY_POINTS, KINDS, ServiceSettings
 from edgehost.domain.circuit_breaker import Position
 from edgehost.domain.errors import EdgehostError, UnavailableError
-from edgehost.domain.events import BreakerMoved, ServiceNotified
+from edgehost.domain.port_events import BreakerMoved, ServiceNotified
 from edgehost.ports.service import Service, ServiceNotice
 from edgehost.ports.topic_source import TopicSource
 from edgehost.usecases.bind_port import Bindings
@@ -90,6 +89,8 @@ def _opened(
     except EdgehostError:
         raise
     except ModuleNotFoundError as missing:
+        from importlib.metadata import metadata  # noqa: PLC0415 - as below
+
         extras = metadata("edgehost").get_all("Provides-Extra") or ()
         what = (
             f"pip install 'edgehost[{settings.kind}]'" if settings.kind in extras else "Install what it needs"
@@ -107,6 +108,8 @@ def _opened(
 
 
 def _plugin(kind: str) -> _Opener:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 1 MB, for kinds that others bring
+
     (found,) = entry_points(group=ENTRY_POINTS, name=kind) or (None,)
     if found is None:
         raise UnavailableError(f"No installed package brings services of kind '{kind}' any more.")

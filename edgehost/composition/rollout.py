@@ -40,12 +40,14 @@ def start_deployments(
         view=None if fleet is None else fleet.view(),
         reason_of=desired.view.reason,
         quarantine=partial(condemn_release, manager),
+        failures=None if fleet is None else fleet.failures,
     )
 
     def wave(deployment: Deployment) -> int | None:
         return rollout.place(deployment).wave if len(deployment.rollout.waves) > 1 else None
 
     desired.view.wave = wave
+    desired.view.advice = rollout.advice
     desired.reconciler.turn = rollout
     keep_running(spawn, rollout.run, "edgehost.rollout")
     keep_running(spawn, desired.reconciler.run, "edgehost.deployments")

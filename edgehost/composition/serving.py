@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from importlib.metadata import version as package_version
 
+from edgehost import __version__
 from edgehost.api.access import AccessPolicy, read_token_file
 from edgehost.api.app import ApiOptions, HostApp, make_app
 from edgehost.api.server import ServedAt
@@ -26,7 +26,7 @@ def make_control(rooms: Rooms, manager: ComponentManager, traffic: TrafficWatch)
     return ControlHost(
         identity=HostIdentity(
             name=config.host.name,
-            version=package_version("edgehost"),
+            version=__version__,
             device_class=config.host.device_class,
             pid=os.getpid(),
             started_at=rooms.clock.now(),
@@ -53,7 +53,7 @@ def make_host_app(rooms: Rooms, control: ControlHost) -> HostApp:
     options = ApiOptions(
         root=api.root,
         host_name=rooms.config.host.name,
-        version=package_version("edgehost"),
+        version=__version__,
         body_bytes=api.body_kib * KIB,
         brokers=_brokers(rooms.config),
         aegis_prefix=api.aegis_prefix,

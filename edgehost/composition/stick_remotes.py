@@ -13,6 +13,7 @@ from edgehost.config_tables import RemoteSettings
 from edgehost.domain.bundle_events import BundleChecked
 from edgehost.domain.events import Event, ReleaseMoved, ReleaseRolledBack, RemoteRefused
 from edgehost.domain.release_life import Stage
+from edgehost.domain.signed_content import SignedContent
 from edgehost.ports.remote import Remote
 from remotes.bundle_report import BundleReports, Outcome
 from remotes.remote import RemoteOptions
@@ -67,7 +68,10 @@ def tie_stick(rooms: Rooms, remote: Remote) -> None:
             )
         )
 
-    remote.reports.tell = tell
+    async def has(content: SignedContent) -> bool:
+        return await rooms.shelf.has(content.digest)
+
+    remote.reports.tell, remote.reports.has = tell, has
     rooms.bus.attach(_ReportKeeper(remote.name, remote.reports), acting=False)
 
 

@@ -6,9 +6,9 @@ import logging
 import platform
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as package_version
 from typing import Any
 
+from edgehost import __version__
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.broker_options import broker_options
@@ -55,7 +55,7 @@ class _Looks:
             title=self.rooms.config.host.name,
             online=True,
             model=f"{self.rooms.config.host.device_class} ({platform.machine()})",
-            software=package_version("edgehost"),
+            software=__version__,
             told=True,
             figures={name: value for name, value in figures.items() if value is not None},
             versions=versions,
@@ -129,7 +129,7 @@ def _home_assistant(
     topics = HomeTopics(options.discovery_prefix, options.topic_root, host)
     discovery = Discovery(
         topics,
-        package_version("edgehost"),
+        __version__,
         settings.figures,
         buttons=options.buttons,
         events=bool(settings.events),

@@ -11,6 +11,11 @@ OVER_UART: Final = frozenset({"esp", "stk500v1", "stk500v2", "avr109", "an3155",
 NO_ERASE_ALL: Final = frozenset({"smp", "uf2", "volume"})
 
 
+#: What writes by a protocol where there is a choice; the first does when nobody chooses. ``built-in`` is edgehost itself.
+TOOLS: Final = {"esp": ("built-in", "esptool"), "swd": ("openocd", "pyocd")}
+ALL_TOOLS: Final = tuple(tool for tools in TOOLS.values() for tool in tools)
+
+
 @dataclass(frozen=True, slots=True)
 class UsbId:
     """Vendor and product as 16-bit numbers; printed as ``2341:0043``."""
@@ -38,6 +43,7 @@ class FlashFacts:
     protocol: (
         str  # the programmer's name: esp, uf2, stk500v1, stk500v2, avr109, an3155, smp, dfu, swd, volume
     )
+    tool: str = ""  # one of TOOLS; "": the protocol's first
     baud: int = 115_200
     base: int = 0  # address of the first byte that an image without addresses is written to
     size: int = 0  # bytes that an image may use, bootloader not counted

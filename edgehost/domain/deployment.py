@@ -75,10 +75,11 @@ class OnFailure(enum.StrEnum):
 class Gates:
     """[rollout.gates]: what a host must show during ``soak_s`` before the next wave begins.
 
-    0 or "" is not looked at, but for ``error_rate``: 0 lets no call fail, 1 lets all of them.
+    0 or "" is not looked at, but for the rates: 0 lets no call fail, 1 lets all of them.
     """
 
     error_rate: float = 0.05  # share of failed calls of the deployment's components, from calls_min calls on
+    refusal_rate: float = 1.0  # share of calls that a component answers with an error of its own
     calls_min: int = 20
     latency_ms: float = 0.0  # p95 of calls
     restarts: int = 3  # sandboxes of the components that died
@@ -111,6 +112,9 @@ class Rollout:
     defer_most_s: float = 0.0  # a component's export 'may_update' may put a change off for so long
     blind_after_s: float = 0.0  # a host that sees no reports goes on by itself after so long; 0: it waits
     all_hosts: bool = False  # a transaction: nobody switches before everybody has prepared
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # public keys by host, in hex: then only these take part, by signed reports
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class Before:
         default_factory=dict
     )  # those that it changes; "": no operator bound it
     candidates: tuple[str, ...] = ()  # digests of what ran beside it
+    firmware: str = ""  # of a device: digest of its firmware image; "": this host did not bring it
+    firmware_version: str = ""  # of a device, as it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,13 @@ class HeldDeployment:
 def owners(held: Iterable[HeldDeployment]) -> dict[str, HeldDeployment]:
     """Whose each component is: of the deployment with the highest priority, then of the one accepted last."""
     found: dict[str, HeldDeployment] = {}
-    for each in sorted(held, key=_standing):
+    for each in sorted(held, key=rank_of):
         found |= dict.fromkeys((wanted.name for wanted in each.deployment.components), each)
     return found
 
 
-def _standing(held: HeldDeployment) -> tuple[int, float, str]:
+def rank_of(held: HeldDeployment) -> tuple[int, float, str]:
+    """Of two that name the same, the larger has it."""
     return (held.deployment.priority, held.accepted_at, held.deployment.name)
 
 
@@ -136,6 +139,8 @@ def _before_document(before: Before) -> dict[str, Any]:
         "config": dict(before.config),
         "bindings": dict(before.bindings),
         "candidates": list(before.candidates),
+        "firmware": before.firmware,
+        "firmware_version": before.firmware_version,
     }
 
 
@@ -146,4 +151,6 @@ def _read_before(document: Mapping[str, Any]) -> Before:
         config={str(key): str(value) for key, value in document["config"].items()},
         bindings={str(key): str(value) for key, value in document["bindings"].items()},
         candidates=tuple(map(str, document["candidates"])),
+        firmware=str(document.get("firmware", "")),
+        firmware_version=str(document.get("firmware_version", "")),
     )

@@ -90,7 +90,8 @@ class ComponentPlan:
     share: float = 0.0
     config: Mapping[str, str] = field(default_factory=dict)  # the target's overrides
     bindings: Mapping[str, str] = field(default_factory=dict)  # that must change; "": taken back
-    stop: tuple[str, ...] = ()  # digests of trials that end
+    stop: tuple[str, ...] = ()  # digests of trials that end; of a device: of an image that failed there
+    deployment: str = ""  # of a device: digest of the deployment that wants it
 
     def does(self, action: Action) -> bool:
         """Whether a step does this."""

@@ -29,7 +29,7 @@ from edgehost.domain.deployment import (
 from edgehost.domain.deployment_order import require_order
 from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.json_text import read_json
-from edgehost.domain.names import EXPORT, NAME, worded
+from edgehost.domain.names import EXPORT, NAME, PUBLIC_KEY, worded
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.domain.version_range import VersionRange
 
@@ -183,9 +183,17 @@ def _read_rollout(table: SpecReader) -> Rollout:
         defer_most_s=table.number("defer_most_s", least=0, most=_YEAR_S, default=0.0),
         blind_after_s=table.number("blind_after_s", least=0, most=_YEAR_S, default=0.0),
         all_hosts=table.flag("all_hosts", default=False),
+        keys=_read_keys(table.table("keys")),
     )
     table.refuse_unknown()
     return rollout
+
+
+def _read_keys(table: SpecReader) -> dict[str, str]:
+    for host in table.names():
+        if not NAME.fullmatch(host):
+            raise table.refused(host, "is no name of a host.")
+    return {host: table.text(host, pattern=PUBLIC_KEY) for host in table.names()}
 
 
 def _read_numbers(table: SpecReader, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
@@ -200,6 +208,7 @@ def _read_gates(table: SpecReader) -> Gates:
     usual = Gates()
     gates = Gates(
         error_rate=table.number("error_rate", least=0.0, most=1.0, default=usual.error_rate),
+        refusal_rate=table.number("refusal_rate", least=0.0, most=1.0, default=usual.refusal_rate),
         calls_min=table.whole("calls_min", least=1, most=_MOST_RESTARTS, default=usual.calls_min),
         latency_ms=table.number("latency_ms", least=0.0, most=_MOST_LATENCY_MS, default=usual.latency_ms),
         restarts=table.whole("restarts", least=0, most=_MOST_RESTARTS, default=usual.restarts),

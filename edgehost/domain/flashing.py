@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from edgehost.domain.board import Board
+from edgehost.domain.board import TOOLS, Board
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,13 @@ class FlashJob:
     verify: bool = True
     baud: int = 0  # 0: the board's
     erase_all: bool = False
+    tool: str = ""  # one of the protocol's; "": the board's
+
+    @property
+    def tool_used(self) -> str:
+        """What writes it; "" where a protocol leaves no choice."""
+        flash = self.board.flash
+        return self.tool or flash.tool or TOOLS.get(flash.protocol, ("",))[0]
 
 
 @dataclass(frozen=True, slots=True)

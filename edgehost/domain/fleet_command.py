@@ -24,6 +24,7 @@ class Operation(enum.StrEnum):
     DIAG = "diag"
     FLASH = "flash"
     BUNDLE = "bundle"  # a signed bundle of releases, sent to the host as a message
+    READMIT = "readmit"  # rollouts have set the host aside: count on it again
 
 
 class CommandState(enum.StrEnum):

@@ -11,6 +11,7 @@ from edgehost.domain.errors import RefusedError
 from edgehost.domain.fleet_command import CommandState, Operation
 from edgehost.domain.fleet_topics import COMMAND_ID, FleetTopics
 from edgehost.domain.json_text import read_json
+from edgehost.domain.names import PUBLIC_KEY
 
 #: More from one host is none of ours.
 _MOST_BYTES: Final = 128 * 1024
@@ -53,6 +54,22 @@ class Member:
         """Its labels, by its own word."""
         labels = self.registration.get("labels")
         return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, Mapping) else {}
+
+    @property
+    def key(self) -> str:
+        """The public key that it signs its reports with, by its own word; "" when it signs none."""
+        key = self.registration.get("key")
+        return key if isinstance(key, str) and PUBLIC_KEY.fullmatch(key) else ""
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Deployments that failed on it, when rollouts have set it aside for that."""
+        aside = self.registration.get("set_aside")
+        listed = aside.get("failures") if isinstance(aside, Mapping) else None
+        if not isinstance(listed, list):
+            return ()
+        rows = [each for each in listed if isinstance(each, Mapping)]
+        return tuple(f"{each.get('deployment')} {each.get('sequence')}" for each in rows)
 
     @property
     def can(self) -> frozenset[str]:

@@ -17,7 +17,6 @@ from edgehost.domain.fleet_command import CommandRecord, CommandState, FleetComm
 from edgehost.domain.fleet_topics import COMMAND_ID
 from edgehost.domain.json_text import read_json, write_json
 from edgehost.domain.names import NAME, worded
-from edgehost.domain.rollout_report import RolloutOrder, RolloutReport, RolloutState
 from edgehost.domain.spec_reader import SpecReader
 
 #: A command with its arguments; the text of a configuration is the largest of them.
@@ -31,7 +30,7 @@ DEFAULT_LIFE_S: Final = 86_400.0
 EVERY_HOST: Final = "*"
 NONCE_BYTES: Final = 16
 _AUDIENCE: Final = worded(rf"\*|{NAME.pattern}", "'*' or the name of a host")
-_LATEST: Final = 253_402_300_799.0  # the year 9999
+LATEST: Final = 253_402_300_799.0  # the year 9999
 _MOST_AUDIENCE: Final = 1000
 CANCEL: Final = "cancel"
 
@@ -67,7 +66,7 @@ def read_submission(payload: bytes) -> Submission | None:
     if "signed" in document:
         if set(document) - {"status", "signed"}:
             raise RefusedError("Beside 'signed' only 'status' may stand: the rest would not be signed.")
-        return Submission(signed=_base64(document["signed"]), cancels=status == CANCEL)
+        return Submission(signed=from_base64(document["signed"]), cancels=status == CANCEL)
     return Submission(
         document={key: value for key, value in document.items() if key != "status"}, cancels=status == CANCEL
     )
@@ -84,7 +83,7 @@ def read_command(
     table = SpecReader({**(plain or {}), **document}, error=RefusedError)
     nonce = table.anything("nonce")
     if isinstance(nonce, str):
-        nonce = _base64(nonce)
+        nonce = from_base64(nonce)
     if not isinstance(nonce, bytes) or len(nonce) != NONCE_BYTES:
         raise RefusedError(f"nonce must be {NONCE_BYTES} random bytes.")
     try:
@@ -99,8 +98,8 @@ def read_command(
         operation=Operation(table.choice("operation", Operation)),
         audience=audience,
         fleet=table.text("fleet", pattern=NAME),
-        issued_at=table.number("issued_at", least=0, most=_LATEST),
-        expires_at=table.number("expires_at", least=0, most=_LATEST),
+        issued_at=table.number("issued_at", least=0, most=LATEST),
+        expires_at=table.number("expires_at", least=0, most=LATEST),
         nonce=nonce,
         arguments=arguments,
         by=by,
@@ -167,87 +166,16 @@ def read_state(payload: bytes, operation: Operation, command_id: str) -> Command
         reason=table.text("reason", default="", longest=4096),
         result=dict(table.document("result")),
         by=table.text("by", default=""),
-        changed_at=table.number("at", default=0.0, least=0, most=_LATEST),
+        changed_at=table.number("at", default=0.0, least=0, most=LATEST),
     )
 
 
-def report_document(report: RolloutReport) -> dict[str, Any]:
-    """A host's report on a deployment."""
-    return {
-        "site": report.site,
-        "sequence": report.sequence,
-        "digest": report.digest,
-        "wave": report.wave,
-        "state": str(report.state),
-        "since": report.since,
-        "reason": report.reason,
-    }
-
-
-def read_report(payload: bytes, *, host: str, deployment: str) -> RolloutReport:
-    """A report from another host; its topic says whose and on what.
+def small_table(payload: bytes) -> SpecReader:
+    """The members of a short message.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: it is no JSON object. TooLargeError: it is too long.
     """
-    table = _small_table(payload)
-    return RolloutReport(
-        host=host,
-        site=table.text("site", default=""),
-        deployment=deployment,
-        sequence=table.whole("sequence", least=0, most=2**53),
-        digest=table.text("digest"),
-        wave=table.whole("wave", least=-1, most=10_000),
-        state=RolloutState(table.choice("state", RolloutState)),
-        since=table.number("since", least=0, most=_LATEST),
-        reason=table.text("reason", default="", longest=4096),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SignedOrder:
-    """What an operator says to a rollout, before anything is known of who it was."""
-
-    fleet: str
-    deployment: str
-    sequence: int
-    order: RolloutOrder
-    wave: int
-    issued_at: float
-
-
-def read_order(document: Mapping[str, Any]) -> SignedOrder:
-    """An order from its map.
-
-    Raises:
-        RefusedError: it is none.
-    """
-    table = SpecReader(document, error=RefusedError)
-    order = SignedOrder(
-        fleet=table.text("fleet", pattern=NAME),
-        deployment=table.text("deployment", pattern=NAME),
-        sequence=table.whole("sequence", least=0, most=2**53),
-        order=RolloutOrder(table.choice("order", RolloutOrder)),
-        wave=table.whole("wave", default=0, least=0, most=10_000),
-        issued_at=table.number("issued_at", least=0, most=_LATEST),
-    )
-    table.refuse_unknown()
-    return order
-
-
-def order_document(order: SignedOrder) -> dict[str, Any]:
-    """The map that an operator signs."""
-    return {
-        "fleet": order.fleet,
-        "deployment": order.deployment,
-        "sequence": order.sequence,
-        "order": str(order.order),
-        "wave": order.wave,
-        "issued_at": order.issued_at,
-    }
-
-
-def _small_table(payload: bytes) -> SpecReader:
     if len(payload) > STATE_MOST_BYTES:
         raise TooLargeError("The message is too long.")
     document = read_json(payload)
@@ -256,7 +184,12 @@ def _small_table(payload: bytes) -> SpecReader:
     return SpecReader(document, error=RefusedError)
 
 
-def _base64(text: object) -> bytes:
+def from_base64(text: object) -> bytes:
+    """The bytes.
+
+    Raises:
+        RefusedError: it is no base64.
+    """
     if not isinstance(text, str):
         raise RefusedError("What should be base64 is no string.")
     try:

@@ -110,6 +110,10 @@ class HostTopics:
         """Where the bytes of a signed bundle go."""
         return f"{self.registration}/bundle/{command_id}"
 
+    def order_answer(self, deployment: str) -> str:
+        """What the host says to an order to a rollout, to those who listen."""
+        return f"{self.registration}/order/{deployment}"
+
     def command_in(self, topic: str) -> CommandTopic | None:
         """The command that a topic is about; None for every other topic, and for operations nobody knows."""
         steps = self._below(topic, "cmd", 2)
@@ -180,6 +184,10 @@ class FleetTopics:
     def order(self, deployment: str) -> str:
         """Retained: the newest order to a rollout."""
         return f"{ROOT}/{self.fleet}/{ROLLOUT}/{deployment}"
+
+    def order_answers(self, deployment: str) -> str:
+        """What hosts say to orders to a rollout, as a filter."""
+        return f"{self.registrations}/order/{deployment}"
 
     def host_in(self, topic: str) -> tuple[str, str] | None:
         """The host that a topic belongs to, and what stands below its name; None when it is of no host."""

@@ -84,6 +84,14 @@ def _check_place(image: FirmwareImage, board: Board) -> None:
     flash = board.flash
     first, end = min((flash.base, *flash.offsets.values())), flash.base + flash.size
     for segment in image.segments:
+        if first <= segment.address < end < segment.end:
+            raise TooLargeError(
+                f"{image.name} has {len(segment.data)} bytes from 0x{segment.address:x} on; '{board.id}' has room for "
+                f"{end - segment.address}: {segment.end - end} bytes too many.",
+                hint="Build it for size; if it holds the bootloader too, take the file without it."
+                if flash.reserved
+                else "Build it for size.",
+            )
         for start, size in flash.reserved:
             if segment.address < start + size and segment.end > start:
                 raise InvalidImageError(
@@ -95,11 +103,6 @@ def _check_place(image: FirmwareImage, board: Board) -> None:
             raise InvalidImageError(
                 f"{image.name} goes to 0x{segment.address:x}; firmware of '{board.id}' lies in 0x{first:x}-0x{end - 1:x}.",
                 hint="Is it linked for this board?",
-            )
-        if segment.end > end:
-            raise TooLargeError(
-                f"{image.name} ends at 0x{segment.end - 1:x}; '{board.id}' has room up to 0x{end - 1:x}: "
-                f"{segment.end - end} bytes too many."
             )
 
 

@@ -24,6 +24,10 @@ NAME: Final = worded(
     r"[a-z][a-z0-9-]{0,62}",
     "a DNS label: up to 63 lower-case letters, digits and '-', a letter first",
 )
+#: What a connection can be made to.
+ADDRESS: Final = worded(r"[A-Za-z0-9.:_-]{1,253}", "a host's name or address")
+#: An Ed25519 key that may be shown.
+PUBLIC_KEY: Final = worded(r"[0-9a-f]{64}", "a public Ed25519 key: 64 lower-case hexadecimal digits")
 #: A guest's export: printable ASCII.
 EXPORT: Final = worded(
     r"[\x21-\x7e]{1,128}", "the name of an export: up to 128 printable ASCII characters, no space"

@@ -7,7 +7,6 @@ Renamed: ``requireProperties`` is ``required``, ``freezeProperties`` is ``frozen
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.names import EXPORT, FIELD_PATH, MEMBER
 from edgehost.domain.pattern_check import require_safe_pattern
 from edgehost.domain.spec_reader import SpecReader
-from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.suggestion import closest, did_you_mean
 
 #: Patterns with a name; any other text is a regular expression of the safe kind.
 NAMED_PATTERNS: Final = (
@@ -125,8 +124,7 @@ def _require_safe_expression(table: SpecReader, pattern: str) -> None:
         require_safe_pattern(pattern)
         require_safe_pattern(f"(?:{pattern})$")  # it is tried on the value as a whole
     except InvalidSpecificationError as error:
-        close = difflib.get_close_matches(pattern, NAMED_PATTERNS, n=1)
-        hint = did_you_mean(pattern, NAMED_PATTERNS) if close else error.hint
+        hint = did_you_mean(pattern, NAMED_PATTERNS) if closest(pattern, NAMED_PATTERNS) else error.hint
         table.refuse("pattern", f"cannot be used: {error.message}", hint=hint)
         return
     if re.fullmatch(r"[a-z0-9-]+", pattern):  # an expression that matches itself alone is a mistyped name

@@ -28,7 +28,7 @@ class RecordSchema:
         require_usable_schema(schema)
         self.document = schema
         self._surely_fits = quick_check(schema, schema)
-        self._validator = make_validator(schema) if schema else None
+        self._validator: Any = None  # made for the first data that is not plainly right
         self._without: dict[frozenset[str], RecordSchema] = {}
 
     def without(self, members: frozenset[str]) -> RecordSchema:
@@ -53,8 +53,10 @@ class RecordSchema:
             raise InvalidRecordError(
                 "A record's data must be a JSON object.", hint='Send an object: {"name": value}.'
             )
-        if self._validator is None or self._surely_fits(data):
+        if not self.document or self._surely_fits(data):
             return
+        if self._validator is None:
+            self._validator = make_validator(self.document)
         with bounded_work():
             if self._validator.is_valid(data):
                 return
@@ -98,7 +100,6 @@ class RecordSchema:
         return schema
 
     def _problems(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        assert self._validator is not None  # noqa: S101 - callers have looked
         for found, error in enumerate(self._validator.iter_errors(data)):
             if found == MAX_PROBLEMS:
                 return

@@ -20,6 +20,8 @@ _SECRET_KEY: Final = re.compile(
 )
 #: Tables whose values are anybody's: what components and sinks are given.
 _OPAQUE_TABLES: Final = frozenset({"config", "given", "headers", "env", "environment"})
+#: A list of words: the program may be shown, its arguments are anybody's.
+_COMMAND: Final = "command"
 _PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL)
 _URL_USER: Final = re.compile(r"(?<=://)[^/@\s\"']+@")
 _URL_QUERY: Final = re.compile(r"(://[^\s\"'?#]+)\?[^\s\"'<>]*")
@@ -63,6 +65,8 @@ class Redactor:
                 for name, inner in value.items()
             }
         if isinstance(value, list | tuple):
+            if key == _COMMAND:
+                return [self.text(str(each)) if index == 0 else REMOVED for index, each in enumerate(value)]
             return [self.document(inner, key, depth + 1) for inner in value]
         if isinstance(value, str):
             return REMOVED if value and _SECRET_KEY.search(key) else self.text(value)

@@ -11,10 +11,11 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from edgehost.domain.deployment import Deployment, Window
+from edgehost.domain.deployment import Deployment
+from edgehost.domain.maintenance_window import is_open
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 
 #: A host in these has all that it needs, and keeps its word.
@@ -26,7 +27,7 @@ _NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
 #: In the reason of a host that waits for an operator's word and for nothing else.
 FOR_APPROVAL: Final = "waits for an approval"
-_WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NO_FLEET: Final = "this host has no [fleet]"
 #: Names of hosts in a reason; the rest are counted.
 _NAMED: Final = 3
 
@@ -42,6 +43,9 @@ class FleetSight:
     reports: Sequence[RolloutReport] = ()
     command: RolloutCommand | None = None
     connected: bool = True
+    key: str = ""  # the host's own public key in hex; "": it signs no reports
+    set_aside: Collection[str] = frozenset()  # on which too much has failed to say anything of a deployment
+    alone: bool = False  # it belongs to no fleet, so it will never see anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,13 @@ _GO: Final = Decision(go=True)
 
 
 def place_of(deployment: Deployment, sight: FleetSight) -> Place:
-    """The host's wave; hosts that are away and have not reported take no place."""
+    """The host's wave; hosts that are away and have not reported take no place, those that are set aside the last."""
     members = {**sight.members, sight.host: sight.labels}
     meant = {
         host: labels
         for host, labels in members.items()
         if deployment.hosts.includes(host, labels.get("class", ""), labels)
+        and (not deployment.rollout.keys or host in deployment.rollout.keys or host == sight.host)
     }
     reported = {report.host for report in _current(deployment, sight)}
     rollout = deployment.rollout
@@ -83,7 +88,7 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
         if (not rollout.within or labels.get(rollout.within, "") == site)
         and (host == sight.host or host not in sight.away or host in reported)
     ]
-    ranked = sorted(mine, key=lambda host: _lot(deployment, host))
+    ranked = sorted(mine, key=lambda host: (host in sight.set_aside, _lot(deployment, host)))
     ends = [max(number + 1, math.ceil(share * len(ranked))) for number, share in enumerate(rollout.waves)]
     ends[-1] = max(ends[-1], len(ranked))
     rank = ranked.index(sight.host)
@@ -92,32 +97,48 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
 
 
 def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited_s: float) -> Decision:
-    """Whether the host may begin; ``local`` is its local time, ``waited_s`` how long it has been asking."""
+    """Whether the host may begin; ``local`` is its local time, ``waited_s`` how long it asks without seeing the others."""
     if stopped := _stopped(deployment, sight):
         return Decision(halt=True, reason=stopped)
     rollout = deployment.rollout
     place = place_of(deployment, sight)
-    if is_staged(deployment):
-        if not sight.connected:  # nor would it know that it is of a late wave
-            if rollout.all_hosts or not 0 < rollout.blind_after_s <= waited_s:
-                return Decision(
-                    reason="It does not see the other hosts: the link to the fleet is not there, or not for long enough."
-                )
-        elif waiting := _prepared(deployment, sight, place) or _earlier(deployment, sight, place):
-            return Decision(reason=waiting)
+    if waiting := _not_listed(deployment, sight) or _in_step(deployment, sight, place, waited_s):
+        return Decision(reason=waiting)
     if place.wave in rollout.approve and not _approved(deployment, sight, place.wave):
-        return Decision(
-            reason=f"Wave {place.wave} {FOR_APPROVAL}: 'edgehost fleet approve {deployment.name}'."
+        how = (
+            f"'edgehost fleet approve {deployment.name}'" if not sight.alone else f"{_NO_FLEET} to be told by"
         )
+        return Decision(reason=f"Wave {place.wave} {FOR_APPROVAL}: {how}.")
     if rollout.windows and not any(is_open(window, local) for window in rollout.windows):
         return Decision(reason=f"No maintenance window is open at {local:%a %H:%M}.")
     return _GO
+
+
+def _in_step(deployment: Deployment, sight: FleetSight, place: Place, waited_s: float) -> str:
+    """For which other hosts it waits, or that it does not see them; "" when it need not."""
+    if not is_staged(deployment):
+        return ""
+    if not sight.connected:  # nor would it know that it is of a late wave
+        return _blind(deployment, sight, waited_s)
+    return _prepared(deployment, sight, place) or _earlier(deployment, sight, place)
 
 
 def is_staged(deployment: Deployment) -> bool:
     """Whether hosts wait for each other or for an operator: then nobody begins who sees nothing of the fleet."""
     rollout = deployment.rollout
     return len(rollout.waves) > 1 or rollout.all_hosts or bool(rollout.approve)
+
+
+def advice_alone(deployment: Deployment) -> str:
+    """What an operator can do for a host of no fleet that such a deployment lets wait; "" when it need not wait."""
+    if not is_staged(deployment):
+        return ""
+    rollout = deployment.rollout
+    if rollout.all_hosts or rollout.approve:
+        ways = "or publish it without all_hosts and approve for this host"
+    else:
+        ways = "or publish it with rollout.blind_after_s, after which it begins by itself"
+    return f"Give the host a [fleet] table, so that it sees the others; {ways}."
 
 
 def must_go_back(deployment: Deployment, sight: FleetSight) -> str:
@@ -143,32 +164,51 @@ def is_resumed(deployment: Deployment, sight: FleetSight) -> bool:
     )
 
 
-def is_open(window: Window, local: datetime) -> bool:
-    """Whether the window is open; one that ends before it begins goes on after midnight."""
-    begin, end = window.begin or "00:00", window.end or "24:00"
-    at = f"{local:%H:%M}"
-    if begin < end:
-        return begin <= at < end and _is_day(window, local)
-    return (at >= begin and _is_day(window, local)) or (
-        at < end and _is_day(window, local - timedelta(days=1))
-    )
-
-
-def _is_day(window: Window, local: datetime) -> bool:
-    return not window.days or _WEEK[local.weekday()] in window.days
-
-
 def _stopped(deployment: Deployment, sight: FleetSight) -> str:
     command = _command(deployment, sight)
     if command is not None and command.order in _STOPS:
         return f"Operator {command.by or 'unknown'} said {command.order}."
-    forgiven = _forgiven(deployment, sight)
+    forgiven = _forgiven(deployment, sight) | _worn(deployment, sight)
     failed = [report for report in _current(deployment, sight) if report.state is RolloutState.FAILED]
     others = [report for report in failed if report.host != sight.host and report.host not in forgiven]
     if not others:
         return ""
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return f"It failed on {others[0].host}{more}: {others[0].reason}"
+
+
+def _not_listed(deployment: Deployment, sight: FleetSight) -> str:
+    """Why nobody would count on this host's reports."""
+    keys = deployment.rollout.keys
+    if not keys or keys.get(sight.host, "") == sight.key != "":
+        return ""
+    how = "'edgehost fleet keys' lists what a deployment must say"
+    if not sight.key:
+        return "It counts signed reports alone, and this host signs none: set fleet.sign_reports."
+    if sight.host not in keys:
+        return f"It counts signed reports alone, and this host is not in its [rollout.keys]; {how}."
+    return f"Its [rollout.keys] has another key for this host than the one that it signs with; {how}."
+
+
+def _blind(deployment: Deployment, sight: FleetSight, waited_s: float) -> str:
+    """Why a host that sees nobody waits; "" when it need not any more."""
+    rollout = deployment.rollout
+    if sight.alone:
+        why = f"It is rolled out in step with other hosts, and {_NO_FLEET} to see them by"
+    else:
+        why = "It does not see the other hosts: the link to the fleet is not there, or not for long enough"
+    if rollout.all_hosts or not rollout.blind_after_s:
+        return f"{why}. It does not begin without them."
+    left_s = rollout.blind_after_s - waited_s
+    return f"{why}. It begins by itself in {_span(left_s)}." if left_s > 0 else ""
+
+
+def _span(seconds: float) -> str:
+    """In steps, so that what is shown does not change at every look."""
+    for unit_s, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds > 2 * unit_s:
+            return f"about {math.ceil(seconds / unit_s)} {name}"
+    return "less than two minutes"
 
 
 def _prepared(deployment: Deployment, sight: FleetSight, place: Place) -> str:
@@ -181,7 +221,7 @@ def _prepared(deployment: Deployment, sight: FleetSight, place: Place) -> str:
 
 def _earlier(deployment: Deployment, sight: FleetSight, place: Place) -> str:
     done = {report.host for report in _current(deployment, sight) if report.state is RolloutState.SUCCESSFUL}
-    forgiven = _forgiven(deployment, sight)
+    forgiven = _forgiven(deployment, sight) | _worn(deployment, sight)
     missing = [host for host in place.before if host not in done and host not in forgiven]
     return f"Wave {place.wave} waits for the one before: {_names(missing)} not done." if missing else ""
 
@@ -195,6 +235,15 @@ def _forgiven(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
         report.host
         for report in _current(deployment, sight)
         if report.wave <= command.wave and (report.state is RolloutState.FAILED or report.host in sight.away)
+    )
+
+
+def _worn(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
+    """Hosts that are set aside and failed again: that says more of them than of the deployment."""
+    return frozenset(
+        report.host
+        for report in _current(deployment, sight)
+        if report.host in sight.set_aside and report.state in _NEVER
     )
 
 
@@ -213,8 +262,13 @@ def _command(deployment: Deployment, sight: FleetSight) -> RolloutCommand | None
 
 
 def _current(deployment: Deployment, sight: FleetSight) -> list[RolloutReport]:
-    """Reports of the very same document; others speak of an earlier or a later one."""
-    return [report for report in sight.reports if report.digest == deployment.digest]
+    """Reports of the very same document, signed where it names keys; others speak of an earlier or a later one."""
+    keys = deployment.rollout.keys
+    return [
+        report
+        for report in sight.reports
+        if report.digest == deployment.digest and (not keys or report.key == keys.get(report.host))
+    ]
 
 
 def _lot(deployment: Deployment, host: str) -> str:

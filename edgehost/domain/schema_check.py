@@ -12,6 +12,7 @@ from typing import Any, Final
 from edgehost.domain.errors import InvalidSpecificationError
 from edgehost.domain.json_text import write_json
 from edgehost.domain.pattern_check import require_safe_pattern
+from edgehost.domain.plain_schema import plainly_valid
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_SCHEMA_BYTES: Final = 48 * 1024  # the specification around it must fit 64 KiB
@@ -46,13 +47,18 @@ def require_usable_schema(schema: Mapping[str, Any]) -> None:
         raise _refused(
             "#/properties/id", "is reserved", hint="Every record has an id of its own; name it otherwise."
         )
-    import jsonschema  # noqa: PLC0415 - 6 MB that a host without models does not need
+    if not plainly_valid(schema, MAX_SCHEMA_DEPTH):
+        _require_valid(schema)
+    _Expansion(schema).walk(schema, "#", (), 0)
+
+
+def _require_valid(schema: Mapping[str, Any]) -> None:
+    import jsonschema  # noqa: PLC0415 - 3 MB that plain schemas do not need
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise _refused(f"#/{'/'.join(map(str, error.path))}", error.message[:200]) from None
-    _Expansion(schema).walk(schema, "#", (), 0)
 
 
 def _require_small(schema: Mapping[str, Any]) -> None:

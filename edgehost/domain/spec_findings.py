@@ -6,7 +6,6 @@ next and does not bring others with it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from edgehost.domain.component_spec import ComponentSpec, read_tables
 from edgehost.domain.errors import InvalidSpecificationError, RefusedError
 from edgehost.domain.names import words_for
 from edgehost.domain.spec_reader import MOST_ITEMS, SpecReader
-from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.suggestion import closest, did_you_mean
 
 _Read = TypeVar("_Read")
 #: A person mends a few at a time.
@@ -87,10 +86,10 @@ class _Collecting(SpecReader):
     def choice(self, key: str, known: Iterable[str], *, default: str | None = None) -> str:
         words = [str(word) for word in known]
         value = self._document.get(key)
-        close = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) else []
+        close = closest(value, words) if isinstance(value, str) else None
         self._asked.add(key)
         strict = SpecReader(self._document, self._path, error=self._error)
-        fallback = next(iter(close), default or words[0])
+        fallback = close or default or words[0]
         return self._tried(lambda: strict.choice(key, words, default=default), fallback)
 
     def choices(self, key: str, known: Iterable[str]) -> tuple[str, ...]:

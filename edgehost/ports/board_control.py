@@ -24,7 +24,7 @@ class BoardControl(Protocol):
     async def flash(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fetch and check signed firmware, and begin to write it; returns the flash as ``flash_state`` does.
 
-        ``order``: board, firmware, and where wanted version, line, baud, verify, erase_all, dry_run.
+        ``order``: board, firmware, and where wanted version, line, baud, verify, erase_all, tool, dry_run.
 
         Raises:
             RefusedError: the order cannot be understood.

@@ -16,12 +16,25 @@ class FleetView(Protocol):
         """Whether all that others show has come since the link is there; False: what is here may be old, or not all."""
         ...
 
+    @property
+    def key(self) -> str:
+        """The public key, in hex, that this host's reports are signed with; "" when they are not."""
+        ...
+
+    def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
+        """Take reports on a deployment from these hosts alone, signed with these keys; none: from everybody."""
+        ...
+
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         ...
 
     def away(self) -> Collection[str]:
         """Ids of the hosts that are offline, as they or their broker say."""
+        ...
+
+    def set_aside(self) -> Collection[str]:
+        """Ids of the hosts that say that too many deployments failed on them to judge one by."""
         ...
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.board_control import BoardControl
+from edgehost.ports.certificate_control import CertificateControl
 from edgehost.ports.device_control import DeviceControl
 
 
@@ -125,6 +126,14 @@ class HostControl(Protocol):
 
         Raises:
             NotFoundError: it bridges none.
+        """
+        ...
+
+    def renewals(self) -> CertificateControl:
+        """The certificates that this host renews.
+
+        Raises:
+            NotFoundError: it renews none.
         """
         ...
 

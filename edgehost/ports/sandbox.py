@@ -51,6 +51,7 @@ class CallContext:
     shadow: bool = False  # the answer is only compared: nothing may be done to the world
     trail: CallTrail | None = field(default=None, compare=False, repr=False)
     bound: Bound | None = None  # of the adapter that is called
+    check: bool = False  # the host asks how the component is: the time it takes says nothing of callers'
 
     def acting(self, what: str) -> None:
         """Note that the call is about to act on the world.

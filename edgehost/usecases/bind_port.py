@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from edgehost.domain.binding import MOST_BINDINGS, BindingTable, require_binding
 from edgehost.domain.errors import NotFoundError, TooLargeError
-from edgehost.domain.events import PortBound
+from edgehost.domain.port_events import PortBound
 from edgehost.ports.binding_store import BindingStore
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus

@@ -56,13 +56,13 @@ def choose_line(board: Board, found: Sequence[FoundLine], catalog: BoardCatalog,
     if fitting:
         raise NoLineError(
             f"{len(fitting)} lines may lead to '{board.id}': {_listed(fitting)}.",
-            hint="Say which: --line PATH or --line id:SERIAL.",
+            hint=f"Say which: --line {_selector(fitting[0])} or --line {_selector(fitting[1])}.",
         )
     if board.emulated:
         raise NoLineError(
             f"'{board.id}' is an emulator's board.", hint="Say where it is: --line PATH or URL."
         )
-    seen = f" There are {_listed(found)}." if found else " No serial line is there at all."
+    seen = f" Lines that are there: {_listed(found)}." if found else " No serial line is there at all."
     raise NoLineError(
         f"No line is known to lead to '{board.id}'.{seen}",
         hint="Is it plugged in, with a cable that carries data? Else say which line: --line PATH.",
@@ -111,6 +111,11 @@ def _by_serial(serial_number: str, found: Sequence[FoundLine]) -> str:
         f"No line has the serial number {serial_number}.",
         hint=f"There are {known}." if known else "No line that is there has one.",
     )
+
+
+def _selector(line: FoundLine) -> str:
+    """What names it for good, where its device has a number of its own."""
+    return f"{_BY_SERIAL}{line.serial_number}" if line.serial_number else line.path
 
 
 def _listed(lines: Sequence[FoundLine]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from edgehost.domain.errors import UnavailableError
 from edgehost.usecases.bridge_device import Devices
 from edgehost.usecases.deploy_to_device import DeployToDevice
+from edgehost.usecases.view_firmware import FirmwareView
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class ControlDevices:
 
     all: Devices
     deployer: DeployToDevice
+    firmware: FirmwareView
 
     def devices(self) -> Sequence[Mapping[str, Any]]:
         """Every device."""
@@ -54,4 +56,5 @@ class ControlDevices:
         await self.all.get(name).reset()
 
     def _document(self, name: str) -> Mapping[str, Any]:
-        return self.all.get(name).state.document() | {"transfer": self.deployer.transfers.get(name)}
+        state = self.all.get(name).state.document()
+        return state | {"transfer": self.deployer.transfers.get(name), "firmware": self.firmware.of(name)}

@@ -13,10 +13,17 @@ from edgehost.domain.release_life import Release
 from edgehost.domain.suggestion import did_you_mean
 from edgehost.ports.agent_control import AgentControl
 from edgehost.ports.board_control import BoardControl
+from edgehost.ports.certificate_control import CertificateControl
 from edgehost.ports.clock import Clock
 from edgehost.ports.device_control import DeviceControl
 from edgehost.usecases.direct_traffic import Ground
-from edgehost.usecases.finding import finding
+from edgehost.usecases.host_findings import (
+    conduct_findings,
+    down_findings,
+    remote_finding,
+    sandbox_findings,
+    storage_findings,
+)
 from edgehost.usecases.keep_following import RemoteHealth
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.order_binding import order_binding, port_findings
@@ -67,6 +74,7 @@ class ControlHost:
     make_boards: Callable[[], BoardControl] | None = None
     _boards: BoardControl | None = None
     bridged: DeviceControl | None = None
+    certificates: CertificateControl | None = None
     bundle: Callable[[], Awaitable[bytes]] | None = None
     written_of: Callable[[str], int | None] = lambda _digest: None  # bytes that a deployment wrote, by digest
     deployment_views: DeploymentsView | None = None
@@ -89,6 +97,15 @@ class ControlHost:
                 hint="Describe them under [devices.NAME] in its configuration.",
             )
         return self.bridged
+
+    def renewals(self) -> CertificateControl:
+        """The certificates that this host renews."""
+        if self.certificates is None:
+            raise NotFoundError(
+                "This host renews no certificates.",
+                hint="Describe them under [[certificates]] in its configuration.",
+            )
+        return self.certificates
 
     def agent(self) -> AgentControl:
         """The agent's own life: configurations, mode, crashes."""
@@ -119,46 +136,16 @@ class ControlHost:
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
         """Findings about the running host."""
+        deployer = self.manager.deployer
         findings: list[dict[str, Any]] = [
-            finding(
-                f"sandbox {name}",
-                "ok" if state == "on" else "warning",
-                state,
-                "" if state == "on" else "Components run less confined: use a kernel that has it.",
-            )
-            for name, state in self.confinement().items()
+            *sandbox_findings(self.confinement()),
+            *down_findings(self.manager.restarts.down, deployer.running),
+            *(remote_finding(health) for health, _ in self.remotes.values()),
+            *conduct_findings(deployer.running),
         ]
-        findings.extend(
-            finding(
-                f"component {component}",
-                "failed",
-                f"It is live but does not run: {reason}",
-                "The host goes on trying; see its log.",
-            )
-            for component, reason in self.manager.restarts.down.items()
-            if self.manager.deployer.running.get(component) is None  # else a newer release has come live
-        )
-        for health, _ in self.remotes.values():
-            findings.append(_remote_finding(health))
-        findings.extend(
-            finding(
-                f"component {running.release.component}",
-                "warning",
-                f"{running.conduct.faults} of {running.conduct.calls} calls failed.",
-                "See 'edgehost logs'.",
-            )
-            for running in self.manager.deployer.running.everything()
-            if running.conduct.faults
-        )
         if self.ports is not None:
             findings.extend(port_findings(self.ports))
-        damages = self.storage().get("damages", 0)
-        if damages:
-            findings.append(
-                finding(
-                    "records", "failed", f"{damages} damaged lines were set aside.", "See the host's log."
-                )
-            )
+        findings.extend(storage_findings(self.storage()))
         if self.life is not None:
             findings.extend(dict(each) for each in life_findings(self.life))
         for more in self.more_findings:
@@ -352,12 +339,3 @@ def _component(running: RunningRelease, release: Release, *, now: float) -> dict
         "faults": running.conduct.faults,
         "instances": len(running.pool.instances()),
     }
-
-
-def _remote_finding(health: RemoteHealth) -> dict[str, Any]:
-    state = {"ok": "ok", "refused": "failed"}.get(health.state, "warning")
-    hint = {
-        "refused": "It is not trusted; what runs keeps running. Ask who publishes there.",
-        "unreachable": "What runs keeps running; the host goes on trying.",
-    }.get(health.state, "")
-    return finding(f"remote {health.name}", state, health.reason or health.state, hint)

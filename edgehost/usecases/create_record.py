@@ -11,6 +11,7 @@ from secrets import randbits
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, IdempotencyConflictError, RevisionConflictError
+from edgehost.domain.events import RecordCreated
 from edgehost.domain.json_text import write_json
 from edgehost.domain.model_consistency import encrypted_members, hashed_members
 from edgehost.domain.record import Record, require_new_id
@@ -18,7 +19,7 @@ from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.complete_record import completed
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import RecordKeeping
-from edgehost.usecases.show_record import created_event
+from edgehost.usecases.show_record import stored_event
 from edgehost.usecases.store_record import store_record
 
 
@@ -88,7 +89,7 @@ async def create_record(
                 f"'{model.spec.endpoint}' has a record '{record_id}' already.",
                 hint="Change that one, or create this one under another id.",
             ) from None
-    keeping.bus.publish(await created_event(keeping, model, record, context=context))
+    keeping.bus.publish(await stored_event(RecordCreated, keeping, model, record, context=context))
     return CreatedRecord(record)
 
 

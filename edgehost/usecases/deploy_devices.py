@@ -2,12 +2,11 @@
 
 ``[firmware] lamp = "device-blink@^1.0"`` names the device and a component that is signed for devices. Prepared means
 that the component is in the spare slot; switching is one short request then, and taking back is the device's own
-rollback to the release before.
+rollback to the release before. What is a firmware image goes to ``ImageHands``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import semver
@@ -16,11 +15,12 @@ from edgehost.domain.deployment_life import Before, HeldDeployment
 from edgehost.domain.deployment_plan import Action, Choice, ComponentPlan, Standing, Step
 from edgehost.domain.device import DeviceRelease, DeviceState
 from edgehost.domain.errors import ConflictError, NotFoundError, RefusedError
-from edgehost.domain.signed_document import DocumentKind
 from edgehost.domain.version_range import VersionRange
 from edgehost.usecases.bridge_device import Devices
+from edgehost.usecases.deploy_images import ImageHands
 from edgehost.usecases.deploy_to_device import DeployToDevice, DeviceOffer
 from edgehost.usecases.deployment_firmware import device_of, plan_name
+from edgehost.usecases.device_conduct import DeviceConduct
 
 _BACK = "back to"
 
@@ -31,14 +31,22 @@ class DeviceHands:
 
     devices: Devices
     deployer: DeployToDevice
-    _began: dict[str, tuple[str, int, int]] = field(
-        default_factory=dict
-    )  # by device: a digest, and its counts as it began
+    images: ImageHands
+    conduct: DeviceConduct = field(default_factory=DeviceConduct)
 
     async def before(self, device: str) -> Before:
         """What the device runs now: what taking back goes to."""
-        running = self._running(device)
-        return Before() if running is None else Before(digest=running.digest, version=running.version)
+        running, image = self._running(device), self.images.flash.running(device)
+        return Before(
+            digest="" if running is None else running.digest,
+            version="" if running is None else running.version,
+            firmware="" if image is None else image.digest,
+            firmware_version=self.images.version(device),
+        )
+
+    def is_image(self, wanted: str) -> bool:
+        """Whether firmware of this name is on offer, or was brought to a device here."""
+        return self.images.offers.knows(wanted.partition("@")[0])
 
     async def plan(self, held: HeldDeployment, device: str, wanted: str, *, back: bool) -> ComponentPlan:
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran."""
@@ -46,6 +54,8 @@ class DeviceHands:
         if device not in self.devices.known:
             return ComponentPlan(name, Standing.REACHED, "This host bridges no such device.")
         state = self.devices.get(device).state
+        if self.is_image(wanted):
+            return self.images.plan(held, state, wanted, back=back)
         return _plan_back(held, name, state) if back else self._plan(held, device, wanted, state)
 
     def _plan(self, held: HeldDeployment, device: str, wanted: str, state: DeviceState) -> ComponentPlan:
@@ -58,12 +68,9 @@ class DeviceHands:
         if not state.online:
             return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
         if offer is None:
-            reason = f"No remote offers {component} {versions} for devices."
-            if self._is_image(component):
-                reason = (
-                    f"{component} is a firmware image; a deployment brings components to devices. "
-                    "'edgehost flash' or 'edgehost fleet flash' writes it."
-                )
+            reason = (
+                f"No remote offers {component} {versions} for devices, as a component or as a firmware image."
+            )
             return ComponentPlan(name, Standing.BLOCKED, reason)
         try:
             self.deployer.require_offer_fits(device, offer)
@@ -72,12 +79,14 @@ class DeviceHands:
         return _plan_forth(name, offer, running, held)
 
     async def prepare(self, plan: ComponentPlan) -> None:
-        """Bring the component into the device's spare slot.
+        """Bring the component into the device's spare slot, or the image to the shelf.
 
         Raises:
             EdgehostError: it does not fit, or the device does not answer now.
         """
-        if plan.target is not None and plan.does(Action.FLASH):
+        if self._brings_image(plan):
+            await self.images.prepare(plan)
+        elif plan.target is not None and plan.does(Action.FLASH):
             await self.deployer.prepare(device_of(plan.component), self._offer(plan.target))
 
     async def carry_out(self, plan: ComponentPlan) -> None:
@@ -86,6 +95,9 @@ class DeviceHands:
         Raises:
             EdgehostError: it could not be done; RefusedError when trying again would not help.
         """
+        if self._brings_image(plan):
+            await self.images.carry_out(plan)
+            return
         device = device_of(plan.component)
         if plan.target is None:
             if plan.does(Action.FLASH):
@@ -97,7 +109,7 @@ class DeviceHands:
         except ConflictError:  # it runs already
             return
         await self.deployer.commit(device, offer)
-        self._began[device] = (plan.target.digest, *_counts(self.devices.get(device).state))
+        self.conduct.began(device, plan.target.digest, self.devices.get(device).state)
 
     def _running(self, device: str) -> DeviceRelease | None:
         known = self.devices.known.get(device)
@@ -110,28 +122,16 @@ class DeviceHands:
             raise NotFoundError(f"No remote offers {target.version} any more.")
         return offer
 
-    def _is_image(self, name: str) -> bool:
-        return any(
-            document.kind is DocumentKind.FIRMWARE and document.name == name
-            for each in self.deployer.remotes()
-            for document in each.remote.documents()
-        )
+    def _brings_image(self, plan: ComponentPlan) -> bool:
+        return plan.target is not None and self.images.offers.image(plan.target.digest) is not None
 
     def _conduct(
         self, held: HeldDeployment, name: str, state: DeviceState, running: DeviceRelease
     ) -> ComponentPlan:
         """It runs; whether it fails more of its calls than the deployment allows."""
         gates = held.deployment.rollout.gates
-        calls, faults = _counts(state)
-        digest, first_calls, first_faults = self._began.get(state.name, ("", 0, 0))
-        if digest != running.digest:  # this host has not seen it begin
-            first_calls, first_faults = calls, faults
-        elif calls < first_calls:  # the device began anew, and counts anew
-            first_calls = first_faults = 0
-        self._began[state.name] = (running.digest, first_calls, first_faults)
-        calls, faults = calls - first_calls, faults - first_faults
-        if calls >= gates.calls_min and faults > gates.error_rate * calls:
-            return ComponentPlan(name, Standing.FAILED, f"{faults} of {calls} calls failed on the device.")
+        if fault := self.conduct.fault(state.name, running.digest, state, gates):
+            return ComponentPlan(name, Standing.FAILED, fault)
         if not state.online:
             return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
         return ComponentPlan(name, Standing.REACHED)
@@ -177,9 +177,3 @@ def _plan_back(held: HeldDeployment, name: str, state: DeviceState) -> Component
         )
     step = Step(Action.FLASH, f"{_BACK} {before.version}", f"It is taken back: {why}")
     return ComponentPlan(name, Standing.CHANGING, step.reason, (step,))
-
-
-def _counts(state: DeviceState) -> tuple[int, int]:
-    telemetry: Mapping[str, object] = state.telemetry
-    calls, faults = telemetry.get("calls", 0), telemetry.get("faults", 0)
-    return (calls, faults) if isinstance(calls, int) and isinstance(faults, int) else (0, 0)

@@ -25,6 +25,10 @@ class FirmwareHands(Protocol):
         """What the device runs now: what taking back goes to."""
         ...
 
+    def is_image(self, wanted: str) -> bool:
+        """Whether ``NAME@RANGE`` is a firmware image, as far as is known now; else it is a component."""
+        ...
+
     async def prepare(self, plan: ComponentPlan) -> None:
         """Bring what is planned to the device, and change nothing that runs.
 
@@ -53,6 +57,10 @@ class NoBoards:
     async def before(self, device: str) -> Before:  # noqa: ARG002 - as above
         """Nothing that this host could bring back."""
         return Before()
+
+    def is_image(self, wanted: str) -> bool:  # noqa: ARG002 - as above
+        """Nothing is known of any."""
+        return False
 
     async def prepare(self, plan: ComponentPlan) -> None:
         """Nothing is planned."""

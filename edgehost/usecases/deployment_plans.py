@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from edgehost.domain.deployment import OnFailure, WantedComponent
-from edgehost.domain.deployment_life import Before, HeldDeployment, owners
+from edgehost.domain.deployment_life import Before, HeldDeployment, owners, rank_of
 from edgehost.domain.deployment_order import in_order
 from edgehost.domain.deployment_plan import ComponentPlan, Standing, plan_component, plan_restore
 from edgehost.domain.rollout_report import RolloutState
@@ -41,10 +41,24 @@ class DeploymentPlans:
 
     async def _firmware(self, held: HeldDeployment, device: str, wanted: str) -> ComponentPlan:
         name = plan_name(device)
+        if (other := self._taker(held, device, wanted)) is not None:
+            reason = f"{name} belongs to deployment '{other.deployment.name}' (priority {other.deployment.priority})."
+            return ComponentPlan(name, Standing.TAKEN, reason)
         back = goes_back(held, name)
         if name in held.failed and not back:
             return ComponentPlan(name, Standing.FAILED, held.failed[name])
         return await self.firmware.plan(held, device, wanted, back=back)
+
+    def _taker(self, held: HeldDeployment, device: str, wanted: str) -> HeldDeployment | None:
+        """Another deployment that brings the device the like, and comes first: a device has one image, one component."""
+        kind = self.firmware.is_image(wanted)
+        for other in self.book.current():
+            theirs = other.deployment.firmware.get(device)
+            if other.deployment.name == held.deployment.name or theirs is None:
+                continue
+            if self.firmware.is_image(theirs) == kind and rank_of(other) > rank_of(held):
+                return other
+        return None
 
     async def before(self, wanted: WantedComponent) -> Before:
         """What the component is now: what taking back goes to."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from edgehost.domain.board import NO_ERASE_ALL, OVER_UART, Board
+from edgehost.domain.board import NO_ERASE_ALL, OVER_UART, TOOLS
 from edgehost.domain.errors import LineBusyError, RefusedError
 from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashOutcome
 from edgehost.domain.image_checks import check_image
@@ -29,7 +29,11 @@ class FlashPlan:
 
 
 class FlashBoard:
-    """One flash at a time for each line. ``programmers`` makes them by protocol, when they are asked for."""
+    """One flash at a time for each line.
+
+    ``programmers`` makes them when they are asked for: by protocol, and by ``protocol/tool`` where another than the
+    protocol's first tool does it.
+    """
 
     def __init__(
         self, programmers: Mapping[str, Callable[[], Programmer]], users: LineUsers | None = None
@@ -43,35 +47,40 @@ class FlashBoard:
 
         Raises:
             InvalidImageError, TooLargeError, ChipMismatchError: as check_image.
-            RefusedError: nobody here speaks the board's protocol, or it has no such option.
+            RefusedError: nobody here speaks the board's protocol, or it has no such tool or option.
             LineBusyError: this line is being flashed.
         """
         notes = check_image(job.image, job.board)
-        self._maker(job.board)
+        self._maker(job)
         _require_options(job)
         self._require_free(job)
         return FlashPlan(job, notes)
 
-    async def run(self, plan: FlashPlan, report: Report) -> FlashOutcome:
-        """Write it, with whoever else uses the line held off.
+    async def run(self, plan: FlashPlan, report: Report, *, held: bool = False) -> FlashOutcome:
+        """Write it, with whoever else uses the line held off; ``held`` when the caller has seen to that.
 
         Raises:
             LineBusyError: this line is being flashed.
             DeviceError: as the programmer.
         """
         job = plan.job
-        programmer = self._maker(job.board)()
-        async with self._alone(job):
+        programmer = self._maker(job)()
+        async with self._alone(job, held=held):
             return await programmer.flash(job, report)
 
-    def _maker(self, board: Board) -> Callable[[], Programmer]:
-        maker = self._programmers.get(board.flash.protocol)
-        if maker is None:
+    def _maker(self, job: FlashJob) -> Callable[[], Programmer]:
+        protocol, tool = job.board.flash.protocol, job.tool_used
+        if protocol not in self._programmers:
+            known = sorted({key.partition("/")[0] for key in self._programmers})
             raise RefusedError(
-                f"Boards of the protocol '{board.flash.protocol}' cannot be flashed from here.",
-                hint=f"There are programmers for {', '.join(sorted(self._programmers))}.",
+                f"Boards of the protocol '{protocol}' cannot be flashed from here.",
+                hint=f"There are programmers for {', '.join(known)}.",
             )
-        return maker
+        tools = TOOLS.get(protocol, ())
+        if tool and tool not in tools:
+            choice = f"By it there are {' and '.join(tools)}." if tools else "Leave the tool out."
+            raise RefusedError(f"'{tool}' writes no boards of the protocol '{protocol}'.", hint=choice)
+        return self._programmers[protocol if tool in ("", *tools[:1]) else f"{protocol}/{tool}"]
 
     def _require_free(self, job: FlashJob) -> str:
         key = job.line or f"{job.board.flash.protocol}:"
@@ -82,11 +91,11 @@ class FlashBoard:
         return key
 
     @asynccontextmanager
-    async def _alone(self, job: FlashJob) -> AsyncIterator[None]:
+    async def _alone(self, job: FlashJob, *, held: bool) -> AsyncIterator[None]:
         key = self._require_free(job)
         self._under_way.add(key)
         try:
-            if self._users is None:
+            if self._users is None or held:
                 yield
                 return
             async with self._users.pause(job.line):
@@ -112,6 +121,7 @@ def plan_document(plan: FlashPlan) -> dict[str, object]:
         "board": job.board.id,
         "line": job.line,
         "protocol": job.board.flash.protocol,
+        "tool": job.tool_used,
         "baud": plan.baud,
         "verify": job.verify,
         "image": image_document(job.image),

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from edgehost.domain.board import Board
 from edgehost.domain.errors import BusyError, DeviceError, EdgehostError, NotFoundError
 from edgehost.domain.flash_events import FlashBegan, FlashEnded
 from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashProgress
+from edgehost.domain.signed_document import SignedDocument
 from edgehost.ports.board_catalog import BoardCatalog
 from edgehost.ports.clock import Clock
 from edgehost.ports.device_line import DeviceLines
@@ -79,6 +80,9 @@ class FlashFirmware:
     bus: EventBus
     clock: Clock
     spawn: Callable[[Coroutine[Any, Any, None], str], object]
+    flashed: Callable[[str, SignedDocument, bytes], Awaitable[None]] | None = (
+        None  # is told what is on which line
+    )
     _flashes: OrderedDict[int, Flash] = field(default_factory=OrderedDict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -115,13 +119,14 @@ class FlashFirmware:
         content = await remote.fetch(document)
         image = await asyncio.to_thread(self.parse, document.name, content, board, document.version)
         line = choose_line(board, await self.device_lines.found(), self.catalog, wanted.line)
-        plan = self.flasher.plan(FlashJob(board, image, line, wanted.verify, wanted.baud, wanted.erase_all))
+        job = FlashJob(board, image, line, wanted.verify, wanted.baud, wanted.erase_all, wanted.tool)
+        plan = self.flasher.plan(job)
         flash = Flash(next(self._numbers), plan_document(plan), self.clock.now())
         if wanted.dry_run:
             return {**flash.document(), "state": "planned"}
         self._require_room()  # others may have begun while it was fetched
         self._remember(flash)
-        self.spawn(self._run(flash, plan), f"edgehost.flash.{flash.number}")
+        self.spawn(self._flash(flash, plan, document, content), f"edgehost.flash.{flash.number}")
         return flash.document()
 
     def flashes(self) -> Sequence[Mapping[str, Any]]:
@@ -140,6 +145,11 @@ class FlashFirmware:
             except TimeoutError:
                 pass
         return flash.document()
+
+    async def _flash(self, flash: Flash, plan: FlashPlan, document: SignedDocument, content: bytes) -> None:
+        await self._run(flash, plan)
+        if self.flashed is not None and flash.problem is None:
+            await self.flashed(plan.job.line, document, content)
 
     async def _run(self, flash: Flash, plan: FlashPlan) -> None:
         job = plan.job

@@ -8,7 +8,7 @@ from typing import Any
 
 import semver
 
-from edgehost.domain.board import Board
+from edgehost.domain.board import ALL_TOOLS, Board
 from edgehost.domain.errors import ChipMismatchError, NotFoundError, RefusedError
 from edgehost.domain.names import NAME
 from edgehost.domain.signed_document import DocumentKind, SignedDocument
@@ -31,6 +31,7 @@ class FlashOrder:
     baud: int = 0
     verify: bool = True
     erase_all: bool = False
+    tool: str = ""
     dry_run: bool = False
 
 
@@ -49,6 +50,7 @@ def read_flash_order(order: Mapping[str, Any]) -> FlashOrder:
         baud=table.whole("baud", least=0, most=_MOST_BAUD, default=0),
         verify=table.flag("verify", default=True),
         erase_all=table.flag("erase_all", default=False),
+        tool=table.choice("tool", ("", *ALL_TOOLS), default=""),
         dry_run=table.flag("dry_run", default=False),
     )
     table.refuse_unknown()

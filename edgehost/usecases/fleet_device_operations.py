@@ -216,7 +216,22 @@ def _twin(device: Mapping[str, Any]) -> Mapping[str, Any]:
     if slots is not None:
         found |= _runs(device)
         found["can_roll_back"] = slots["can_roll_back"]
-    return found
+    return found | _firmware_twin(device.get("firmware"))
+
+
+def _firmware_twin(firmware: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is wanted, and where a flash is, where there is something to say."""
+    if firmware is None:
+        return {}
+    flash = firmware["flash"]
+    said = {
+        "firmware": firmware["running"],
+        "firmware_image": firmware["image"],
+        "firmware_wanted": firmware["wanted"],
+        "firmware_flash": "" if flash is None else flash["stage"],
+        "firmware_lost": firmware["lost"],
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def _runs(device: Mapping[str, Any]) -> dict[str, Any]:

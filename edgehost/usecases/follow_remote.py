@@ -15,21 +15,17 @@ from edgehost.domain.events import RemoteChecked, RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease, require_compatible
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
-from edgehost.domain.transfer import Transfer
-from edgehost.domain.transfer_events import ReleaseFetched, TransferProgressed
 from edgehost.domain.version_range import VersionRange
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.release_shelf import ReleaseShelf
 from edgehost.ports.remote import Remote
 from edgehost.usecases.release_ledger import ReleaseLedger
+from edgehost.usecases.shelve_offer import shelve_offer
 
 #: Stages from which a release is not taken up again by itself.
 _GIVEN_UP = frozenset({Stage.QUARANTINED, Stage.REJECTED})
 
-
-#: In tenths: the end has an event of its own.
-_WHOLE = 10
 #: Components fetched and started side by side: more would only share one line and one processor.
 _AT_ONCE = 3
 
@@ -208,65 +204,18 @@ class FollowRemote:
         Raises:
             UntrustedReleaseError, RemoteUnreachableError, StorageFullError.
         """
-        if not await self._shelf.has(offer.digest):
-            transfer, begun = Transfer(), self._clock.monotonic()
-            content = await self._remote.fetch(
-                offer, progress=self._telling(offer), base=self._shelf.get, transfer=transfer
-            )
-            await self._shelf.put(offer.digest, content)
-            self._bus.publish(
-                ReleaseFetched(
-                    at=self._clock.now(),
-                    component=offer.component,
-                    version=offer.version,
-                    remote=offer.remote,
-                    size_bytes=offer.size_bytes,
-                    received_bytes=transfer.received_bytes,
-                    from_delta=transfer.base != "",
-                    seconds=self._clock.monotonic() - begun,
-                )
-            )
-        now = self._clock.now()
-        release = Release(
-            component=offer.component,
-            version=offer.version,
-            digest=offer.digest,
-            size_bytes=offer.size_bytes,
-            sequence=offer.sequence,
-            remote=offer.remote,
-            abi=offer.abi,
-            device_classes=offer.device_classes,
+        return await shelve_offer(
+            offer,
+            remote=self._remote,
+            shelf=self._shelf,
+            ledger=self._ledger,
+            bus=self._bus,
+            clock=self._clock,
         )
-        # One ledger entry, not three: a kill before it finds the file on the shelf and asks the remote again.
-        for stage in (Stage.VERIFIED, Stage.SHELVED):
-            release = release.moved_to(stage, at=now)
-        return await self._ledger.add(release)
 
     def offers_component(self, component: str) -> bool:
         """Whether the last good check found a release of it that this remote may bring."""
         return self.following.wants(component) and any(offer.component == component for offer in self.known)
-
-    def _telling(self, offer: OfferedRelease) -> Callable[[int, int], None]:
-        """Tells of every tenth of a transfer; what fits into one chunk is told when it is there."""
-        told = 0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal told
-            tenth = 10 * done // max(1, total)
-            if told < tenth < _WHOLE:
-                told = tenth
-                self._bus.publish(
-                    TransferProgressed(
-                        at=self._clock.now(),
-                        component=offer.component,
-                        version=offer.version,
-                        remote=offer.remote,
-                        done_bytes=done,
-                        total_bytes=total,
-                    )
-                )
-
-        return tell
 
     def require_fitting(
         self, offer: OfferedRelease, *, by_name: bool = False, within: VersionRange | None = None

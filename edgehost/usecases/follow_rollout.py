@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -18,6 +18,7 @@ from edgehost.domain.rollout_decision import (
     Decision,
     FleetSight,
     Place,
+    advice_alone,
     decide,
     is_resumed,
     must_go_back,
@@ -27,6 +28,7 @@ from edgehost.domain.rollout_report import RolloutReport, RolloutState
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.fleet_view import FleetView
+from edgehost.usecases.count_failures import FailureCount
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.rollout_turn import Turn
 from edgehost.usecases.take_deployments import HostWords
@@ -41,6 +43,8 @@ _GATHER_S: Final = 0.1
 #: A short soak is looked at so many times all the same.
 _LOOKS: Final = 5
 _SHORTEST_LOOK_S: Final = 0.1
+#: A host that is set aside sees so often whether it still is.
+_ASIDE_S: Final = 60.0
 _WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
 _CHANGED: Final = frozenset({RolloutState.APPLYING, RolloutState.SOAKING, RolloutState.SUCCESSFUL})
 
@@ -67,9 +71,13 @@ class FleetRollout:
     view: FleetView | None = None
     reason_of: Callable[[HeldDeployment], str] = lambda held: held.reason
     quarantine: Quarantine = _nothing
+    failures: FailureCount | None = None  # that make rollouts set this host aside; None: nothing does
     look_s: float = _LOOK_S
-    _asked_at: dict[str, float] = field(default_factory=dict)  # digest: monotonic seconds
+    _asked_at: dict[str, float] = field(
+        default_factory=dict
+    )  # by digest, without seeing others: monotonic seconds
     _put_off_at: dict[str, float] = field(default_factory=dict)
+    _was_ready: dict[str, bool] = field(default_factory=dict)  # by digest, at the last look
     _told: dict[str, RolloutReport] = field(default_factory=dict)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,12 +110,17 @@ class FleetRollout:
         for held in everything:
             try:
                 await self._attend(held)
+                if self.failures is not None:
+                    await self.failures.note(held)
             except EdgehostError as error:
                 log.warning("Rollout of %s %d: %s", held.deployment.name, held.deployment.sequence, error)
+        if self.failures is not None:
+            self.failures.look()
         await self._tell()
         digests = {held.deployment.digest: held for held in everything}
         self.soak.forget(digests)
         self._asked_at = {key: at for key, at in self._asked_at.items() if key in digests}
+        self._was_ready = {key: was for key, was in self._was_ready.items() if key in digests}
         self._put_off_at = {key: at for key, at in self._put_off_at.items() if key in digests}
 
     def _pause_s(self) -> float | None:
@@ -116,7 +129,9 @@ class FleetRollout:
         soaks = [each.deployment.rollout.soak_s for each in held if each.state is RolloutState.SOAKING]
         if soaks:
             return min(self.look_s, max(min(soaks) / _LOOKS, _SHORTEST_LOOK_S))
-        return self.look_s if any(each.state in _WAITS for each in held) else None
+        if any(each.state in _WAITS for each in held):
+            return self.look_s
+        return _ASIDE_S if self.failures is not None and self.failures.is_set_aside else None
 
     def _held(self) -> tuple[HeldDeployment, ...]:
         return (*self.reconciler.book.current(), *self.reconciler.book.queued())
@@ -128,8 +143,17 @@ class FleetRollout:
                 await reconciler.take_back(deployment.name, deployment.sequence, why)
             elif held.state is RolloutState.SOAKING and (fault := await self.soak.fault(held)):
                 await self._condemn(held, fault)
+        elif held.state in _WAITS:
+            self._wake_when_ready(deployment)
         elif held.state is RolloutState.HALTED and is_resumed(deployment, self._sight(deployment)):
             await reconciler.resume(deployment.name, deployment.sequence)
+
+    def _wake_when_ready(self, deployment: Deployment) -> None:
+        """What only time decides, such as a window, is told once; the rest comes by itself."""
+        is_ready = self._decision(deployment).go
+        if is_ready and not self._was_ready.get(deployment.digest):
+            self.reconciler.wake()
+        self._was_ready[deployment.digest] = is_ready
 
     async def _condemn(self, held: HeldDeployment, fault: Fault) -> None:
         """The release goes first: after a crash it is known by its quarantine that the deployment failed."""
@@ -143,9 +167,28 @@ class FleetRollout:
         await self.reconciler.condemn(deployment.name, deployment.sequence, fault.component, why)
 
     def _decision(self, deployment: Deployment) -> Decision:
+        return decide(
+            deployment, self._sight(deployment), local=self.local(), waited_s=self._blind_s(deployment)
+        )
+
+    def _blind_s(self, deployment: Deployment) -> float:
+        """How long it has waited without seeing the others.
+
+        A host that belongs to no fleet has waited since it took the deployment, whatever became of it meanwhile.
+        """
         now = self.clock.monotonic()
+        if self.view is not None and self.view.connected:
+            self._asked_at.pop(deployment.digest, None)
+            return 0.0
         waited_s = now - self._asked_at.setdefault(deployment.digest, now)
-        return decide(deployment, self._sight(deployment), local=self.local(), waited_s=waited_s)
+        if self.view is None:
+            held = self.reconciler.book.named(deployment.name, deployment.sequence)
+            return max(waited_s, self.clock.now() - held.accepted_at)
+        return waited_s
+
+    def advice(self, deployment: Deployment) -> str:
+        """What an operator can do about a wait that does not end by itself; "" when nothing need be done."""
+        return advice_alone(deployment) if self.view is None else ""
 
     async def _put_off(self, deployment: Deployment) -> str:
         """Why a component puts the change off, for as long as the deployment lets it."""
@@ -163,8 +206,10 @@ class FleetRollout:
 
     def _sight(self, deployment: Deployment) -> FleetSight:
         labels = {**self.host.labels, "class": self.host.device_class}
+        if self.view is not None:
+            self.view.trust(deployment.name, deployment.rollout.keys)
         if self.view is None:
-            return FleetSight(self.host.name, labels, connected=False)
+            return FleetSight(self.host.name, labels, connected=False, alone=True)
         return FleetSight(
             self.host.name,
             labels,
@@ -173,7 +218,13 @@ class FleetRollout:
             self.view.reports(deployment.name),
             self.view.command(deployment.name),
             self.view.connected,
+            self.view.key,
+            self._set_aside(self.view),
         )
+
+    def _set_aside(self, view: FleetView) -> Collection[str]:
+        mine = self.failures is not None and self.failures.is_set_aside
+        return {*view.set_aside(), *([self.host.name] if mine else ())}
 
     async def _tell(self) -> None:
         """Show what has changed since it was shown last; what waits in front of what holds."""

@@ -21,7 +21,7 @@ from edgehost.domain.model_spec import HandlerSpec
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.once_marks import OnceMarks
-from edgehost.usecases.keyed_work import DEFAULT_WAITING, KeyedWork
+from edgehost.usecases.keyed_work import DEFAULT_WAITING, KeyedConsumer, KeyedWork
 from edgehost.usecases.live_models import LiveModel, LiveModels, ModelTable
 from edgehost.usecases.record_keeping import ComponentCaller
 
@@ -41,7 +41,7 @@ class _Told:
     again: bool = False
 
 
-class EventHandlers:
+class EventHandlers(KeyedConsumer[str, _Told]):
     """An EventConsumer: what the live models want to be told, they are told."""
 
     name = "handlers"
@@ -61,24 +61,6 @@ class EventHandlers:
         self._work = KeyedWork[str, _Told](self.name, self._handle, bus=bus, clock=clock, waiting=waiting)
         self._table = ModelTable()
         self._index: PatternIndex[tuple[str, HandlerSpec]] = PatternIndex()
-
-    @property
-    def full(self) -> bool:
-        """Whether writers should wait."""
-        return self._work.full
-
-    @property
-    def overfull(self) -> bool:
-        """Whether it can take no more at all."""
-        return self._work.overfull
-
-    async def room(self) -> None:
-        """Return once it has caught up."""
-        await self._work.room()
-
-    async def idle(self) -> None:
-        """Return once every event is handled."""
-        await self._work.idle()
 
     def take(self, event: Event) -> None:
         """Queue the fact for each component that wants it."""

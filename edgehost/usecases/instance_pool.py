@@ -18,16 +18,14 @@ from typing import Any, Final, Self
 from edgehost.domain.errors import (
     BusyError,
     CallDepthError,
-    DeadlineExceededError,
     EdgehostError,
-    GuestFailedError,
-    GuestProtocolError,
     GuestTrapError,
     SandboxDiedError,
     UnavailableError,
 )
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
 from edgehost.usecases.pool_statistics import PoolStatistics
+from edgehost.usecases.replacement_pace import ReplacementPace
 from edgehost.usecases.running_components import DrainingError
 from edgehost.usecases.sparing_warnings import SparingWarnings
 
@@ -35,9 +33,6 @@ _log = logging.getLogger("edgehost.components")
 
 DEEPEST_CHAIN: Final = 8  # components on the way to a call; deeper is a circle or a mistake
 _OVERFLOW: Final = 8  # extra instances for nested calls; each is one more process for as long as its call
-_FIRST_DELAY_S: Final = 0.01
-_LONGEST_DELAY_S: Final = 5.0  # between tries to start an instance that does not stay up
-_LONGEST_TRAP_DELAY_S: Final = 0.2  # a trap may be the caller's doing: others must not wait long for it
 _IDLE_S: Final = 30.0  # an instance above the minimum that had nothing to do for so long is ended
 _LOOK_S: Final = 5.0  # how often idle instances are looked after
 
@@ -57,8 +52,7 @@ class InstancePool:
         self._finished: list[Sandbox] = []  # to be closed by the keeper
         self._instances: set[Sandbox] = set()
         self._starting = 0
-        self._delays = 0
-        self._longest_delay_s = _LONGEST_DELAY_S
+        self._pace = ReplacementPace()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -141,8 +135,9 @@ class InstancePool:
                 raise
             finally:
                 self._give_back(sandbox, usable=usable)
-            self._delays = 0
-            self.statistics.latencies_s.append(asyncio.get_running_loop().time() - began)
+            self._pace.note_success()
+            if not context.check:
+                self.statistics.latencies_s.append(asyncio.get_running_loop().time() - began)
         except EdgehostError as error:
             self._count(error)
             if self._closed and isinstance(error, SandboxDiedError):
@@ -260,8 +255,7 @@ class InstancePool:
             del self._idle_since[sandbox]
             if sandbox.alive:
                 return sandbox
-            self._deaths.warn(f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced.")
-            self._finish(sandbox)
+            self._bury(sandbox)
         return None
 
     def _give_back(self, sandbox: Sandbox, *, usable: bool = True) -> None:
@@ -306,28 +300,10 @@ class InstancePool:
         return sandbox
 
     def _count(self, error: EdgehostError) -> None:
-        count = self.statistics
-        match error:
-            case GuestTrapError():
-                count.traps += 1
-            case DeadlineExceededError():
-                count.deadlines += 1
-            case SandboxDiedError():
-                count.deaths += 1
-                if not self._closed:
-                    self._deaths.warn(str(error))
-            case GuestProtocolError():
-                count.protocol_errors += 1
-            case GuestFailedError():
-                count.refusals += 1
-            case BusyError():
-                count.busy += 1
-            case _:
-                pass
-        if isinstance(error, GuestTrapError | DeadlineExceededError | SandboxDiedError | GuestProtocolError):
-            self._delays += 1
-            mild = isinstance(error, GuestTrapError | DeadlineExceededError)
-            self._longest_delay_s = _LONGEST_TRAP_DELAY_S if mild else _LONGEST_DELAY_S
+        self.statistics.count(error)
+        self._pace.note(error)
+        if isinstance(error, SandboxDiedError) and not self._closed:
+            self._deaths.warn(str(error))
 
     async def _keep(self) -> None:
         """Close what is finished, replace it, add instances while calls wait, end those that idle."""
@@ -335,15 +311,13 @@ class InstancePool:
             self._wake.clear()
             await self._close_finished()
             while self._live + self._starting < self._target():
-                if self._delays > 1:  # the first replacement comes at once
-                    await asyncio.sleep(
-                        min(_FIRST_DELAY_S * 2 ** min(self._delays, 20), self._longest_delay_s)
-                    )
+                if self._pace.delay_s:
+                    await asyncio.sleep(self._pace.delay_s)
                 try:
                     self._put_back(await self._start_one())
-                except EdgehostError:
-                    self._delays += 1
-                    self._longest_delay_s = _LONGEST_DELAY_S
+                except EdgehostError as error:
+                    self.statistics.deaths += isinstance(error, SandboxDiedError)
+                    self._pace.note_failed_start()
                 await self._close_finished()
             self._end_long_idle()
             try:
@@ -376,12 +350,14 @@ class InstancePool:
     def _idle_ones_that_died(self) -> None:
         for sandbox in tuple(self._idle):
             if not sandbox.alive:
-                self._deaths.warn(
-                    f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced."
-                )
                 self._idle.remove(sandbox)
                 del self._idle_since[sandbox]
-                self._finish(sandbox)
+                self._bury(sandbox)
+
+    def _bury(self, sandbox: Sandbox) -> None:
+        self.statistics.deaths += 1
+        self._deaths.warn(f"{self.plan.component}: an idle sandbox ({sandbox.pid}) died; it is replaced.")
+        self._finish(sandbox)
 
 
 @asynccontextmanager

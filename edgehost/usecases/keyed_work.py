@@ -121,3 +121,27 @@ class KeyedWork(Generic[KeyT, ItemT]):
                 self._bus.publish(EventsDropped(at=self._clock.now(), count=count, consumer=self.name))
         if not self._count:
             self._idle.set()
+
+
+class KeyedConsumer(Generic[KeyT, ItemT]):
+    """The part of an EventConsumer that is its queue's: how full it is, and when it has worked off what it has."""
+
+    _work: KeyedWork[KeyT, ItemT]
+
+    @property
+    def full(self) -> bool:
+        """Whether writers should wait."""
+        return self._work.full
+
+    @property
+    def overfull(self) -> bool:
+        """Whether it can take no more at all."""
+        return self._work.overfull
+
+    async def room(self) -> None:
+        """Return once it has caught up."""
+        await self._work.room()
+
+    async def idle(self) -> None:
+        """Return once nothing waits and nothing is under way."""
+        await self._work.idle()

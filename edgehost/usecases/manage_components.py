@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,13 +121,8 @@ class ComponentManager:
         Raises:
             EdgehostError: as for TrafficDirector.give; what ran before runs on.
         """
-        async with self._turn(release.component):
-            try:
-                given = await self.traffic.give(
-                    self.deployer.ledger.by_digest(release.digest) or release, share
-                )
-            finally:
-                self.changed()
+        async with self._changing(release.component):
+            given = await self.traffic.give(self.deployer.ledger.by_digest(release.digest) or release, share)
         log.info("%s %s gets %.3g of the calls.", given.component, given.version, share.weight)
         return given
 
@@ -136,11 +132,8 @@ class ComponentManager:
         Raises:
             NotFoundError: there is no such candidate.
         """
-        async with self._turn(component):
-            try:
-                release = await self.traffic.promote(component, version, ground)
-            finally:
-                self.changed()
+        async with self._changing(component):
+            release = await self.traffic.promote(component, version, ground)
         log.info("%s %s took over: %s", component, version, ground.reason)
         return release
 
@@ -150,11 +143,8 @@ class ComponentManager:
         Raises:
             NotFoundError: there is no such candidate.
         """
-        async with self._turn(component):
-            try:
-                release = await self.traffic.stop(component, version, ground)
-            finally:
-                self.changed()
+        async with self._changing(component):
+            release = await self.traffic.stop(component, version, ground)
         log.warning("%s %s was stopped: %s", component, version, ground.reason)
         return release
 
@@ -164,11 +154,8 @@ class ComponentManager:
         Raises:
             NotFoundError: there is no such candidate.
         """
-        async with self._turn(component):
-            try:
-                return await self.traffic.retire(component, version, reason)
-            finally:
-                self.changed()
+        async with self._changing(component):
+            return await self.traffic.retire(component, version, reason)
 
     async def rehearse(self, release: Release) -> None:
         """See that a shelved release starts and passes its probe, without any traffic.
@@ -209,11 +196,8 @@ class ComponentManager:
         Raises:
             EdgehostError: as for Deployer.restart; what ran runs on.
         """
-        async with self._turn(component):
-            try:
-                running = await self.deployer.restart(component, keep)
-            finally:
-                self.changed()
+        async with self._changing(component):
+            running = await self.deployer.restart(component, keep)
         log.info("%s %s was started anew.", component, running.release.version)
         return running.release
 
@@ -223,11 +207,8 @@ class ComponentManager:
         Raises:
             NotFoundError: the component has no live release.
         """
-        async with self._turn(component):
-            try:
-                restored = await roll_back(self.deployer, self.bus, component, reason=reason)
-            finally:
-                self.changed()
+        async with self._changing(component):
+            restored = await roll_back(self.deployer, self.bus, component, reason=reason)
         if restored is None:
             log.warning(
                 "'%s' is out of service: %s There was no good release to go back to.", component, reason
@@ -291,6 +272,15 @@ class ComponentManager:
 
     def _runs(self, release: Release) -> bool:
         return self.deployer.running.get(release.component) is not None
+
+    @asynccontextmanager
+    async def _changing(self, component: str) -> AsyncIterator[None]:
+        """The component's turn; at its end whoever asked to hear of changes does, whatever came of it."""
+        async with self._turn(component):
+            try:
+                yield
+            finally:
+                self.changed()
 
     def _turn(self, component: str) -> asyncio.Lock:
         return self._locks.setdefault(component, asyncio.Lock())

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgehost.domain.call_policy import before, breaker_rules, policy_of
 from edgehost.domain.errors import CircuitOpenError, EdgehostError, PortTimeoutError, UnavailableError
-from edgehost.domain.events import PortFailed, PortSucceeded
+from edgehost.domain.port_events import PortFailed, PortSucceeded
 from edgehost.domain.port_spec import PortSpec
 from edgehost.domain.record import Record
 from edgehost.ports.sandbox import CallContext

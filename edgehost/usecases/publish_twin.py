@@ -32,6 +32,7 @@ _TELLING: Final = (
     "edgehost.fleet.",
     "edgehost.config",
     "edgehost.device.",
+    "edgehost.certificate.",
 )
 
 Look = Callable[[], Awaitable[Mapping[str, Any]]]

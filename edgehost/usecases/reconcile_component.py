@@ -19,7 +19,7 @@ class ComponentHands:
 
     facts: HostFacts
     firmware: FirmwareHands = field(default_factory=NoBoards)
-    fetching: set[str] = field(default_factory=set)  # components that can be given up in the middle
+    fetching: set[str] = field(default_factory=set)  # whose work can be given up in the middle
 
     async def carry_out(self, plan: ComponentPlan) -> None:
         """All of it.
@@ -51,7 +51,11 @@ class ComponentHands:
             EdgehostError: it does not, or cannot be had now.
         """
         if is_device(plan.component):
-            await self.firmware.prepare(plan)
+            self.fetching.add(plan.component)
+            try:
+                await self.firmware.prepare(plan)
+            finally:
+                self.fetching.discard(plan.component)
             return
         if not plan.does(Action.DEPLOY):
             if plan.does(Action.TRY):

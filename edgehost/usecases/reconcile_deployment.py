@@ -133,7 +133,7 @@ class DeploymentReconciler:
             if held.state is RolloutState.FAILED:
                 return
             if not held.begun:
-                await self._move(held, RolloutState.FAILED, reason)
+                await self._move(replace(held, taking_back=True), RolloutState.FAILED, reason)
                 return
             await self.book.change(replace(held, taking_back=True, reason=reason))
         self.wake()

@@ -12,41 +12,30 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from edgehost.domain.errors import BusyError, ConflictError, EdgehostError, RefusedError
 from edgehost.domain.fleet_command import CommandRecord, CommandState, FleetCommand, Operation
-from edgehost.domain.fleet_events import FleetCommandMoved
 from edgehost.domain.fleet_journal import MOST_OPEN, Entry
-from edgehost.domain.fleet_messages import read_submission, state_document
-from edgehost.domain.fleet_rules import ANYBODY, Operator, Replays
+from edgehost.domain.fleet_messages import read_submission
+from edgehost.domain.fleet_rules import ANYBODY, Operator
 from edgehost.domain.fleet_topics import CommandTopic, HostTopics
-from edgehost.domain.json_text import tell_json, write_json
+from edgehost.domain.json_text import write_json
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.fleet_link import FleetLink
 from edgehost.usecases.admit_commands import SIGNED, Admission
 from edgehost.usecases.command_book import CommandBook
-from edgehost.usecases.fleet_operation import FleetOperation, RunningCommand
+from edgehost.usecases.fleet_operation import FleetOperation
 from edgehost.usecases.fleet_refusals import Refusals
-from edgehost.usecases.fleet_results import Results
-from edgehost.usecases.fleet_turns import Turns
+from edgehost.usecases.open_commands import OpenCommands
+from edgehost.usecases.shown_commands import ShownCommands
 
 log = logging.getLogger("edgehost.fleet")
 #: Messages that wait to be looked at: a host that wakes has a handful, a flood has more.
 _INBOX: Final = 512
 #: After a flood, the broker is asked again this often.
 _ASK_S: Final = 60.0
-#: States say how far a command is this often; a terminal follows no faster.
-_TELL_S: Final = 0.5
-
-
-@dataclass(slots=True)
-class _Work:
-    running: RunningCommand
-    task: asyncio.Task[None]
-    cancelled_by: str = ""
-    told_at: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -67,14 +56,14 @@ class FleetCommands:
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _passed_over: bool = False
     _asked_at: float = float("-inf")
-    _work: dict[str, _Work] = field(default_factory=dict)
-    _turns: Turns = field(default_factory=Turns)
     refusals: Refusals = field(init=False)
-    _results: Results = field(init=False)
+    _shown: ShownCommands = field(init=False)
+    _open: OpenCommands = field(init=False)
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(self.topics, self.boot, self.link, self.clock, self.bus)
-        self._results = Results(self.topics, self.link)
+        self._shown = ShownCommands(self.topics, self.boot, self.book, self.link, self.bus)
+        self._open = OpenCommands(self._shown, self.operations, self.clock, self.received)
 
     def take(self, topic: str, payload: bytes) -> None:
         """A message on the topic of a command; never waits."""
@@ -103,10 +92,10 @@ class FleetCommands:
         Outcomes that are gone while the rest is there were cleared by their requesters.
         """
         for entry in tuple(self.book.journal.entries.values()):
-            if entry.is_open or lost or self._topic(entry) in seen:
-                self._show(entry)
+            if entry.is_open or lost or self._shown.topic(entry) in seen:
+                self._shown.show(entry)
             else:
-                self._forget(entry)
+                self._shown.forget(entry)
 
     async def run(self) -> None:
         """Take commands until cancelled; what an earlier run has left comes first."""
@@ -114,7 +103,7 @@ class FleetCommands:
             for operation, each in self.operations.items():
                 self.link.keep(self.topics.capability(operation), write_json(dict(each.capability)))
             for entry in self.book.journal.open_entries():
-                self._begin(tasks, entry, resumed=entry.begun > 0)
+                self._open.begin(tasks, entry, resumed=entry.begun > 0)
             while True:
                 await self._filled.wait()
                 self._filled.clear()
@@ -154,7 +143,7 @@ class FleetCommands:
                 if entry is None:
                     self.refusals.answer(where, error)
                 else:
-                    self._show(entry, again=True)
+                    self._shown.show(entry, again=True)
                     self.refusals.note(where, error)
 
     async def _consider(
@@ -168,7 +157,7 @@ class FleetCommands:
         if submission.cancels:
             await self._cancel(entry, command, operator)
         elif entry is not None:  # the same again, or another under its id: a command is done once
-            self._show(entry, again=True)
+            self._shown.show(entry, again=True)
         else:
             await self._admit(tasks, command, operator)
 
@@ -182,14 +171,14 @@ class FleetCommands:
         entry = Entry(command, record)
         try:
             operation = self._require_allowed(command, operator)
-            entry = replace(entry, begun=int(self._turns.is_free(operation.turn(command.arguments))))
+            entry = replace(entry, begun=int(self._open.is_free(operation.turn(command.arguments))))
         except EdgehostError as error:
             entry = replace(entry, record=replace(record, state=CommandState.FAILED, reason=str(error)))
-        await self._keep(entry, replays=self.book.journal.replays.with_taken(command, now))
-        self._show(entry)
-        self._publish(entry)
+        await self._shown.keep(entry, replays=self.book.journal.replays.with_taken(command, now))
+        self._shown.show(entry)
+        self._shown.publish(entry)
         if entry.is_open:
-            self._begin(tasks, entry, resumed=False)
+            self._open.begin(tasks, entry, resumed=False)
             await asyncio.sleep(0)  # it takes its turn before the next one asks whether that is free
 
     async def _admit_bundle(self, tasks: asyncio.TaskGroup, bundle_id: str, content: bytes) -> None:
@@ -197,7 +186,7 @@ class FleetCommands:
         where = CommandTopic(Operation.BUNDLE, bundle_id)
         entry = self.book.entry(bundle_id)
         if entry is not None:
-            self._show(entry, again=True)
+            self._shown.show(entry, again=True)
             return
         command = self.admission.bundle_command(bundle_id, content)
         self.received[bundle_id] = content
@@ -205,97 +194,17 @@ class FleetCommands:
             await self._admit(tasks, command, ANYBODY)
         except EdgehostError as error:
             self.refusals.answer(where, error)
-        if bundle_id not in self._work:
-            self._let_go(bundle_id)
-
-    def _let_go(self, bundle_id: str) -> None:
-        """The bytes are not needed any more, here and at the broker."""
-        if self.received.pop(bundle_id, None) is not None:
-            self.link.put(self.topics.bundle(bundle_id), b"", expires_s=0)
+        if bundle_id not in self._open:
+            self._open.let_go(bundle_id)
 
     def _require_allowed(self, command: FleetCommand, operator: Operator) -> FleetOperation:
         operation = self.operations.get(command.operation)
         if operation is None:
             raise RefusedError(f"This host cannot do '{command.operation}'.")
         operator.require(command.operation, operation.about(command.arguments))
-        if len(self._work) >= MOST_OPEN:
+        if len(self._open) >= MOST_OPEN:
             raise BusyError(f"{MOST_OPEN} commands are open already.", hint="Try again when some have ended.")
         return operation
-
-    def _begin(self, tasks: asyncio.TaskGroup, entry: Entry, *, resumed: bool) -> None:
-        command_id = entry.command.id
-
-        async def remember(memo: Mapping[str, Any]) -> None:
-            await self._keep(replace(self.book.journal.entries[command_id], memo=dict(memo)))
-
-        running = RunningCommand(
-            entry.command, entry.begun, entry.memo, lambda how_far: self._tell(command_id, how_far), remember
-        )
-        task = tasks.create_task(self._run(running, resumed=resumed), name=f"edgehost.command.{command_id}")
-        self._work[command_id] = _Work(running, task)
-
-    async def _run(self, running: RunningCommand, *, resumed: bool) -> None:
-        command, work = running.command, self._work[running.command.id]
-        state, reason, result = CommandState.FAILED, "", dict[str, Any]()
-        try:
-            result = await self._in_turn(running, resumed=resumed)
-            state = CommandState.SUCCESSFUL
-        except asyncio.CancelledError:
-            if not work.cancelled_by:
-                raise  # the host ends; its next run goes on
-            work.task.uncancel()
-            reason = f"{work.cancelled_by} cancelled it."
-        except EdgehostError as error:
-            reason = str(error)
-        except Exception as error:  # an operation must not take the others with it
-            log.exception("The command %s failed in an unforeseen way.", command.id)
-            reason = f"Something that should not happen did: {type(error).__name__}."
-        finally:
-            del self._work[command.id]
-            self._let_go(command.id)
-        await self._finish(command.id, state, reason, result)
-
-    async def _in_turn(self, running: RunningCommand, *, resumed: bool) -> dict[str, Any]:
-        command = running.command
-        operation = self.operations.get(command.operation)
-        if operation is None:
-            raise RefusedError(f"This host can no longer do '{command.operation}'.")
-        turn = operation.turn(command.arguments)
-        async with self._turns.taken(turn, command.id, lambda other: self._wait_for(command.id, other)):
-            if resumed:
-                await self._note_begun(running)
-                return dict(await operation.resume(running))
-            if not running.begun:
-                if command.expires_at <= self.clock.now():
-                    raise RefusedError("It expired while it waited for its turn.")
-                await self._note_begun(running)
-                self._tell(command.id, "", at_once=True)
-            return dict(await operation.run(running))
-
-    async def _note_begun(self, running: RunningCommand) -> None:
-        running.begun += 1
-        await self._keep(replace(self.book.journal.entries[running.command.id], begun=running.begun))
-
-    def _wait_for(self, command_id: str, other: str) -> None:
-        entry = self.book.entry(other)
-        who = f" by {entry.command.by[:8]}" if entry is not None and entry.command.by else ""
-        what = f"'{entry.command.operation}' " if entry is not None else ""
-        self._tell(command_id, f"It waits for {what}{other}{who}.", at_once=True)
-
-    async def _finish(
-        self, command_id: str, state: CommandState, reason: str, result: dict[str, Any]
-    ) -> None:
-        entry = self.book.journal.entries[command_id]
-        shown = self._results.shown(entry.record, result)
-        record = replace(entry.record, state=state, reason=reason, result=shown, changed_at=self.clock.now())
-        entry = replace(entry, record=record)
-        try:
-            await self._keep(entry)
-        except EdgehostError as error:  # it is done, and said; after a restart it ends again
-            log.warning("The outcome of %s could not be noted: %s", command_id, error)
-            self.book.show(entry)
-        self._show(entry)
-        self._publish(entry)
 
     async def _cancel(self, entry: Entry | None, command: FleetCommand, operator: Operator) -> None:
         """Take a command back; one that has not come yet will find itself cancelled."""
@@ -312,88 +221,32 @@ class FleetCommands:
                 command.id, command.operation, state, reason, {}, command.by, self.clock.now()
             )
             entry = Entry(command, record)
-            await self._keep(entry, replays=replays)
-            self._publish(entry)
+            await self._shown.keep(entry, replays=replays)
+            self._shown.publish(entry)
         elif entry.is_open:
-            await self._keep(entry, replays=replays)
-            self._stop_work(entry, operator.shown)
-        self._show(self.book.journal.entries[command.id], again=True)
-
-    def _stop_work(self, entry: Entry, who: str) -> None:
-        work = self._work.get(entry.command.id)
-        if work is None:
-            return
-        if work.running.committed:
-            self._tell(entry.command.id, "It can no longer be cancelled; it ends by itself.", at_once=True)
-            return
-        work.cancelled_by = who
-        work.task.cancel()
+            await self._shown.keep(entry, replays=replays)
+            self._open.stop(entry, operator.shown)
+        self._shown.show(self.book.journal.entries[command.id], again=True)
 
     async def _cleared(self, entry: Entry | None) -> None:
         """The requester has taken the topic away: an outcome is forgotten, an open command goes on or is cancelled."""
         if entry is None:
             return
         if not entry.is_open:
-            self._forget(entry)
+            self._shown.forget(entry)
             await self.book.tidy()
         elif self.admission.mode == SIGNED:
-            self._show(entry, again=True)  # anybody may write nothing; taking a command back must be signed
+            self._shown.show(
+                entry, again=True
+            )  # anybody may write nothing; taking a command back must be signed
         else:
-            self._stop_work(entry, "Its requester")
-            self._show(self.book.journal.entries[entry.command.id], again=True)
+            self._open.stop(entry, "Its requester")
+            self._shown.show(self.book.journal.entries[entry.command.id], again=True)
 
     def _compare(self, where: CommandTopic, entry: Entry | None, payload: bytes) -> None:
         """A state that stands there: this host's own, or somebody wrote over it."""
         if entry is None:
             if payload.startswith(b'{"status":"executing"'):
                 self.refusals.answer(where, ConflictError("This host does not know the command any more."))
-        elif payload != self._payload(entry):
-            self._show(entry, again=True)
-
-    def _forget(self, entry: Entry) -> None:
-        self.book.forget(entry.command.id)
-        self._withdraw(entry)
-
-    def _withdraw(self, entry: Entry) -> None:
-        self.link.keep(self._topic(entry), None)
-        self._results.withdraw(entry.record)
-
-    async def _keep(self, entry: Entry, *, replays: Replays | None = None) -> None:
-        for gone in await self.book.keep(entry, replays=replays):
-            self._withdraw(gone)
-
-    def _tell(self, command_id: str, how_far: str, *, at_once: bool = False) -> None:
-        """Show how far an open command is; not durably, since a restart makes it untrue."""
-        entry, work = self.book.entry(command_id), self._work.get(command_id)
-        now = self.clock.monotonic()
-        if entry is None or not entry.is_open:
-            return
-        if work is not None:
-            if not at_once and now - work.told_at < _TELL_S:
-                return
-            work.told_at = now
-        record = replace(entry.record, reason=how_far, changed_at=self.clock.now())
-        self.book.show(replace(entry, record=record))
-        self._show(self.book.journal.entries[command_id])
-
-    def _show(self, entry: Entry, *, again: bool = False) -> None:
-        self.link.keep(self._topic(entry), self._payload(entry), again=again)
-
-    def _publish(self, entry: Entry) -> None:
-        record = entry.record
-        self.bus.publish(
-            FleetCommandMoved(
-                at=record.changed_at,
-                id=record.id,
-                operation=record.operation,
-                state=record.state,
-                by=record.by,
-                reason=record.reason,
-            )
-        )
-
-    def _payload(self, entry: Entry) -> bytes:
-        return tell_json(state_document(entry.record, boot=self.boot))
-
-    def _topic(self, entry: Entry) -> str:
-        return self.topics.command(entry.command.operation, entry.command.id)
+        elif payload != self._shown.payload(entry):
+            self._shown.show(entry, again=True)

@@ -10,14 +10,15 @@ from typing import Any, Final
 from edgehost.domain.causation import caused_by
 from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError
 from edgehost.domain.event_pattern import PatternIndex, holds
-from edgehost.domain.events import Event, PipelineEnded
+from edgehost.domain.events import Event
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.suggestion import did_you_mean
+from edgehost.domain.workflow_events import PipelineEnded
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.handle_events import UNHEARD, event_document
-from edgehost.usecases.keyed_work import DEFAULT_WAITING, KeyedWork
+from edgehost.usecases.keyed_work import DEFAULT_WAITING, KeyedConsumer, KeyedWork
 from edgehost.usecases.record_keeping import ComponentCaller
 
 log = logging.getLogger("edgehost.pipelines")
@@ -41,7 +42,7 @@ class Pipeline:
         return {"name": self.name, "steps": steps, "on": self.on, "where": dict(self.where)}
 
 
-class Pipelines:
+class Pipelines(KeyedConsumer[str, Event]):
     """An EventConsumer; and what answers a call of a pipeline."""
 
     name = "pipelines"
@@ -62,24 +63,6 @@ class Pipelines:
             if each.on:
                 self._index.add(each.on, each)
         self._work = KeyedWork[str, Event](self.name, self._started, bus=bus, clock=clock, waiting=waiting)
-
-    @property
-    def full(self) -> bool:
-        """Whether writers should wait."""
-        return self._work.full
-
-    @property
-    def overfull(self) -> bool:
-        """Whether it can take no more at all."""
-        return self._work.overfull
-
-    async def room(self) -> None:
-        """Return once it has caught up."""
-        await self._work.room()
-
-    async def idle(self) -> None:
-        """Return once nothing is under way."""
-        await self._work.idle()
 
     def wants(self, event: Event) -> bool:
         """Whether the fact starts a pipeline."""

@@ -16,7 +16,8 @@ from typing import Final
 from edgehost.domain import workflow
 from edgehost.domain.causation import CauseLimits
 from edgehost.domain.errors import ConflictError, EdgehostError, NotFoundError, UnavailableError
-from edgehost.domain.events import Event, PortSucceeded, RecordDeleted
+from edgehost.domain.events import Event, RecordDeleted
+from edgehost.domain.port_events import PortSucceeded
 from edgehost.domain.workflow import Flow, FlowState, Trigger
 from edgehost.usecases.keyed_work import DEFAULT_WAITING, KeyedWork
 from edgehost.usecases.live_models import LiveModel

@@ -72,25 +72,16 @@ async def show(keeping: RecordKeeping, model: LiveModel, record: Record) -> Reco
     return (await shown(keeping, model, [record]))[0]
 
 
-async def created_event(
-    keeping: RecordKeeping, model: LiveModel, record: Record, *, context: CallContext
-) -> RecordCreated:
-    """The fact that the record is new."""
-    return RecordCreated(
-        at=record.updated_at,
-        model=record.model,
-        id=record.id,
-        revision=record.revision,
-        domain=domain_of(model.spec),
-        data=await _told(keeping, model, record, context),
-    )
-
-
-async def updated_event(
-    keeping: RecordKeeping, model: LiveModel, record: Record, *, context: CallContext
-) -> RecordUpdated:
-    """The fact that the record has a new revision."""
-    return RecordUpdated(
+async def stored_event(
+    kind: type[RecordCreated | RecordUpdated],
+    keeping: RecordKeeping,
+    model: LiveModel,
+    record: Record,
+    *,
+    context: CallContext,
+) -> RecordCreated | RecordUpdated:
+    """The fact that the record is new, or has a new revision."""
+    return kind(
         at=record.updated_at,
         model=record.model,
         id=record.id,

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from edgehost.domain.errors import ConflictError, InvalidRecordError, RevisionConflictError
+from edgehost.domain.events import RecordUpdated
 from edgehost.domain.merge_patch import merged
 from edgehost.domain.record import Record
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.complete_record import Completed, completed
 from edgehost.usecases.live_models import LiveModel
 from edgehost.usecases.record_keeping import WRITE_ATTEMPTS, RecordKeeping, require_expected
-from edgehost.usecases.show_record import updated_event
+from edgehost.usecases.show_record import stored_event
 from edgehost.usecases.store_record import store_record
 
 
@@ -109,5 +110,5 @@ async def store_change(
         updated_at=now,
     )
     await store_record(keeping, model, record, before=before)
-    keeping.bus.publish(await updated_event(keeping, model, record, context=context))
+    keeping.bus.publish(await stored_event(RecordUpdated, keeping, model, record, context=context))
     return record

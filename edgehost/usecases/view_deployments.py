@@ -11,6 +11,7 @@ from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_plan import ComponentPlan, Standing
 from edgehost.domain.deployment_reader import read_signed_deployment, signed_bytes
 from edgehost.domain.errors import InvalidSpecificationError
+from edgehost.domain.rollout_report import RolloutState
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
 from edgehost.usecases.take_deployments import HostWords
 
@@ -24,10 +25,19 @@ class DeploymentsView:
     reconciler: DeploymentReconciler
     host: HostWords
     wave: Callable[[Deployment], int | None] = lambda _deployment: None  # this host's, of those in waves
+    advice: Callable[[Deployment], str] = lambda _deployment: ""  # what to do about one that waits
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """One line for each name, for ``status``; what waits is in front of what holds."""
         return {name: self._row(page[-1]) for name, page in self._pages()}
+
+    def hints(self) -> Mapping[str, str]:
+        """What an operator can do, by name, about a wait that does not end by itself."""
+        return {name: hint for name, page in self._pages() if (hint := self.hint(page[-1]))}
+
+    def hint(self, held: HeldDeployment) -> str:
+        """What an operator can do about it; "" when there is nothing."""
+        return "" if held.begun or held.state is RolloutState.HALTED else self.advice(held.deployment)
 
     def all(self) -> Sequence[Mapping[str, Any]]:
         """Everything that is held, with the standing of each component."""
@@ -40,6 +50,7 @@ class DeploymentsView:
                 "priority": held.deployment.priority,
                 "on_failure": str(held.deployment.on_failure),
                 "note": held.deployment.note,
+                "hint": self.hint(held),
                 "components": [
                     self._component(plan)
                     for plan in self.reconciler.standing.get(name, ())

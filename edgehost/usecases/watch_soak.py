@@ -12,11 +12,13 @@ from edgehost.domain.deployment import Deployment, Gates, WantedComponent
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.errors import BusyError, EdgehostError, NotFoundError
 from edgehost.domain.probation import Conduct
+from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.pool_statistics import PoolStatistics
 from edgehost.usecases.running_components import RunningComponents, RunningRelease
 
 #: A check that hangs is a check that failed.
 _CHECK_S: Final = 5.0
+_CHECK: Final = CallContext(check=True)
 #: What a check or a consent may say of its reason.
 _LONGEST_REASON: Final = 300
 
@@ -28,6 +30,7 @@ class _Mark:
     running: RunningRelease
     conduct: Conduct
     deaths: int
+    refusals: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,9 @@ class SoakWatch:
         key = (deployment.digest, component)
         mark = self._marks.get(key)
         if mark is None or mark.running is not running:
-            mark = self._marks[key] = _Mark(running, running.conduct, _statistics(running).deaths)
+            statistics = _statistics(running)
+            mark = _Mark(running, running.conduct, statistics.deaths, statistics.refusals)
+            self._marks[key] = mark
         return mark
 
 
@@ -136,7 +141,7 @@ async def _checked(gates: Gates, running: RunningRelease) -> str:
     if not gates.check:
         return ""
     try:
-        answer = await running.pool.call(gates.check, b"{}", deadline_s=_CHECK_S)
+        answer = await running.pool.call(gates.check, b"{}", context=_CHECK, deadline_s=_CHECK_S)
     except BusyError:
         return ""  # of a busy component its calls say more than a check
     except NotFoundError:
@@ -154,6 +159,12 @@ def _figures(gates: Gates, mark: _Mark, running: RunningRelease) -> str:
     if calls >= max(1, gates.calls_min) and faults > calls * gates.error_rate:
         return f"{faults} of {calls} calls failed; {gates.error_rate:.1%} is the most."
     statistics = _statistics(running)
+    refusals = statistics.refusals - mark.refusals
+    answered = (
+        calls + refusals
+    )  # an error that the component gives itself is no fault, and is counted by its pool
+    if answered >= max(1, gates.calls_min) and refusals > answered * gates.refusal_rate:
+        return f"it refused {refusals} of {answered} calls; {gates.refusal_rate:.1%} is the most."
     deaths = statistics.deaths - mark.deaths
     if gates.restarts and deaths > gates.restarts:
         return f"{deaths} of its sandboxes died; {gates.restarts} is the most."

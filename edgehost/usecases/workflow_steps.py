@@ -23,10 +23,12 @@ from edgehost.domain.errors import (
     PortUnboundError,
     RefusedError,
 )
-from edgehost.domain.events import EventsCut, FlowMoved, PortSucceeded, StepMoved
+from edgehost.domain.events import EventsCut
+from edgehost.domain.port_events import PortSucceeded
 from edgehost.domain.port_spec import Direction
 from edgehost.domain.record import Record
 from edgehost.domain.workflow import Deed, Flow, FlowState, Move, Step, StepState, Trigger
+from edgehost.domain.workflow_events import FlowMoved, StepMoved
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
 from edgehost.usecases.live_models import LiveModel

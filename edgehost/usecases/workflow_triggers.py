@@ -8,17 +8,11 @@ from typing import Final
 
 from edgehost.domain.correlation import correlated, given_by
 from edgehost.domain.event_pattern import PatternIndex, matches
-from edgehost.domain.events import (
-    ComponentNotified,
-    Event,
-    FlowMoved,
-    PortEvent,
-    RecordCreated,
-    RecordEvent,
-    ServiceNotified,
-)
+from edgehost.domain.events import ComponentNotified, Event, RecordCreated, RecordEvent
+from edgehost.domain.port_events import PortEvent, ServiceNotified
 from edgehost.domain.port_spec import Direction
 from edgehost.domain.workflow import Trigger
+from edgehost.domain.workflow_events import FlowMoved
 from edgehost.usecases.live_models import LiveModel, LiveModels, ModelTable
 from edgehost.usecases.port_history import bounded
 

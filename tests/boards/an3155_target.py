@@ -27,6 +27,7 @@ class An3155Target:
     product_id: int = 0x410
     flash: bytearray = field(default_factory=lambda: bytearray(b"\xff" * 65_536))
     page_bytes: int = 1024
+    sectors: tuple[int, ...] = ()  # sizes of sectors that differ, in place of pages
     extended: bool = False
     protected: bool = False
     read_protected: bool = False
@@ -129,7 +130,7 @@ class An3155Target:
         count = int.from_bytes(head, "big")
         if count >= (0xFFF0 if self.extended else 0xFF):
             yield 1
-            pages = list(range(len(self.flash) // self.page_bytes))
+            pages = list(range(len(self.sectors) or len(self.flash) // self.page_bytes))
         else:
             body = yield (count + 1) * width + 1
             if xor_of(head + body):
@@ -137,7 +138,8 @@ class An3155Target:
                 return
             pages = [int.from_bytes(body[at : at + width], "big") for at in range(0, len(body) - 1, width)]
         for page in pages:
-            start = page * self.page_bytes
-            self.flash[start : start + self.page_bytes] = b"\xff" * self.page_bytes
+            start = sum(self.sectors[:page]) if self.sectors else page * self.page_bytes
+            size = self.sectors[page] if self.sectors else self.page_bytes
+            self.flash[start : start + size] = b"\xff" * size
         self.erased_pages += pages
         self._say(ACK)

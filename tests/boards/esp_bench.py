@@ -12,6 +12,7 @@ from pathlib import Path
 from esp32_mock_bootloader import server
 
 from edgehost.adapters.boards.esp_programmer import EspProgrammer
+from edgehost.adapters.boards.esptool_programmer import EsptoolProgrammer
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.domain.board import Board, FlashFacts
 from edgehost.ports.programmer import Programmer
@@ -41,12 +42,17 @@ class EspMock:
             with suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
+    def unplug(self) -> None:
+        """Nothing is at the line's end any more."""
         self._stop.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self.cut_power()
-        self._thread.join()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.cut_power()
+
+    def close(self) -> None:
+        self.unplug()
+        self._thread.join()
 
     def _serve(self) -> None:
         while not self._stop.is_set():
@@ -60,15 +66,16 @@ class EspMock:
 
 
 class EspBench:
-    def __init__(self, mock: EspMock, chip: str) -> None:
+    def __init__(self, mock: EspMock, chip: str, tool: str) -> None:
         self.mock = mock
-        self.programmer: Programmer = EspProgrammer(SerialLines())
+        lines = SerialLines()
+        self.programmer: Programmer = EspProgrammer(lines) if tool == "built-in" else EsptoolProgrammer(lines)
         facts = FlashFacts("esp", baud=460_800, size=FLASH_BYTES, reset="classic", chip=chip)
         self.board = some_board(facts, flash_bytes=FLASH_BYTES)
         self.wrong_board: Board | None = replace(self.board, flash=replace(facts, chip="esp32c3"))
         app = some_bytes(150_000) + bytes(20_000)
         self.image = some_image((0, some_bytes(5_000, seed=3)), (0x8000, b"\xaa\x50" * 100), (0x10000, app))
-        self.verifies = chip != "esp8266"
+        self.verifies = chip != "esp8266" or tool == "esptool"
         self.needs_reset = False
 
     @property
@@ -85,13 +92,13 @@ class EspBench:
         pass
 
 
-def esp_bench(chip: str) -> Callable[[Path], AbstractAsyncContextManager[Bench]]:
+def esp_bench(chip: str, tool: str = "built-in") -> Callable[[Path], AbstractAsyncContextManager[Bench]]:
     @asynccontextmanager
     async def opened(_folder: Path) -> AsyncIterator[Bench]:
         mock = EspMock(chip)
         mock.flash.data[:200_000] = some_bytes(200_000, seed=9)
         try:
-            yield EspBench(mock, chip)
+            yield EspBench(mock, chip, tool)
         finally:
             mock.close()
 

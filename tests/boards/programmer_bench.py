@@ -79,8 +79,8 @@ def some_board(flash: FlashFacts, *, flash_bytes: int = 4 * 1024 * 1024, recover
     )
 
 
-def job_for(bench: Bench, *, board: Board | None = None, line: str | None = None, **more: bool) -> FlashJob:
-    return FlashJob(board or bench.board, bench.image, line or bench.line, **more)
+def job_for(bench: Bench, *, board: Board | None = None, line: str | None = None) -> FlashJob:
+    return FlashJob(board or bench.board, bench.image, line or bench.line)
 
 
 class TcpDevice:

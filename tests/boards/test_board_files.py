@@ -99,6 +99,7 @@ def test_a_folder_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
         ("[[0x7e00, 512]]", "[[0x7e00]]", "first address, bytes"),
         ("2341:0043", "2341-0043", "a USB id"),
         ("[flash]", "[flash", "Board 'uno'"),
+        ("page = 128", 'page = 128\ntool = "pyocd"', "does not leave"),
         ("ram_bytes = 2048\n", "", "ram_bytes is missing"),
     ],
 )

@@ -32,7 +32,7 @@ def test_the_only_line_with_the_boards_id_is_chosen() -> None:
 def test_several_are_listed_and_none_is_chosen() -> None:
     with pytest.raises(NoLineError, match="2 lines may lead to 'uno': /dev/ttyACM0") as several:
         chosen("uno", UNO, SECOND_UNO)
-    assert "id:SERIAL" in several.value.hint
+    assert "--line id:A1 or --line id:A2" in several.value.hint
 
 
 def test_a_serial_number_tells_two_of_a_kind_apart() -> None:
@@ -43,7 +43,7 @@ def test_a_serial_number_tells_two_of_a_kind_apart() -> None:
 
 
 def test_none_says_what_is_there_and_what_to_do() -> None:
-    with pytest.raises(NoLineError, match="There are /dev/ttyS0, /dev/ttyUSB0") as none:
+    with pytest.raises(NoLineError, match="Lines that are there: /dev/ttyS0, /dev/ttyUSB0") as none:
         chosen("uno", PLAIN, CH340)
     assert "cable that carries data" in none.value.hint
     with pytest.raises(NoLineError, match="No serial line is there at all"):

@@ -18,9 +18,22 @@ from edgehost.adapters.boards import esp_reset
 from edgehost.adapters.boards.esp_chips import CHIPS
 from edgehost.adapters.boards.esp_loader import SECURITY_INFO, SYNC, slip, unslip
 from edgehost.adapters.boards.esp_programmer import PIECE, EspProgrammer
+from edgehost.adapters.boards.esptool_output import failure_of
+from edgehost.adapters.boards.esptool_programmer import EsptoolProgrammer
 from edgehost.adapters.boards.serial_lines import SerialLines
+from edgehost.adapters.boards.tool_process import ToolEnd
 from edgehost.domain.board import FlashFacts
-from edgehost.domain.errors import ChipMismatchError, DeviceError, FlashFailedError, NoSyncError
+from edgehost.domain.errors import (
+    ChipMismatchError,
+    DeviceError,
+    EdgehostError,
+    FlashFailedError,
+    LineLostError,
+    NoLineError,
+    NoSyncError,
+    UnavailableError,
+    VerifyFailedError,
+)
 from edgehost.domain.flashing import BoardState, FlashJob, FlashProgress, Phase
 from tests.boards.esp_bench import FLASH_BYTES, EspMock
 from tests.boards.programmer_bench import Reports, TcpDevice, some_board, some_bytes, some_image
@@ -116,6 +129,97 @@ async def test_a_flash_that_broke_off_goes_on_where_it_was() -> None:
         changed[4 * PIECE + 7] ^= 1
         outcome = await programmer().flash(job_on(mock.line, "esp32", (0x10000, bytes(changed))), Reports())
         assert outcome.written_bytes == PIECE
+
+
+async def test_esptool_leaves_out_what_the_flash_holds_and_says_what_it_has_verified() -> None:
+    with mock_of("esp32s3") as mock:
+        esptool = EsptoolProgrammer(SerialLines())
+        first, reports = await esptool.flash(job_on(mock.line, "esp32s3"), Reports()), Reports()
+        assert (first.chip, first.written_bytes, first.verified) == ("ESP32-S3", 5 * PIECE, True)
+        changed = bytearray(APP)
+        changed[4 * PIECE + 7] ^= 1
+        outcome = await esptool.flash(job_on(mock.line, "esp32s3", (0x10000, bytes(changed))), reports)
+        assert (outcome.written_bytes, outcome.skipped_bytes, outcome.verified) == (PIECE, 4 * PIECE, True)
+        assert bytes(mock.flash.data[0x10000 : 0x10000 + len(APP)]) == changed
+    assert any(4 * PIECE < each.done < 5 * PIECE for each in reports if each.phase is Phase.WRITE)
+
+
+async def test_esptool_erases_everything_when_asked_and_says_so() -> None:
+    with mock_of("esp32c6") as mock:
+        mock.flash.data[0x3F0000:0x3F0004] = b"left"
+        reports = Reports()
+        job = replace(job_on(mock.line, "esp32c6"), erase_all=True)
+        await EsptoolProgrammer(SerialLines()).flash(job, reports)
+        assert bytes(mock.flash.data[0x3F0000:0x3F0004]) == b"\xff" * 4
+    phases = [report.phase for report in reports]
+    assert phases.index(Phase.ERASE) < phases.index(Phase.WRITE)
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "means"),
+    [
+        (
+            "A fatal error occurred: Failed to connect to ESP32: No serial data received.",
+            NoSyncError,
+            "not answer",
+        ),
+        (
+            "Wrong boot mode detected (0x13)! The chip needs to be in download mode.",
+            NoSyncError,
+            "its firmware",
+        ),
+        (
+            "Download mode successfully detected, but getting no sync reply: The serial TX",
+            NoSyncError,
+            "not hear",
+        ),
+        ("A fatal error occurred: MD5 of file does not match data in flash!", VerifyFailedError, "MD5"),
+        ("A serial exception error occurred: device disconnected", LineLostError, "device disconnected"),
+        ("Error: No such option: --skip-flashed", UnavailableError, "too old"),
+        ("A fatal error occurred: Timed out waiting for packet header", FlashFailedError, "Timed out"),
+    ],
+)
+def test_what_esptool_says_last_tells_what_to_do(says: str, kind: type[EdgehostError], means: str) -> None:
+    problem = failure_of(ToolEnd(2, ("esptool v5.6.0", says)), job_on("socket://127.0.0.1:1", "esp32"))
+    assert type(problem) is kind
+    assert means in problem.message
+    assert problem.hint
+
+
+class Worn(bytearray):
+    """Flash in which one byte stays as it is."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)  # type: ignore[call-overload]
+        super().__setitem__(0x10010, 0x55)
+
+
+@pytest.mark.parametrize("kind", [EspProgrammer, EsptoolProgrammer])
+async def test_worn_flash_is_found_out(kind: type[EspProgrammer | EsptoolProgrammer]) -> None:
+    with mock_of("esp32") as mock:
+        mock.flash.data = Worn(mock.flash.data)
+        with pytest.raises(VerifyFailedError, match="MD5") as caught:
+            await kind(SerialLines()).flash(job_on(mock.line, "esp32"), Reports())
+    assert caught.value.state == BoardState.RESUMABLE
+
+
+async def test_esptool_that_loses_the_board_says_in_what_state_it_is() -> None:
+    with mock_of("esp32") as mock:
+
+        def unplug(progress: FlashProgress) -> None:
+            if progress.phase is Phase.WRITE and progress.done:
+                mock.unplug()
+
+        with pytest.raises(LineLostError, match="goes on where this one ended") as caught:
+            await EsptoolProgrammer(SerialLines()).flash(job_on(mock.line, "esp32"), Reports(unplug))
+    assert caught.value.state == BoardState.RESUMABLE
+
+
+async def test_esptool_on_a_line_that_is_not_there_says_so() -> None:
+    with pytest.raises(NoLineError, match="/dev/ttyNOPE"):
+        await EsptoolProgrammer(SerialLines()).flash(job_on("/dev/ttyNOPE", "esp32"), Reports())
+    with pytest.raises(NoLineError, match="cannot be opened"):
+        await EsptoolProgrammer(SerialLines()).flash(job_on("socket://127.0.0.1:1", "esp32"), Reports())
 
 
 async def test_an_image_for_another_chip_is_refused_before_anything_is_erased() -> None:

@@ -16,10 +16,11 @@ from boards.catalog import load_catalog
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.swd_programmer import command_for
 from edgehost.composition.boards import programmers
+from edgehost.domain.board import TOOLS
 from edgehost.domain.errors import LineBusyError, LineLostError, RefusedError
 from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashOutcome, FlashProgress, Segment
 from edgehost.ports.programmer import Programmer, Report
-from edgehost.usecases.flash_board import FlashBoard
+from edgehost.usecases.flash_board import FlashBoard, plan_document
 
 CATALOG = load_catalog()
 MAKERS = programmers(SerialLines())
@@ -135,6 +136,24 @@ def test_a_protocol_that_nobody_speaks_is_refused_by_name() -> None:
 @pytest.mark.parametrize("protocol", sorted({board.flash.protocol for board in CATALOG.all()}))
 def test_every_board_has_a_programmer(protocol: str) -> None:
     assert MAKERS[protocol]().protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tool"), [(name, tool) for name, tools in TOOLS.items() for tool in tools]
+)
+def test_every_tool_has_a_programmer_and_no_other_goes(protocol: str, tool: str) -> None:
+    board = next(board for board in CATALOG.all() if board.flash.protocol == protocol)
+    image = replace(job().image, segments=(Segment(board.flash.base, bytes(256), role="data"),))
+    flasher = FlashBoard(MAKERS)
+    plan = flasher.plan(FlashJob(board, image, "x", tool=tool))
+    assert plan_document(plan)["tool"] == tool
+    own = replace(board, flash=replace(board.flash, tool=tool))
+    assert plan_document(flasher.plan(FlashJob(own, image, "x")))["tool"] == tool
+    assert MAKERS[protocol if tool == TOOLS[protocol][0] else f"{protocol}/{tool}"]().protocol == protocol
+    with pytest.raises(RefusedError, match="writes no boards of the protocol"):
+        flasher.plan(FlashJob(board, image, "x", tool="avrdude"))
+    with pytest.raises(RefusedError, match="'stk500v1'"):
+        flasher.plan(replace(job(), tool=tool))
 
 
 @pytest.mark.parametrize("board", [each.id for each in CATALOG.all() if each.flash.protocol == "swd"])

@@ -178,8 +178,11 @@ def test_an_espressif_image_says_what_chip_it_is_for() -> None:
 
 def test_what_does_not_fit_or_touches_the_bootloader_is_refused() -> None:
     check_image(parse_image("a.bin", bytes(32_256), UNO), UNO)
-    with pytest.raises(InvalidImageError, match="0x7e00-0x7fff of 'uno' belongs to its bootloader"):
+    with pytest.raises(TooLargeError, match="room for 32256: 1 bytes too many") as large:
         check_image(parse_image("a.bin", bytes(32_257), UNO), UNO)
+    assert "without" in large.value.hint
+    with pytest.raises(InvalidImageError, match="0x7e00-0x7fff of 'uno' belongs to its bootloader"):
+        check_image(parse_image("a.hex", hex_of({0: NOISE, 0x7E00: NOISE}), UNO), UNO)
     with pytest.raises(TooLargeError, match="8 bytes too many"):
         check_image(parse_image("a.bin", bytes(2 * 1024 * 1024 + 8), PICO), PICO)
     with pytest.raises(InvalidImageError, match="linked for this board"):

@@ -13,7 +13,7 @@ from edgehost.adapters.boards.smp_image import read_image
 from edgehost.adapters.boards.smp_programmer import SmpProgrammer
 from edgehost.adapters.boards.smp_session import SmpSession
 from edgehost.adapters.boards.smp_transport import LineSmpTransport
-from edgehost.domain.errors import DeviceError, FlashFailedError
+from edgehost.domain.errors import DeviceError, InvalidImageError
 from edgehost.domain.flashing import BoardState, FlashProgress, Phase
 from edgehost.ports.device_line import LineSettings
 from tests.boards.programmer_bench import Reports, job_for, some_image
@@ -91,7 +91,7 @@ async def test_a_firmware_that_was_not_confirmed_is_gone_at_the_next_reset(tmp_p
 async def test_what_is_no_signed_image_never_reaches_the_board(change: object, words: str) -> None:
     data = smp_fixture(PREFIX + "signed.bin").read_bytes()
     assert callable(change)
-    with pytest.raises(FlashFailedError, match=words) as caught:
+    with pytest.raises(InvalidImageError, match=words) as caught:
         read_image("firmware.bin", change(data))
     assert "imgtool" in caught.value.hint
 
@@ -107,7 +107,7 @@ def test_the_hash_is_the_images() -> None:
 async def test_an_image_in_parts_is_refused(tmp_path: Path) -> None:
     async with smp_bench(tmp_path) as bench:
         job = replace(job_for(bench), image=some_image((0, b"a"), (9, b"b")))
-        with pytest.raises(FlashFailedError, match="several parts"):
+        with pytest.raises(InvalidImageError, match="several parts"):
             await SmpProgrammer(SerialLines()).flash(job, Reports())
         assert FlashRun(job, Reports()).state == BoardState.UNTOUCHED
 

@@ -1,4 +1,4 @@
-"""Programmers that run dfu-util and OpenOCD: no hardware is here, so the genuine programs find none, and say so."""
+"""Programmers that run dfu-util, OpenOCD and pyOCD: no hardware is here, so the genuine programs find none, and say so."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 from edgehost.adapters.boards.dfu_programmer import DfuDevice, DfuProgrammer, devices, progress_of
+from edgehost.adapters.boards.esptool_programmer import EsptoolProgrammer
+from edgehost.adapters.boards.flash_run import FlashRun
+from edgehost.adapters.boards.pyocd_programmer import Bars, PyocdProgrammer
+from edgehost.adapters.boards.pyocd_programmer import failure_of as pyocd_failure_of
+from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.swd_programmer import TARGETS, SwdProgrammer, command_for, failure_of
 from edgehost.adapters.boards.tool_process import ToolEnd, run_tool
-from edgehost.domain.board import FlashFacts, UsbId
+from edgehost.domain.board import Board, FlashFacts, UsbId
 from edgehost.domain.errors import (
     ChipMismatchError,
+    DeviceError,
     FlashFailedError,
     NoSyncError,
     UnavailableError,
@@ -31,6 +37,7 @@ DFU = replace(some_board(FlashFacts("dfu", base=BASE)), bootloader_ids=(UsbId(0x
 SWD = replace(
     some_board(FlashFacts("swd", base=BASE, chip="stm32f401retx")), usb_ids=(UsbId(0x0483, 0x374B),)
 )
+ESP = some_board(FlashFacts("esp", chip="ESP32"))
 IMAGE = some_image((BASE, some_bytes(3000)))
 #: A line as dfu-util 0.11 prints it for an STM32F411 (the format string of its binary, the name that the chip gives).
 FOUND = (
@@ -44,6 +51,7 @@ FOUND = (
     [
         ("dfu-util", DfuProgrammer(), FlashJob(DFU, IMAGE, "")),
         ("openocd", SwdProgrammer(), FlashJob(SWD, IMAGE, "")),
+        ("", PyocdProgrammer(), FlashJob(replace(SWD, flash=replace(SWD.flash, chip="nrf51")), IMAGE, "")),
         (
             "openocd",
             SwdProgrammer(),
@@ -54,7 +62,8 @@ FOUND = (
 async def test_the_genuine_program_without_a_device_is_no_sync(
     tool: str, programmer: Programmer, job: FlashJob
 ) -> None:
-    require_tool(tool)
+    if tool:
+        require_tool(tool)
     with pytest.raises(NoSyncError) as caught:
         await programmer.flash(job, Reports())
     assert caught.value.hint
@@ -73,6 +82,20 @@ async def test_a_missing_program_is_said_with_its_package(
     with pytest.raises(UnavailableError, match=package) as caught:
         await programmer.flash(job, Reports())
     assert f"apt install {package}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("programmer", "board", "extra"),
+    [(PyocdProgrammer(), SWD, "pyocd"), (EsptoolProgrammer(SerialLines()), ESP, "esptool")],
+)
+async def test_a_missing_package_is_said_with_its_extra(
+    programmer: Programmer, board: Board, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(UnavailableError, match=f"'{extra}' was asked for, and is not installed") as caught:
+        await programmer.flash(FlashJob(board, IMAGE, "/dev/ttyNOPE"), Reports())
+    assert caught.value.hint == f"pip install 'edgehost[{extra}]'"
 
 
 def test_a_dfu_device_tells_where_its_flash_is() -> None:
@@ -127,6 +150,73 @@ async def test_dfu_writes_reads_back_and_leaves(tmp_path: Path, monkeypatch: pyt
     assert [report.done for report in reports if report.phase is Phase.WRITE] == [0, 1500, 3000]
 
 
+def fake_pyocd(folder: Path, *, bad: bool = False) -> None:
+    """Speaks as pyOCD 0.46 does into a pipe, and keeps what it is given: a stand-in, since there is no probe."""
+    script = folder / "pyocd"
+    bar = "[---|---|---|---|---|---|---|---|---|----]\\n[====================" + "====================]\\n"
+    script.write_text(
+        f"""#!/bin/sh
+echo "$@" >> {folder}/calls
+case "$1" in
+  load) eval file=\\${{$#}}; cp "$file" {folder}/kept
+     printf '0000812 I Erasing... [loader]\\n{bar}0001012 I Programming... [loader]\\n{bar}' ;;
+  commander) {"exit 0" if bad else f"cp {folder}/wanted $(echo $* | sed -E 's/.*savemem [0-9a-fx]+ [0-9]+ ([^ ]+) .*/{chr(92)}1/')"} ;;
+esac
+"""
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def path_pyocd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program on the PATH is taken where the package is not beside this one."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("path_pyocd")
+async def test_pyocd_writes_reads_back_and_compares(tmp_path: Path) -> None:
+    fake_pyocd(tmp_path)
+    (tmp_path / "wanted").write_bytes(IMAGE.segments[0].data)
+    reports = Reports()
+    outcome = await PyocdProgrammer().flash(FlashJob(SWD, IMAGE, "id:0669FF38"), reports)
+    assert outcome.verified
+    load, back = (tmp_path / "calls").read_text().splitlines()
+    assert "--no-wait --no-config --target stm32f401retx --probe=0669FF38 --erase sector --no-reset" in load
+    assert back.endswith("-c reset")
+    for phase in (Phase.ERASE, Phase.WRITE, Phase.VERIFY):
+        counted = [report.done for report in reports if report.phase is phase]
+        assert (counted[0], counted[-1]) == (0, 3000)
+        assert counted == sorted(counted)
+    (tmp_path / "wanted").write_bytes(b"worn")
+    with pytest.raises(VerifyFailedError) as caught:
+        await PyocdProgrammer().flash(FlashJob(SWD, IMAGE, ""), Reports())
+    assert caught.value.state == BoardState.PARTIAL
+
+
+def test_pyocds_bar_is_read_while_it_grows() -> None:
+    reports = Reports()
+    run = FlashRun(FlashJob(SWD, IMAGE, ""), reports)
+    bars = Bars(run)
+    bars.grow("[====")
+    bars.take("0001012 I Programming... [loader]")
+    bars.grow("[====")
+    bars.grow("[" + "=" * 20)
+    assert [report.done for report in reports] == [0, 300, 1500]
+
+
+def test_pyocds_mistakes_are_told_apart() -> None:
+    def failure(line: str) -> DeviceError:
+        return pyocd_failure_of(ToolEnd(1, (line,)), SWD)
+
+    assert "pyocd pack install stm32f401retx" in failure("0000326 C Target type x not recognized. Use").hint
+    assert isinstance(
+        failure("0000812 C SWD/JTAG communication failure (No ACK) [__main__]"), ChipMismatchError
+    )
+    told = failure("0000900 E Error 6 programming page: flash program page failure [builder]")
+    assert told.message == "pyOCD ended with 1: Error 6 programming page: flash program page failure"
+
+
 async def test_dfu_compares_what_it_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_dfu_util(tmp_path, bad=True)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -177,17 +267,29 @@ def test_openocds_mistakes_are_told_apart() -> None:
     assert "flash write failed" in str(failure("Error: flash write failed at 0x08000000"))
 
 
+def has_ended(process: int) -> bool:
+    """It is gone, or only waits for whoever inherited it to take note."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 async def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(FlashFailedError, match="not come to an end"):
         await run_tool(["sleep", "60"], lambda _line: None, timeout_s=0.1)
 
 
-async def test_cancelling_ends_the_program(tmp_path: Path) -> None:
+async def test_cancelling_ends_the_program_and_what_it_has_started(tmp_path: Path) -> None:
     begun = asyncio.Event()
-    command = ["sh", "-c", f"echo $$ > {tmp_path}/pid; echo begun; exec sleep 60"]
+    command = [
+        "sh",
+        "-c",
+        f"sleep 60 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/pid; echo begun; wait",
+    ]
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(run_tool(command, lambda _line: begun.set(), timeout_s=60), name="tool")
         await begun.wait()
         task.cancel()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    for name in ("pid", "child"):
+        assert has_ended(int((tmp_path / name).read_text()))

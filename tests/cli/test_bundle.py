@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edgehost.cli.main import main
+from tests.json_commands import Edgehost, json_commands
 
 TELEMETRY = Path(__file__).parents[2] / "examples" / "telemetry" / "telemetry-1.0.0.wasm"
 STICK = '[[remotes]]\nname = "{}"\ntransport = "stick"\npath = "media"\nroot = "root.json"\n'
-
-Edgehost = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -24,13 +19,7 @@ def edgehost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """Runs commands beside a repository with one release."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, code: int = 0) -> dict[str, Any]:
-        found = main([*words, "--json"])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        document: dict[str, Any] = json.loads(captured.out or captured.err)
-        return document.get("error", document)  # type: ignore[no-any-return]
-
+    run = json_commands(capsys)
     for name in ("root", "online"):
         run("keygen", f"keys/{name}", "--no-passphrase")
     run("remote", "init", "fleet", "--root-key", "keys/root.key", "--online-key", "keys/online.key")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgehost.cli.fleet_watching import wave_to_approve
+from edgehost.cli.fleet_orders import wave_to_approve
 from edgehost.domain.errors import NotFoundError
 
 

@@ -10,19 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgehost.cli.host_client import HostClient
 from edgehost.cli.main import main
+from tests.json_commands import Edgehost, json_commands
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TELEMETRY = str(EXAMPLES / "telemetry" / "telemetry-1.0.0.wasm")
 TELEMETRY_NEXT = str(EXAMPLES / "telemetry-1.1.0" / "telemetry-1.1.0.wasm")
 READING = {"load_1m": 0.5, "memory_used_bytes": 1, "memory_total_bytes": 2}
-
-Edgehost = Callable[..., dict[str, Any]]
 
 
 @contextmanager
@@ -81,12 +79,7 @@ def edgehost(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """Runs a command beside the host; gives its JSON, or its error's when another exit code is expected."""
     monkeypatch.chdir(folder)
 
-    def run(*words: str, code: int = 0) -> dict[str, Any]:
-        assert main([*words, "--json"]) == code, capsys.readouterr().err
-        captured = capsys.readouterr()
-        document: dict[str, Any] = json.loads(captured.err if code else captured.out)
-        return document["error"] if code else document
-
+    run = json_commands(capsys)
     _until(lambda: bool(run("get")["models"]))
     return run
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgehost.cli.main import main
+from tests.json_commands import Edgehost, json_commands
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TELEMETRY = EXAMPLES / "telemetry" / "telemetry-1.0.0.wasm"
 TELEMETRY_NEXT = EXAMPLES / "telemetry-1.1.0" / "telemetry-1.1.0.wasm"
-
-Edgehost = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -25,13 +21,7 @@ def edgehost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EDGEHOST_PASSPHRASE", raising=False)
 
-    def run(*words: str, code: int = 0) -> dict[str, Any]:
-        assert main([*words, "--json"]) == code
-        captured = capsys.readouterr()
-        document: dict[str, Any] = json.loads(captured.err if code else captured.out)
-        return document["error"] if code else document
-
-    return run
+    return json_commands(capsys)
 
 
 @pytest.fixture

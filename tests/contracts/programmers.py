@@ -10,6 +10,7 @@ from tests.boards.an3155_bench import an3155_bench
 from tests.boards.avr_bench import avr_bench
 from tests.boards.esp_bench import esp_bench
 from tests.boards.programmer_bench import Bench
+from tests.boards.pyocd_bench import pyocd_bench
 from tests.boards.smp_bench import smp_bench
 from tests.boards.uf2_bench import uf2_bench
 
@@ -18,6 +19,9 @@ BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "avr109": avr_bench("avr109"),
     "esp32s3": esp_bench("esp32s3"),
     "esp8266": esp_bench("esp8266"),
+    "esptool-esp32s3": esp_bench("esp32s3", "esptool"),
+    "esptool-esp8266": esp_bench("esp8266", "esptool"),
+    "pyocd-nrf51": pyocd_bench,
     "smp": smp_bench,
     "uf2": uf2_bench,
     "stk500v1": avr_bench("stk500v1"),

@@ -54,6 +54,8 @@ all_hosts = true
 [rollout.gates]
 error_rate = 0.01
 check = "healthy"
+[rollout.keys]
+gate = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 [[rollout.windows]]
 days = ["sat", "sun"]
 begin = "22:00"
@@ -85,6 +87,7 @@ def test_everything_that_an_author_can_say_is_read() -> None:
     assert [each.present for each in deployment.components] == [True, False]
     assert deployment.rollout.waves == (0.2, 1.0)
     assert deployment.rollout.gates == Gates(error_rate=0.01, check="healthy")
+    assert deployment.rollout.keys == {"gate": "00112233445566778899aabbccddeeff" * 2}
     assert deployment.rollout.windows == (Window(("sat", "sun"), "22:00", "04:00"),)
     assert deployment.firmware == {"valve-1": "valve@^2"}
 
@@ -100,6 +103,8 @@ def test_the_same_words_are_the_same_bytes() -> None:
     [
         ({"name": "Site"}, "name"),
         ({"colour": "red"}, "colour is unknown"),
+        ({"rollout": {"keys": {"gate": "00"}}}, "rollout.keys.gate"),
+        ({"rollout": {"keys": {"Gate!": "0" * 64}}}, "is no name of a host"),
         ({"hosts": {"ids": []}}, "hosts.ids is empty, so it is for no host."),
         ({"hosts": {"labels": {}}}, "hosts.labels is empty"),
         ({"components": {"pump": {"version": "newest"}}}, "components.pump.version cannot be used"),

@@ -16,15 +16,13 @@ from edgehost.domain.fleet_messages import (
     LONGEST_LIFE_S,
     command_document,
     read_command,
-    read_order,
-    read_report,
     read_state,
     read_submission,
-    report_document,
     state_document,
 )
 from edgehost.domain.fleet_rules import MOST_NONCES, HostTime, Replays, require_in_time
 from edgehost.domain.fleet_topics import FleetTopics, part_of, require_fleet
+from edgehost.domain.rollout_messages import read_order, read_report, report_document
 from edgehost.domain.rollout_report import RolloutReport, RolloutState
 from edgehost.domain.topic_filter import is_topic, matches
 

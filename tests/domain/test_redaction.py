@@ -64,6 +64,12 @@ def test_a_value_that_a_component_was_given_is_taken_out_of_logs_too() -> None:
     assert Redactor(opaque_values(document)).text("asked with Xyzzy-4711.") == f"asked with {REMOVED}."
 
 
+def test_of_a_command_the_program_alone_is_shown() -> None:
+    document = {"certificates": [{"name": "broker", "command": ["/bin/issue", "--for", SECRET]}]}
+    shown = Redactor(opaque_values(document)).document(document)
+    assert shown == {"certificates": [{"name": "broker", "command": ["/bin/issue", REMOVED, REMOVED]}]}
+
+
 def test_deep_documents_end() -> None:
     deep: object = SECRET
     for _ in range(100):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehost.domain.deployment import Audience, Deployment, Rollout, Window
-from edgehost.domain.rollout_decision import Decision, FleetSight, decide, is_open, must_go_back, place_of
+from edgehost.domain.maintenance_window import is_open
+from edgehost.domain.rollout_decision import Decision, FleetSight, decide, must_go_back, place_of
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 
 NOON = datetime(2026, 11, 25, 12, 0)  # noqa: DTZ001 - local time; a Wednesday
@@ -187,3 +188,34 @@ def test_outside_every_window_it_waits() -> None:
     night = staged(windows=(Window(begin="01:00", end="03:00"),))
     assert "window" in may(night, sight("pi-0")).reason
     assert may(night, sight("pi-0"), local=NOON.replace(hour=2)).go
+
+
+def listed(**more: object) -> Deployment:
+    return staged(0.1, 1.0, keys={host: f"{number:064x}" for number, host in enumerate(HOSTS)}, **more)
+
+
+def test_where_keys_are_listed_only_what_is_signed_with_them_counts() -> None:
+    deployment = listed()
+    keys = deployment.rollout.keys
+    (first,) = waves_of(deployment)[0]
+    last = waves_of(deployment)[1][0]
+    failed, done = said(first, RolloutState.FAILED), said(first, RolloutState.SUCCESSFUL)
+    for forged in (failed, replace(failed, key="f" * 64), said("stranger", RolloutState.FAILED)):
+        decision = may(deployment, sight(last, forged, key=keys[last]))
+        assert (decision.go, decision.halt) == (False, False)
+    assert not may(deployment, sight(last, done, key=keys[last])).go
+    assert may(deployment, sight(last, replace(done, key=keys[first]), key=keys[last])).go
+    assert may(deployment, sight(last, replace(failed, key=keys[first]), key=keys[last])).halt
+
+
+def test_a_host_that_nobody_lists_takes_no_place_and_one_that_is_not_listed_says_so() -> None:
+    deployment = listed()
+    members = {**HOSTS, "stranger": {"site": "north", "class": "pi"}}
+    for host, labels in HOSTS.items():
+        seen = FleetSight(host, labels, members, key=deployment.rollout.keys[host])
+        place = place_of(deployment, seen)
+        assert "stranger" not in place.all_hosts
+    stranger = FleetSight("stranger", members["stranger"], members, key="f" * 64)
+    assert "is not in its [rollout.keys]" in may(deployment, stranger).reason
+    assert "another key" in may(deployment, sight("pi-0", key="f" * 64)).reason
+    assert "set fleet.sign_reports" in may(deployment, sight("pi-0")).reason

@@ -41,7 +41,7 @@ tcp_port = 0
 listen = ""
 
 [probation]
-seconds = 5
+seconds = {probation_s}
 
 [[remotes]]
 name = "{remote}"
@@ -169,7 +169,9 @@ class HostFleet:
     loads: dict[str, Load] = field(default_factory=dict)
     seen: Sighting = field(default_factory=Sighting)
 
-    def add(self, name: str, site: str, commands: str = "trusted-broker", more: str = "") -> DemoHost:
+    def add(
+        self, name: str, site: str, commands: str = "trusted-broker", more: str = "", probation_s: int = 5
+    ) -> DemoHost:
         """A host that can be started."""
         room = self.folder / name
         room.mkdir()
@@ -180,6 +182,7 @@ class HostFleet:
             fleet=FLEET,
             tcp_port=self.broker.tcp_port,
             commands=commands,
+            probation_s=probation_s,
         )
         (room / "edgehost.toml").write_text(text + more)
         self.hosts[name] = DemoHost(room / "edgehost.toml", room / "data" / "edgehost.sock")

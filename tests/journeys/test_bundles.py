@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from edgehost.cli.main import main
 from edgehost.config import load_config
 from edgehost.domain.bundle_events import BundleChecked
 from edgehost.host import started_host
 from tests.journeys.fleet import RunningHost
+from tests.json_commands import Edgehost, json_commands
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TELEMETRY = EXAMPLES / "telemetry" / "telemetry-1.0.0.wasm"
@@ -36,21 +36,13 @@ root = "root.json"
 look_s = 0.1
 """
 
-Edgehost = Callable[..., dict[str, Any]]
-
 
 @pytest.fixture
 def edgehost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Edgehost:
     """Runs commands in a folder with a repository of two releases and a site's configuration."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, code: int = 0) -> dict[str, Any]:
-        found = main([*words, "--json"])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        document: dict[str, Any] = json.loads(captured.out or captured.err)
-        return document
-
+    run = json_commands(capsys)
     for name in ("root", "online"):
         run("keygen", f"keys/{name}", "--no-passphrase")
     run("remote", "init", "repository", "--root-key", "keys/root.key", "--online-key", "keys/online.key")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
-from edgehost.domain.signed_document import DocumentKind
-from remotes.document_publisher import publish_document
 from tests.bridge.device_scene import BLINK, Workshop, blink, pty_device, publish
 from tests.firmware.wat_guests import component
 from tests.journeys.fleet import Fleet, RunningHost, telemetry
@@ -90,34 +86,6 @@ async def test_a_device_that_is_away_is_waited_for(tmp_path: Path) -> None:
             board.start()
             await host.until(lambda: state(host) == "successful 1", timeout_s=40)
             assert running(await device_of(host)) == "device-blink 1.0.0"
-
-
-async def test_a_firmware_image_waits_and_says_what_writes_it(tmp_path: Path) -> None:
-    folder = tmp_path / "workshop"
-    folder.mkdir()
-    fleet, workshop = Fleet(tmp_path), Workshop(folder)
-    await asyncio.to_thread(
-        publish_document,
-        fleet.folder / "repository",
-        DocumentKind.FIRMWARE,
-        "lamp-firmware",
-        b"an image",
-        version="1.0.0",
-        about={"board": "posix"},
-        signers=[fleet.signer],
-        now=time.time(),  # noqa: TID251 - the publisher's wall clock
-    )
-    await fleet.publish(telemetry("1.0.0"))
-    with pty_device(workshop, tmp_path / "flash") as board:
-        async with fleet.host(fleet.config(more=lamp(board.path))) as host:
-            await online(host)
-            await deploy(fleet, site("=1.0.0", "lamp-firmware@^1"))
-            await host.until(lambda: "is a firmware image" in shown(host))
-            assert "edgehost flash" in shown(host)
-
-
-def shown(host: RunningHost) -> str:
-    return str(host.host.control.more_status["deployments"]())
 
 
 def broken(version: str) -> bytes:

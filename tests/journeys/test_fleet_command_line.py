@@ -180,6 +180,33 @@ async def test_a_broker_that_is_away_and_settings_that_are_wrong_have_their_exit
         await laptop.run("ls", code=3)
 
 
+async def test_an_order_that_hosts_refuse_says_so_and_ends_otherwise(yard: Fleet) -> None:
+    generate_key(yard.folder / "eve.key")
+    async with (
+        open_broker(kind="mosquitto") as broker,
+        host(yard, broker, "one", "north") as one,
+        host(yard, broker, "two", "south"),
+    ):
+        laptop, tools = Laptop(yard.folder, broker), Tools(broker)
+        async with tools.heard("edgehost/yard/+/status") as heard:
+            await heard.until("edgehost/yard/one/status")
+            await heard.until("edgehost/yard/two/status")
+        approve = ("approve", "spring", "--sequence", "3", "--wave", "1", "--timeout", "20")
+        refused = await laptop.run(*approve, code=1, key="eve.key")
+        assert {each["host"]: each["obeyed"] for each in refused["answers"]} == {"one": False, "two": False}
+        assert all("key" in each["reason"] for each in refused["answers"])
+        findings = (await one.request("GET", "/api/host/doctor"))["findings"]
+        (finding,) = [each for each in findings if each["check"] == "rollout orders"]
+        assert finding["detail"].startswith("1 were not obeyed. The last: spring: ")
+        forbidden = await laptop.run(*approve, code=1, key="bob.key")
+        assert all("bob" in each["reason"] for each in forbidden["answers"])
+        obeyed = await laptop.run(*approve)
+        assert [(each["host"], each["obeyed"]) for each in obeyed["answers"]] == [
+            ("one", True),
+            ("two", True),
+        ]
+
+
 async def test_a_deployment_is_watched_until_every_host_is_done_and_orders_find_their_wave(
     yard: Fleet,
 ) -> None:

@@ -23,8 +23,8 @@ def wanted(version: str, **rollout: Any) -> dict[str, Any]:
     return {"name": "site", "components": {"notes": {"version": f"={version}"}}, "rollout": rollout}
 
 
-def in_waves(version: str) -> dict[str, Any]:
-    return wanted(version, waves=WAVES, within="site", soak_s=1, gates={"check": "health"})
+def in_waves(version: str, soak_s: float = 1) -> dict[str, Any]:
+    return wanted(version, waves=WAVES, within="site", soak_s=soak_s, gates={"check": "health"})
 
 
 async def all_in(fleet: HostFleet, sequence: int, *, timeout_s: float = 60) -> None:
@@ -86,7 +86,9 @@ async def a_good_release_in_waves(fleet: HostFleet) -> None:
 async def a_bad_release(fleet: HostFleet) -> None:
     """It starts, answers, and is clogged after some calls: the two canaries find out, and nobody else has it."""
     await fleet.publish(guest("1.1.1", "SICK=2"))
-    await fleet.deploy(in_waves("1.1.1"))
+    await fleet.deploy(
+        in_waves("1.1.1", soak_s=3600)
+    )  # however slow the machine, it is found out within that
     await fleet.seen.until(
         lambda: (
             {"failed", "halted"}.issuperset(states := fleet.seen.states("site", 3))

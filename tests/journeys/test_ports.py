@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from edgehost.domain.errors import (
     PortTimeoutError,
     UnavailableError,
 )
-from edgehost.domain.events import PortFailed, PortSucceeded
+from edgehost.domain.port_events import PortFailed, PortSucceeded
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
 from tests.journeys.fleet import Fleet
@@ -34,14 +33,8 @@ from tests.journeys.port_fleet import (
     station,
     translator,
 )
-from tests.journeys.weather_server import Weather, weather_server
+from tests.journeys.weather_server import Weather
 from tests.usecases.deploy_scene import StillClock
-
-
-@pytest.fixture
-def weather() -> Iterator[Weather]:
-    with weather_server() as made:
-        yield made
 
 
 async def test_a_port_reaches_the_world_through_a_wasm_adapter_and_a_host_service(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker
-from edgehost.domain.events import Event, PortFailed, PortSucceeded
+from edgehost.domain.events import Event
+from edgehost.domain.port_events import PortFailed, PortSucceeded
 from edgehost.usecases.port_rooms import PortRooms
 from tests.adapters.services.service_scenes import mosquitto
 from tests.journeys.fleet import Fleet, RunningHost

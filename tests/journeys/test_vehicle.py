@@ -12,7 +12,8 @@ import pytest
 
 from edgehost.cli.demo_fleet import demo_component
 from edgehost.domain.errors import EdgehostError, NotFoundError
-from edgehost.domain.events import Event, HandlerFailed, ServiceNotified
+from edgehost.domain.events import Event, HandlerFailed
+from edgehost.domain.port_events import ServiceNotified
 from tests.adapters.vehicles.software_vehicle import SoftwareVehicle, flying, free_udp_port
 from tests.journeys.fleet import Fleet, RunningHost
 

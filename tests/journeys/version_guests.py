@@ -45,6 +45,12 @@ EH_EXPORT(which) {
   eh_input();
   served++;
   wait();
+#ifdef REFUSES
+  if (served > REFUSES) return eh_fail("its table is empty");
+#endif
+#ifdef TRAPS
+  if (served % TRAPS == 0) __builtin_trap();
+#endif
   eh_writer out = eh_writer_of(128);
 #ifdef EFFECT
   eh_notify(eh_text_of("{\"type\":\"happened\",\"data\":\"" VERSION "\"}"));

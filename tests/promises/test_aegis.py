@@ -13,7 +13,8 @@ import pytest
 from edgehost.adapters.building.wasm_tools import WasmTools
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
 from edgehost.domain.errors import GuestFailedError, GuestTrapError, NotFoundError
-from edgehost.domain.events import Event, PortFailed, PortSucceeded
+from edgehost.domain.events import Event
+from edgehost.domain.port_events import PortFailed, PortSucceeded
 from edgehost.usecases.build_component import build_component
 from tests.journeys.fleet import Fleet
 from tests.journeys.guest_scenes import committed

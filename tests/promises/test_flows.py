@@ -21,7 +21,7 @@ from edgehost.config import Config
 from edgehost.domain.component_file import embed_spec
 from edgehost.domain.errors import EdgehostError, GuestFailedError, InvalidConfigError
 from edgehost.domain.events import ComponentNotified, Event, EventsCut, HandlerFailed
-from edgehost.domain.events import FlowMoved as Flow
+from edgehost.domain.workflow_events import FlowMoved as Flow
 from tests.journeys.delivery_scene import COMPONENTS, STEPS
 from tests.journeys.fleet import Fleet, RunningHost
 from tests.journeys.port_fleet import compiled_file

@@ -6,13 +6,13 @@ handling (circuit breaker, undo)", "support for WebAssembly modules as models, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgehost.domain.errors import NotGrantedError, PortUnboundError, UnavailableError
-from edgehost.domain.events import Event, PortSucceeded
+from edgehost.domain.events import Event
+from edgehost.domain.port_events import PortSucceeded
 from edgehost.usecases.answer_port import answer_port
 from edgehost.usecases.invoke_port import invoke_port, undo_port
 from tests.journeys.fleet import Fleet
@@ -27,13 +27,7 @@ from tests.journeys.port_fleet import (
     station,
     translator,
 )
-from tests.journeys.weather_server import Weather, weather_server
-
-
-@pytest.fixture
-def weather() -> Iterator[Weather]:
-    with weather_server() as served:
-        yield served
+from tests.journeys.weather_server import Weather
 
 
 async def test_runtime_port_generation_a_release_brings_its_ports_without_a_restart(

@@ -15,10 +15,12 @@ from aiocoap.numbers.codes import Code
 
 from edgehost.domain.errors import ConflictError, InvalidConfigError, RemoteUnreachableError
 from remotes.change_signals import ChangeSignals
-from remotes.coap_bounds import WIRE_LOG, ServerContext, add_datagrams, datagram_socket
+from remotes.coap_bounds import WIRE_LOG
+from remotes.coap_datagrams import ServerContext, add_datagrams
 from remotes.coap_oscore import make_contexts
 from remotes.coap_server import open_coap_server
 from remotes.coap_shelf import Access, CoapShelf
+from remotes.coap_sockets import datagram_socket
 from remotes.coap_transport import CoapTransport, open_coap_transport
 from remotes.remote import open_trusted_remote
 from remotes.served_repository import ServedRepository, open_served_folder

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from edgehost.domain.errors import RemoteUnreachableError, TooLargeError, UntrustedReleaseError
+from remotes.change_signals import ChangeSignals
 from remotes.folder_transport import FolderTransport, open_folder_transport
 from remotes.mirrored_source import MirroredSource, Place, open_mirrored_source
-from remotes.remote import open_trusted_remote
+from remotes.remote import TrustedRemote, open_trusted_remote
 from remotes.transport import TIMESTAMP, Transport
 from tests.remotes.workshop import Workshop
 
@@ -138,7 +139,92 @@ async def test_news_of_any_place_is_news_and_that_place_leads(tmp_path: Path) ->
         await second.publish(TIMESTAMP, b"newer")
         async with asyncio.timeout(10):
             await anext(changes)
+        await mirrored.follow_news()
         assert await mirrored.fetch(TIMESTAMP, most_bytes=100) == b"newer"
+
+
+class Telling(Silent):
+    """A place that tells of news when the test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.news = ChangeSignals()
+
+    def changes(self) -> AsyncIterator[None]:
+        return self.news.listen()
+
+
+@asynccontextmanager
+async def two_that_tell(shop: Workshop, folder: Path) -> AsyncIterator[tuple[list[Telling], TrustedRemote]]:
+    """A repository in two places, looked at once."""
+    places = [Telling(empty_folder(folder / name)) for name in ("first", "second")]
+    async with (
+        open_mirrored_source([Place(place) for place in places], now=lambda: 0.0) as mirrored,
+        open_trusted_remote(
+            "demo", mirrored, folder=folder / "state", root_file=shop.root_file, now=lambda: shop.now
+        ) as remote,
+    ):
+        for place in places:
+            await shop.mirror(place)
+        assert [offer.version for offer in await remote.refresh()] == ["1.0.0"]
+        yield places, remote
+
+
+async def both_told(places: list[Telling], remote: TrustedRemote) -> None:
+    """Both tell before anybody looks."""
+    changes = remote.changes()  # from here on it misses nothing
+    for place in places:
+        place.news.fire()
+        async with asyncio.timeout(10):
+            await anext(changes)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    shop = Workshop(tmp_path / "repository")
+    shop.publish("1.0.0")
+    return shop
+
+
+@pytest.mark.parametrize("last", [0, 1])
+async def test_of_two_that_tell_before_anybody_looks_the_newest_is_seen_whoever_told_last(
+    shop: Workshop, tmp_path: Path, last: int
+) -> None:
+    async with two_that_tell(shop, tmp_path) as (places, remote):
+        shop.publish("1.1.0")
+        await shop.mirror(places[0])
+        shop.publish("1.2.0")
+        await shop.mirror(places[1])
+        await both_told([places[1 - last], places[last]], remote)
+        assert [offer.version for offer in await remote.refresh()] == ["1.0.0", "1.1.0", "1.2.0"]
+
+
+async def test_of_two_that_tell_one_that_lies_hides_nothing(shop: Workshop, tmp_path: Path) -> None:
+    async with two_that_tell(shop, tmp_path) as (places, remote):
+        stranger = Workshop(tmp_path / "strangers")
+        for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+            stranger.publish(version)
+        await stranger.mirror(places[0])
+        shop.publish("1.1.0")
+        await shop.mirror(places[1])
+        await both_told([places[1], places[0]], remote)
+        assert [offer.version for offer in await remote.refresh()] == ["1.0.0", "1.1.0"]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_news_of_one_that_does_not_answer_is_looked_at_when_it_does(
+    shop: Workshop, tmp_path: Path, *, alone: bool
+) -> None:
+    async with two_that_tell(shop, tmp_path) as (places, remote):
+        shop.publish("1.1.0")
+        await shop.mirror(places[0])
+        shop.publish("1.2.0")
+        await shop.mirror(places[1])
+        await both_told(places[1:] if alone else [places[1], places[0]], remote)
+        places[1].cut = True
+        assert [offer.version for offer in await remote.refresh()] == ["1.0.0", "1.1.0"]
+        places[1].cut = False
+        assert [offer.version for offer in await remote.refresh()] == ["1.0.0", "1.1.0", "1.2.0"]
 
 
 async def test_a_mirror_with_forged_metadata_stops_nobody(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from edgehost.domain.errors import EdgehostError, RemoteUnreachableError, UntrustedReleaseError
+from edgehost.domain.signed_content import SignedContent
 from remotes.bundle_file import BundleFile
 from remotes.bundle_report import Outcome, report_path
+from remotes.root_ceremony import rotate_root
 from remotes.stick_remote import StickRemote, inbox_of, open_stick_remote
 from remotes.stick_transport import Bundle
 from tests.remotes.test_bundles import bundled, leftovers
@@ -134,6 +136,66 @@ async def test_an_older_stick_after_a_newer_one_brings_nothing_back(shop: Worksh
     async with open_site(shop, tmp_path) as site:  # also after a restart
         assert await site.remote.refresh() == ()
         assert site.told == [("old", Outcome.OLDER, "")]
+
+
+async def test_a_bundle_of_another_repository_is_called_so_and_not_older(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shop.publish("1.1.0")
+    stranger = Workshop(tmp_path / "strangers")
+    stranger.publish("0.9.0")
+    async with open_site(shop, tmp_path) as site:
+        new = await put(shop, site, "new")
+        assert len(await site.remote.refresh()) == 2
+        await put(stranger, site, "strangers")  # by its own word older
+        assert len(await site.remote.refresh()) == 2
+        assert site.told[1:] == [("strangers", Outcome.REFUSED, "untrusted-release")]
+        await site.look_again()
+        assert "from another repository that is called demo as well" in site.report("strangers")["reason"]
+        new.unlink()
+        with pytest.raises(UntrustedReleaseError, match="another repository"):
+            await site.remote.refresh()
+
+
+async def test_a_bundle_of_before_a_rotation_of_the_root_is_older_and_no_stranger(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    old = await bundled(shop, tmp_path / "old.edgehost-bundle")
+    rotate_root(shop.folder, signers=shop.root_signers[:2], now=shop.now)
+    shop.publish("1.1.0")
+    async with open_site(shop, tmp_path) as site:
+        await put(shop, site, "new")
+        await site.remote.refresh()
+        shutil.copy(old, site.stick / "old.edgehost-bundle")
+        await site.remote.refresh()
+        assert site.told == [("new", Outcome.TAKEN, ""), ("old", Outcome.OLDER, "")]
+
+
+async def test_a_stick_that_comes_again_says_that_nothing_in_it_was_new(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shelf: set[str] = set()
+
+    async def has(content: SignedContent) -> bool:
+        return content.digest in shelf
+
+    async with open_site(shop, tmp_path) as site:
+        site.remote.reports.has = has
+        file = await put(shop, site, "a")
+        (offer,) = await site.remote.refresh()
+        await site.remote.fetch(offer)
+        shelf.add(offer.digest)
+        await site.remote.refresh()  # nothing has changed on the stick
+        await site.look_again()
+        assert site.report("a")["contents"][offer.target_path]["state"] == "fetched"
+        assert site.report("a")["reason"] == ""
+        file.rename(tmp_path / "pulled")
+        assert await site.remote.refresh() == ()
+        (tmp_path / "pulled").rename(file)
+        assert len(await site.remote.refresh()) == 1
+        report = site.report("a")
+        assert (report["outcome"], report["reason"]) == ("taken", "Nothing in it was new to this host.")
+        assert report["contents"][offer.target_path]["state"] == "already here"
 
 
 async def test_a_bundle_that_lies_about_its_age_is_refused_as_a_rollback_would_be(

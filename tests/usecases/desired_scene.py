@@ -23,6 +23,7 @@ from edgehost.domain.signed_document import DocumentKind, SignedDocument
 from edgehost.usecases.component_config import ComponentConfigs
 from edgehost.usecases.deployment_book import DeploymentBook
 from edgehost.usecases.deployment_facts import HostFacts
+from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards
 from edgehost.usecases.deployment_plans import DeploymentPlans
 from edgehost.usecases.direct_traffic import TrafficDirector
 from edgehost.usecases.follow_remote import Following, FollowRemote
@@ -48,6 +49,7 @@ class World:
         self.deployments: dict[str, Mapping[str, Any]] = {}
         self.configs: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] = {}
         self.bindings: dict[str, str] = {}
+        self.tables: dict[str, Mapping[str, Any]] = {}  # small ones of other parts
         self.offers: list[OfferedRelease] = []
         self.documents_: list[SignedDocument] = []
         self.files: dict[str, bytes] = {}
@@ -242,6 +244,7 @@ class Desired(Scene):
         self.book = DeploymentBook(world)
         self.turn = turn or Held()
         self.words = words
+        self.firmware: FirmwareHands = NoBoards()
 
     @asynccontextmanager
     async def on(self) -> AsyncIterator[DeploymentReconciler]:
@@ -261,8 +264,8 @@ class Desired(Scene):
             facts = HostFacts(self.manager, self.configs, Bindings(self.world))
             self.reconciler = DeploymentReconciler(
                 self.book,
-                DeploymentPlans(self.book, facts),
-                ComponentHands(facts),
+                DeploymentPlans(self.book, facts, self.firmware),
+                ComponentHands(facts, self.firmware),
                 self.bus,
                 self.clock,
                 turn=self.turn,

@@ -16,9 +16,10 @@ from edgehost.adapters.storage.memory_records import MemoryRecords
 from edgehost.domain.causation import CauseLimits
 from edgehost.domain.component_spec import ComponentSpec, read_component_spec
 from edgehost.domain.errors import EdgehostError, GuestFailedError
-from edgehost.domain.events import Event, StepMoved
+from edgehost.domain.events import Event
 from edgehost.domain.record import Record, RevisionClock
 from edgehost.domain.workflow import Flow
+from edgehost.domain.workflow_events import StepMoved
 from edgehost.ports.record_store import RecordStore
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.bind_port import Bindings

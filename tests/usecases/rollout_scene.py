@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.release_life import Release
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 from edgehost.usecases.condemn_release import condemn_release
+from edgehost.usecases.count_failures import FailureCount
 from edgehost.usecases.follow_rollout import FleetRollout
 from edgehost.usecases.pool_statistics import PoolStatistics
 from edgehost.usecases.take_deployments import HostWords
@@ -33,6 +35,7 @@ class Board:
     reports: dict[tuple[str, str], RolloutReport] = field(default_factory=dict)  # deployment, host
     orders: dict[str, RolloutCommand] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
+    failures: dict[str, FailureCount] = field(default_factory=dict)  # by host
     changes: int = 0
 
 
@@ -49,6 +52,16 @@ class BoardView:
 
     def away(self) -> Collection[str]:
         return self.board.away
+
+    @property
+    def key(self) -> str:
+        return ""
+
+    def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
+        assert not keys
+
+    def set_aside(self) -> Collection[str]:
+        return {name for name, failures in self.board.failures.items() if failures.is_set_aside}
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         return [each for (name, _), each in self.board.reports.items() if name == deployment]
@@ -72,6 +85,19 @@ class BoardView:
         yield
 
 
+@dataclass
+class KeptTable:
+    """A TableStore that outlives a run of its host."""
+
+    world: World
+
+    async def load(self) -> Mapping[str, Any]:
+        return self.world.tables.get("failures", {})
+
+    async def keep(self, table: Mapping[str, Any]) -> None:
+        self.world.tables["failures"] = table
+
+
 class RolloutHost(Desired):
     """One host; its guests answer as ``behaviour`` says, by version."""
 
@@ -80,6 +106,7 @@ class RolloutHost(Desired):
         super().__init__(world, words=words)
         self.behaviour: dict[str, Callable[[str, bytes], bytes]] = {}
         self.local = NOON
+        self.table = KeptTable(world)
         self.view = None if board is None else BoardView(board, name)
 
     @asynccontextmanager
@@ -96,9 +123,18 @@ class RolloutHost(Desired):
                 view=self.view,
                 reason_of=DeploymentsView(reconciler, self.words).reason,
                 quarantine=partial(condemn_release, self.manager),
+                failures=await self._failures(),
             )
             reconciler.turn = self.rollout
             yield self.rollout
+
+    async def _failures(self) -> FailureCount | None:
+        if self.view is None:
+            return None
+        failures = FailureCount(self.table, self.clock, PenaltyRule(most=3, within_s=7 * 86_400))
+        await failures.open()
+        self.view.board.failures[self.words.name] = failures
+        return failures
 
     async def step(self) -> None:
         """All that this host can do now."""

@@ -73,6 +73,10 @@ def statistics_of(host: RolloutHost) -> PoolStatistics:
     return statistics
 
 
+def refusing(host: RolloutHost) -> None:
+    statistics_of(host).refusals += 30
+
+
 def quiet(_host: RolloutHost) -> None:
     """Its calls or its check say enough."""
 
@@ -90,6 +94,12 @@ GATES: list[tuple[dict[str, Any], Callable[[str, bytes], bytes], Callable[[Rollo
         lambda _function, _payload: b"{}",
         slow,
         "95 % of its calls take up to 300 ms; 250 ms is the most.",
+    ),
+    (
+        {"calls_min": 10, "refusal_rate": 0.5},
+        lambda _function, _payload: b"{}",
+        refusing,
+        "it refused 30 of 40 calls; 50.0% is the most.",
     ),
     (
         {"restarts": 3},
@@ -283,6 +293,64 @@ async def test_who_sees_nobody_begins_with_nothing_that_has_waves_but_after_the_
         assert hosts["two"].report().reason.startswith("It does not see the other hosts")
         await fleet.pass_by(3600)
         assert fleet.live() == dict.fromkeys(FIVE, "1.1.0")
+
+
+async def test_who_has_waited_for_long_does_not_begin_because_the_link_goes() -> None:
+    fleet = Fleet(*FIVE)
+    async with fleet.on() as hosts:
+        await with_old(fleet)
+        fleet.deploy(2, components=PUMP, rollout={**WAVES, "approve": [0], "blind_after_s": 600})
+        await fleet.settle()
+        await fleet.pass_by(3600)
+        for host in hosts.values():
+            assert host.view is not None
+            host.view.connected = False
+        await fleet.pass_by(30)
+        assert hosts["two"].report().reason.endswith("It begins by itself in about 10 minutes.")
+        await fleet.pass_by(300)
+        for host in hosts.values():
+            assert host.view is not None
+            host.view.connected = True
+        await fleet.pass_by(30)
+        for host in hosts.values():
+            assert host.view is not None
+            host.view.connected = False
+        await fleet.settle()
+        await fleet.pass_by(400)
+        assert hosts["two"].report().reason.endswith("It begins by itself in about 4 minutes.")
+
+
+async def test_who_belongs_to_no_fleet_counts_its_wait_over_restarts_and_says_what_can_be_done() -> None:
+    world = World()
+    world.offer("pump", "1.0.0", 1)
+    world.deploy(1, components={"pump": {}}, rollout={**WAVES, "blind_after_s": 7200})
+    for _ in range(2):
+        host = RolloutHost("alone", world, None)
+        async with host.followed() as rollout:
+            await host.step()
+            assert (host.live("pump"), host.held().state) == ("", WAITING)
+            assert "this host has no [fleet]" in host.reconciler.reasons["site"]
+            assert "blind_after_s" in rollout.advice(host.held().deployment)
+        world.clock.pass_by(3600)
+    host = RolloutHost("alone", world, None)
+    async with host.followed():
+        await host.step()
+        assert host.live("pump") == "1.0.0"
+
+
+async def test_what_needs_an_approval_or_all_hosts_says_that_no_fleet_means_never() -> None:
+    for rollout in ({"approve": [0], "blind_after_s": 1}, {"all_hosts": True, "blind_after_s": 1}):
+        world = World()
+        world.offer("pump", "1.0.0", 1)
+        world.deploy(1, components={"pump": {}}, on_failure="all-or-none", rollout=rollout)
+        host = RolloutHost("alone", world, None)
+        async with host.followed() as follows:
+            await host.step()
+            world.clock.pass_by(3600)
+            await host.step()
+            assert host.live("pump") == ""
+            assert "this host has no [fleet]" in host.reconciler.reasons["site"]
+            assert "without all_hosts and approve" in follows.advice(host.held().deployment)
 
 
 @pytest.mark.parametrize("answer", [b'{"ok": false, "reason": "a cycle runs"}', b"?"])

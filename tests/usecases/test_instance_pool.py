@@ -28,7 +28,7 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxPlan
-from edgehost.usecases import instance_pool
+from edgehost.usecases import instance_pool, replacement_pace
 from edgehost.usecases.instance_pool import DEEPEST_CHAIN, InstancePool, started_pool
 from edgehost.usecases.running_components import DrainingError
 from edgehost.usecases.sparing_warnings import SparingWarnings
@@ -258,6 +258,7 @@ async def test_an_instance_that_died_while_idle_is_not_used() -> None:
         assert pool.instances()[0]["state"] == "ending"
         assert await pool.call("f", b"x") == b"x"
         assert factory.used == [factory.started[1].pid]
+        assert pool.statistics.deaths == 1
 
 
 async def test_an_idle_death_is_noticed_without_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +266,26 @@ async def test_an_idle_death_is_noticed_without_a_call(monkeypatch: pytest.Monke
     async with pool_over(echo) as (pool, factory):
         factory.started[0].alive = False
         await settled(lambda: len(factory.started) == 2 and len(pool.instances()) == 1)
+        assert pool.statistics.deaths == 1
+
+
+async def test_instances_that_die_while_they_start_are_counted_as_deaths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replacement_pace, "_FIRST_DELAY_S", 0.0)
+    async with pool_over(echo) as (pool, factory):
+        factory.faults = [SandboxDiedError("died"), UnavailableError("no process"), SandboxDiedError("died")]
+        factory.started[0].alive = False
+        assert await pool.call("f", b"x", deadline_s=10) == b"x"
+        assert (pool.statistics.deaths, pool.statistics.failed_starts) == (3, 3)
+
+
+async def test_the_time_that_a_check_takes_says_nothing_of_the_time_that_callers_wait() -> None:
+    async with pool_over(echo) as (pool, _):
+        await pool.call("health", b"", context=CallContext(check=True))
+        assert list(pool.statistics.latencies_s) == []
+        await pool.call("f", b"")
+        assert len(pool.statistics.latencies_s) == 1
 
 
 async def test_instances_above_the_least_end_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +302,7 @@ async def test_instances_above_the_least_end_when_idle(monkeypatch: pytest.Monke
 
 
 async def test_restarts_back_off_when_nothing_stays_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance_pool, "_FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr(replacement_pace, "_FIRST_DELAY_S", 0.05)
     async with pool_over(echo) as (pool, factory):
         factory.faults = [UnavailableError("no process")] * 1000
         factory.started[0].alive = False

@@ -10,7 +10,8 @@ import pytest
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.domain.errors import GuestFailedError, NotFoundError
-from edgehost.domain.events import ComponentNotified, PipelineEnded
+from edgehost.domain.events import ComponentNotified
+from edgehost.domain.workflow_events import PipelineEnded
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.run_pipeline import Pipeline, Pipelines
 

@@ -15,15 +15,10 @@ from edgehost.domain.errors import (
     PortTimeoutError,
     UnavailableError,
 )
-from edgehost.domain.events import (
-    ComponentNotified,
-    EventsCut,
-    FlowMoved,
-    PortSucceeded,
-    RecordCreated,
-    ServiceNotified,
-)
+from edgehost.domain.events import ComponentNotified, EventsCut, RecordCreated
+from edgehost.domain.port_events import PortSucceeded, ServiceNotified
 from edgehost.domain.workflow import FlowState, StepState
+from edgehost.domain.workflow_events import FlowMoved
 from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.invoke_port import invoke_port
 from edgehost.usecases.update_record import update_record

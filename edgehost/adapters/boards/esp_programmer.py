@@ -15,10 +15,11 @@ from typing import Final
 from edgehost.adapters.boards import esp_chips, esp_loader, esp_reset
 from edgehost.adapters.boards.aligned_blocks import aligned_blocks
 from edgehost.adapters.boards.esp_chips import EspChip, Watchdogs
+from edgehost.adapters.boards.esp_image import require_made_for
 from edgehost.adapters.boards.esp_loader import PACKET, SECTOR, EspLoader
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.domain.errors import ChipMismatchError, FlashFailedError, NoSyncError, VerifyFailedError
-from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase, Segment
+from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase
 from edgehost.ports.device_line import DeviceLine, DeviceLines, LineSettings
 from edgehost.ports.programmer import Report
 
@@ -142,21 +143,8 @@ def _require_chip(job: FlashJob, chip: EspChip) -> None:
             f"The board '{job.board.id}' has the chip {wanted}; {chip.title} answers.",
             hint="Choose the right board, or the line that this one is on.",
         )
-    for part in job.image.segments:
-        made_for = _made_for(part)
-        if chip.chip_id is not None and made_for is not None and made_for != chip.chip_id:
-            other = esp_chips.by_id(made_for)
-            raise ChipMismatchError(
-                f"{job.image.name} is built for {other.title if other else f'chip {made_for}'}; {chip.title} answers.",
-                hint="Build the firmware for this chip.",
-            )
-
-
-def _made_for(part: Segment) -> int | None:
-    """The chip's id of an image header (ESP-IDF, "App Image Format"); None: no such header."""
-    if len(part.data) < 24 or part.data[0] != 0xE9 or part.data[1] > 16:  # noqa: PLR2004 - the format's numbers
-        return None
-    return int.from_bytes(part.data[12:14], "little")
+    if chip.chip_id is not None:
+        require_made_for(job.image, chip.title)
 
 
 async def _write(

@@ -129,7 +129,10 @@ async def open_rfc2217(path: str, settings: LineSettings) -> AsyncIterator[Devic
     try:
         line = await asyncio.to_thread(_connected, path, settings)
     except (OSError, ValueError) as problem:
-        raise NoLineError(f"There is no line at {path}: {problem}.") from None
+        why = str(problem).removeprefix(f"Could not open port {path}: ")
+        raise NoLineError(
+            f"There is no line at {path}: {why}.", hint="Is the server running there?"
+        ) from None
     opened = Rfc2217Line(path, line)
     try:
         yield opened

@@ -73,7 +73,7 @@ async def _opened_tty(path: str, settings: LineSettings) -> AsyncIterator[Device
     try:
         line = await asyncio.to_thread(open_tty, path, settings)
     except OSError as problem:
-        raise await asyncio.to_thread(_explained, path, problem) from None
+        raise await asyncio.to_thread(_explained, path, problem, settings) from None
     try:
         if settings.exclusive:
             await asyncio.to_thread(_refuse_shared, path)
@@ -100,7 +100,7 @@ def _busy(path: str, holders: Sequence[str]) -> LineBusyError:
     return LineBusyError(f"{path} is in use{who}.", hint="End that program, or choose another line.")
 
 
-def _explained(path: str, problem: OSError) -> EdgehostError:
+def _explained(path: str, problem: OSError, settings: LineSettings) -> EdgehostError:
     """The error of an open that failed, in words for whoever holds the board."""
     if problem.errno in _ABSENT:
         return NoLineError(
@@ -114,6 +114,11 @@ def _explained(path: str, problem: OSError) -> EdgehostError:
         return LineDeniedError(
             f"This user may not open {path}.",
             hint=f"Add yourself to {group} (sudo usermod -aG {group} $USER) and log in again.",
+        )
+    if problem.errno == errno.EINVAL and settings.parity != "none":
+        return RefusedError(
+            f"{path} cannot carry {settings.parity} parity, which the bootloader of this board wants.",
+            hint="A pseudo-terminal never can; choose a USB-serial adapter that does.",
         )
     if problem.errno in _NO_LINE:
         return RefusedError(f"{path} is no serial line.")

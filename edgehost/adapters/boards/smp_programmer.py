@@ -15,6 +15,7 @@ from edgehost.adapters.boards.smp_image import McubootImage, read_image
 from edgehost.domain.errors import (
     ChipMismatchError,
     FlashFailedError,
+    InvalidImageError,
     NoSyncError,
     UnavailableError,
     VerifyFailedError,
@@ -57,7 +58,7 @@ class SmpProgrammer:
         run = FlashRun(job, report)
         with run.stating():
             if len(job.image.segments) != 1:
-                raise FlashFailedError(f"{job.image.name} has several parts; SMP takes one image.")
+                raise InvalidImageError(f"{job.image.name} has several parts; SMP takes one image.")
             image = read_image(job.image.name, job.image.segments[0].data)
             settings = LineSettings(baud=job.baud or job.board.flash.baud, parity=job.board.flash.parity)
             async with self._lines.open(job.line, settings) as line:

@@ -117,7 +117,7 @@ def command_for(tool: str, job: FlashJob, file: Path) -> list[str]:
 def failure_of(end: ToolEnd, board: Board) -> DeviceError:
     """What its last lines mean."""
     if end.said("unable to find a matching CMSIS-DAP", "open failed", "No J-Link device found"):
-        return NoSyncError("There is no debug probe.", hint=board.recovery or _HINT)
+        return NoSyncError("There is no debug probe.", hint=_HINT)
     if end.said("LIBUSB_ERROR_ACCESS", "permission"):
         return LineDeniedError("This user may not open the debug probe.", hint="Add a udev rule for it.")
     if end.said("UNEXPECTED idcode", "Could not find MEM-AP", "expected 1 of 1"):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import re
 import shutil
+import signal
+import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +23,8 @@ _MOST_LINE: Final = 4096
 _KEPT_LINES: Final = 40
 _ENDS: Final = re.compile(rb"[\r\n]+")
 _KILL_S: Final = 3.0
+#: Python's programs buffer what they say into a pipe, and the pretty ones fold it at 80 columns.
+_ENVIRONMENT: Final = {"PYTHONUNBUFFERED": "1", "COLUMNS": "400", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +59,47 @@ def require_tool(program: str, package: str) -> str:
     return path
 
 
-async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, timeout_s: float) -> ToolEnd:
-    """Run it to its end; ``on_line`` gets each line, progress bars included. Cancelling ends the program.
+def require_python_tool(package: str, extra: str) -> list[str]:
+    """The beginning of the command line of a program that is a Python package: beside this one, or on the PATH.
+
+    Raises:
+        UnavailableError: it is not installed; the hint names the extra that brings it.
+    """
+    if importlib.util.find_spec(package) is not None:
+        return [sys.executable, "-m", package]
+    path = shutil.which(package)
+    if path is None:
+        raise UnavailableError(
+            f"'{package}' was asked for, and is not installed.", hint=f"pip install 'edgehost[{extra}]'"
+        )
+    return [path]
+
+
+async def run_tool(
+    command: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    timeout_s: float,
+    on_rest: Callable[[str], None] | None = None,
+) -> ToolEnd:
+    """Run it to its end. Cancelling ends it and all that it started.
+
+    ``on_line`` gets each line, progress bars included; ``on_rest`` the beginning of one that has not ended yet.
 
     Raises:
         FlashFailedError: it takes longer than ``timeout_s``.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        start_new_session=True,
+        env={**os.environ, **_ENVIRONMENT},
     )
     try:
         async with asyncio.timeout(timeout_s):
-            lines = await _read(process, on_line)
+            lines = await _read(process, on_line, on_rest)
             return ToolEnd(await process.wait(), lines)
     except TimeoutError:
         raise FlashFailedError(f"{command[0]} has not come to an end in {timeout_s:.0f} s.") from None
@@ -73,7 +108,11 @@ async def run_tool(command: Sequence[str], on_line: Callable[[str], None], *, ti
             await asyncio.shield(_end(process))
 
 
-async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> tuple[str, ...]:
+async def _read(
+    process: asyncio.subprocess.Process,
+    on_line: Callable[[str], None],
+    on_rest: Callable[[str], None] | None,
+) -> tuple[str, ...]:
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
     rest = b""
     stream = process.stdout
@@ -85,6 +124,8 @@ async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], No
             whole, rest = [*whole, rest], b""
         for line in whole:
             _take(line, kept, on_line)
+        if rest and on_rest is not None:
+            on_rest(rest.decode("utf-8", "replace"))
     _take(rest, kept, on_line)
     return tuple(kept)
 
@@ -97,12 +138,16 @@ def _take(line: bytes, kept: deque[str], on_line: Callable[[str], None]) -> None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):  # it ended meanwhile
-        process.terminate()
-    try:
+    """Its whole group: OpenOCD and the Python tools may have started others."""
+    _signal_group(process.pid, signal.SIGTERM)
+    with suppress(TimeoutError):
         async with asyncio.timeout(_KILL_S):
             await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    _signal_group(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    """The group has its leader's number as long as one of its members lives."""
+    with suppress(ProcessLookupError):  # all of them ended meanwhile
+        os.killpg(leader, number)

@@ -163,6 +163,8 @@ def open_tty(path: str, settings: LineSettings) -> TtyLine:
         ):  # its number is lost on the way
             raise OSError(*problem.__context__.args[:2]) from None
         raise
+    except termios.error as problem:  # what pyserial lets through
+        raise OSError(*problem.args[:2]) from None
     try:
         if settings.exclusive:  # the lock stops those who ask for one, this stops everybody but root
             fcntl.ioctl(line.fileno(), termios.TIOCEXCL)

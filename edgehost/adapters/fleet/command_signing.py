@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgehost.domain.fleet_command import FleetCommand, Operation
-from edgehost.domain.fleet_messages import (
-    NONCE_BYTES,
-    SignedOrder,
-    command_document,
-    order_document,
-    signed_submission,
-)
+from edgehost.domain.fleet_messages import NONCE_BYTES, command_document, signed_submission
 from edgehost.domain.json_text import write_json
+from edgehost.domain.rollout_messages import SignedOrder, order_document
 from remotes import cose_sign1
 
 COMMAND: Final = b"edgehost command"

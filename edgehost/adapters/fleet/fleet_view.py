@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError, TooLargeError
-from edgehost.domain.fleet_messages import (
-    SignedOrder,
-    read_order,
-    read_report,
-    read_submission,
-    report_document,
-)
-from edgehost.domain.fleet_rules import AHEAD_MOST_S, ANYBODY, HostTime, Operator
+from edgehost.adapters.fleet.host_key import HostKey
+from edgehost.adapters.fleet.rollout_orders import RolloutOrders
+from edgehost.adapters.fleet.signed_reports import SignedReports
+from edgehost.domain.errors import RefusedError, TooLargeError
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.names import NAME
+from edgehost.domain.rollout_messages import read_report, report_document
 from edgehost.domain.rollout_report import RolloutCommand, RolloutReport
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.fleet_link import FleetLink, Signatures
 
 log = logging.getLogger("edgehost.fleet")
 
-#: What an order is signed for.
-ORDER: Final = "edgehost rollout"
-_ROLLOUT: Final = "rollout"
 #: More than a site has; registrations beyond are not seen, and that is told.
 MOST_HOSTS: Final = 5000
 _MOST_DEPLOYMENTS: Final = 256
 _MOST_SEEN: Final = 8 * MOST_HOSTS
 _REGISTRATION_MOST_BYTES: Final = 16 * 1024
-_WAITING: Final = 64
 #: Lines in the log about what is not understood.
 _MOST_TOLD: Final = 20
 _STATUS_MOST_BYTES: Final = 4 * 1024
@@ -55,12 +46,13 @@ class MqttFleetView:
     signatures: Signatures | None  # None: whoever the broker lets in may order
     newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
-    time: Callable[[], HostTime] = field(default=lambda: HostTime(0.0, is_set=False))
     settle_s: float = 30.0  # at a broker that had forgotten this host, for the others to come back
     unseen: int = 0  # hosts and reports beyond the bounds
+    own_key: HostKey | None = None  # with which this host signs its reports, and looks at those of others
+    _signed: SignedReports = field(init=False)
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
-    _orders: dict[str, RolloutCommand] = field(default_factory=dict)
+    _set_aside: set[str] = field(default_factory=set)
     _away: set[str] = field(default_factory=set)
     _shown: set[str] = field(default_factory=set)  # deployments on which this host has a report there
     _seen: set[tuple[str, str]] = field(
@@ -70,9 +62,20 @@ class MqttFleetView:
     _is_current: bool = False
     _knew_others: bool = False  # before the link came up
     _waiting: asyncio.TimerHandle | None = None
-    _incoming: deque[tuple[str, bytes]] = field(default_factory=deque)
-    _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: list[asyncio.Event] = field(default_factory=list)
+    orders: RolloutOrders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._signed = SignedReports(self.topics.fleet, self.host)
+        self.orders = RolloutOrders(
+            self.topics.host(self.host),
+            self.link,
+            self.signatures,
+            self.newest_order,
+            self.note_order,
+            self.changed,
+            tell=self._tell,
+        )
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -84,6 +87,15 @@ class MqttFleetView:
         """Whether all that others show has come since the link is there."""
         return self.link.connected and self._is_current
 
+    @property
+    def key(self) -> str:
+        """The public key, in hex, that this host's reports are signed with; "" when they are not."""
+        return "" if self.own_key is None else self.own_key.public.hex()
+
+    def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
+        """Take reports on a deployment from these hosts alone, signed with these keys; none: from everybody."""
+        self._signed.trust(deployment, keys)
+
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         return MappingProxyType({**self._members, self.host: self.own})
@@ -92,20 +104,29 @@ class MqttFleetView:
         """Ids of the hosts that are offline, as they or their broker say."""
         return frozenset(self._away)
 
+    def set_aside(self) -> Collection[str]:
+        """Ids of the hosts on which too much has failed, as they say."""
+        return frozenset(self._set_aside)
+
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
+        if self._signed.is_wanted(deployment):
+            return self._signed.reports(deployment)
         return tuple(self._reports.get(deployment, {}).values())
 
     def command(self, deployment: str) -> RolloutCommand | None:
         """The operator's newest order whose signature holds."""
-        return self._orders.get(deployment)
+        return self.orders.newest(deployment)
 
     async def report(self, report: RolloutReport) -> None:
         """Show this host's state to the others; kept and sent later while the link is down."""
         self._reports.setdefault(report.deployment, {})[self.host] = report
         self._shown.add(report.deployment)
         topic = self.topics.host(self.host).report(report.deployment)
-        self.link.keep(topic, tell_json(report_document(report)))
+        document = report_document(report)
+        if self.own_key is not None:
+            document |= self._signed.own(report, self.own_key)
+        self.link.keep(topic, tell_json(document))
         self.changed()
 
     def shown(self) -> Collection[str]:
@@ -116,6 +137,7 @@ class MqttFleetView:
         """Show nothing of a deployment any more."""
         self._reports.get(deployment, {}).pop(self.host, None)
         self._shown.discard(deployment)
+        self._signed.forget(deployment)
         self.link.keep(self.topics.host(self.host).report(deployment), None, again=True)
 
     async def changes(self) -> AsyncIterator[None]:
@@ -163,9 +185,7 @@ class MqttFleetView:
         """A message on one of ``filters``; never waits."""
         deployment = self.topics.order_in(topic)
         if deployment is not None:
-            if len(self._incoming) < _WAITING:
-                self._incoming.append((deployment, payload))
-                self._filled.set()
+            self.orders.take(deployment, payload)
             return
         place = self.topics.host_in(topic)
         if place is None:
@@ -187,17 +207,7 @@ class MqttFleetView:
 
     async def run(self) -> None:
         """Check orders until cancelled."""
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._incoming:
-                deployment, payload = self._incoming.popleft()
-                try:
-                    await self._take_order(deployment, payload)
-                except EdgehostError as error:
-                    self._tell(f"An order for the rollout of {deployment} is not obeyed: {error}")
-                except Exception:  # whatever a broker brings must not end the host
-                    log.exception("An order for the rollout of %s could not be dealt with.", deployment)
+        await self.orders.run()
 
     def _tell(self, what: str) -> None:
         """Log it, since the link is there a bounded number of times: a broker may bring thousands of them."""
@@ -212,6 +222,7 @@ class MqttFleetView:
             return  # by its own word, whatever stands there
         if not payload:
             self._members.pop(host, None)
+            self._set_aside.discard(host)
             return
         if host not in self._members and len(self._members) >= MOST_HOSTS:
             self.unseen += 1
@@ -227,6 +238,7 @@ class MqttFleetView:
         table = SpecReader(document, error=RefusedError)
         labels = table.text_map("labels")
         self._members[host] = {**labels, "class": table.text("class", default="", pattern=NAME)}
+        (self._set_aside.add if table.document("set_aside") else self._set_aside.discard)(host)
 
     def _take_status(self, host: str, payload: bytes) -> None:
         document: Any = read_json(payload) if 0 < len(payload) <= _STATUS_MOST_BYTES else None
@@ -246,6 +258,8 @@ class MqttFleetView:
         if not payload:
             self._reports.get(deployment, {}).pop(host, None)
             return
+        if self.own_key is not None:
+            self._signed.take(host, deployment, payload)
         if (deployment not in self._reports and len(self._reports) >= _MOST_DEPLOYMENTS) or (
             len(self._reports.get(deployment, {})) >= MOST_HOSTS
         ):
@@ -264,6 +278,7 @@ class MqttFleetView:
     def _forget_unseen(self) -> None:
         """What the broker does not retain any more was taken away while there was no link."""
         self._members = {host: labels for host, labels in self._members.items() if self._is_there(host, "")}
+        self._set_aside &= self._members.keys()
         self._away = {host for host in self._away if self._is_there(host, _STATUS)}
         for deployment, reports in self._reports.items():
             for host in [host for host in reports if not self._is_there(host, _REPORT + deployment)]:
@@ -271,34 +286,3 @@ class MqttFleetView:
 
     def _is_there(self, host: str, below: str) -> bool:
         return host == self.host or (host, below) in self._seen
-
-    async def _take_order(self, deployment: str, payload: bytes) -> None:
-        if not payload:
-            return  # what was ordered holds until another order; whoever clears the topic has no say
-        order, operator = await self._opened(payload, deployment)
-        if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
-            raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
-        operator.require(_ROLLOUT)
-        newest, time = self.newest_order(deployment), self.time()
-        if time.is_set and order.issued_at > time.now + AHEAD_MOST_S:
-            raise RefusedError(
-                "It is from the future, and would be the last one that is obeyed: a clock is wrong."
-            )
-        if order.issued_at < newest:
-            raise RefusedError("A newer order was obeyed already.")
-        if order.issued_at > newest:
-            await self.note_order(deployment, order.issued_at)
-        self._orders[deployment] = RolloutCommand(
-            deployment, order.sequence, order.order, order.wave, operator.key_id
-        )
-        self.changed()
-
-    async def _opened(self, payload: bytes, deployment: str) -> tuple[SignedOrder, Operator]:
-        what = read_submission(payload)
-        if what is not None and what.signed and self.signatures is not None:
-            document, operator = await self.signatures.opened(what.signed, purpose=ORDER)
-            return read_order(document), operator
-        if self.signatures is not None or what is None:
-            raise NotGrantedError("Orders must be signed.", hint="'edgehost fleet' signs them.")
-        assumed = {"fleet": self.topics.fleet, "deployment": deployment}
-        return read_order({**assumed, **(what.document or {})}), ANYBODY

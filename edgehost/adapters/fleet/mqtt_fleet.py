@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 from aiomqtt import ProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edgehost.adapters.fleet.added_filters import AddedFilters
 from edgehost.adapters.fleet.first_error import first_of
-from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, ended_in, read_claim
+from edgehost.adapters.fleet.fleet_handlers import FleetHandlers
+from edgehost.adapters.fleet.fleet_wire import FleetWire
+from edgehost.adapters.fleet.namesakes import CLAIM_S, Namesakes, ended_in, may_be_elder, read_claim
 from edgehost.adapters.fleet.retained_topics import RetainedTopics
 from edgehost.domain.errors import RefusedError
 from edgehost.domain.fleet_topics import HostTopics
-from edgehost.domain.json_text import read_json
 from edgehost.domain.topic_filter import matches
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
@@ -38,23 +36,8 @@ _ELDER_S: Final = 1.0
 _SETTLE_S: Final = 5.0
 #: Who writes over our topics is answered this often, so that two who disagree do not fill the line.
 _REASSERT_S: Final = 0.2
-_TELLING: Final = 256  # what waits to be told; then the oldest goes
 _AGAIN_S: Final = 5.0  # after more came than fits
 _GOODBYE_S: Final = 1.0
-_REFUSED: Final = 0x80
-
-
-@dataclass(slots=True)
-class FleetHandlers:
-    """Who is told of what comes; none of them waits."""
-
-    command: Callable[[str, bytes], None] = lambda _topic, _payload: None
-    settled: Callable[[frozenset[str], bool], None] = lambda _seen, _lost: None
-    bundle: Callable[[str, bytes], None] | None = None
-    other: Callable[[str, bytes], None] = lambda _topic, _payload: None  # of the filters that were added
-    link: Callable[[], None] = lambda: None  # came up or went
-    current: Callable[[bool], None] = lambda _lost: None  # all that is retained on those filters has come
-    namesake: Callable[[str, bool], None] = lambda _where, _yields: None  # "" when it is gone
 
 
 @dataclass(slots=True)
@@ -72,29 +55,23 @@ class MqttFleet:
     handlers: FleetHandlers = field(default_factory=FleetHandlers)
     claim_s: float = CLAIM_S
     written: int = 0  # retained messages, since the start
-    told: int = 0
-    untold: int = 0
-    refused_filters: set[str] = field(default_factory=set)
-    _filters: list[str] = field(default_factory=list)
+    _added: AddedFilters = field(default_factory=AddedFilters)
     _retained: RetainedTopics = field(default_factory=RetainedTopics)
-    _telling: deque[tuple[str, bytes, bool, float]] = field(default_factory=deque)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
-    _echoes: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=256))
     _is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     _knows_others: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: bool = False  # what the broker retained, this time
-    overflows: int = 0  # times that more came at once than can be kept
-    _overflowed: bool = False  # since the filters were subscribed to
-    _marks: int = 0  # ends of what is retained that have not come back yet
     _tidy: bool = False
     _ask: bool = False
     _link: Link | None = None
     _reassert: bool = False
     _namesakes: Namesakes = field(init=False)
     _keeper: ConnectionKeeper = field(init=False)
+    _wire: FleetWire = field(init=False)
 
     def __post_init__(self) -> None:
         self._namesakes = Namesakes(self.boot, self.where, self.claim_s)
+        self._wire = FleetWire(lambda: self._keeper.protocol, self.topics.claim)
         will = replace(self.options, will_topic=self.topics.status, will_payload=self.offline("lost"))
         self._keeper = ConnectionKeeper(will, self._serve, lambda: self.handlers.link())  # noqa: PLW0108 - set later
 
@@ -116,6 +93,16 @@ class MqttFleet:
     def namesakes(self) -> Namesakes:
         """Who else answers to the name."""
         return self._namesakes
+
+    @property
+    def refused_filters(self) -> Collection[str]:
+        """What the broker does not let this host hear."""
+        return self._wire.refused_filters
+
+    @property
+    def overflows(self) -> int:
+        """How many times more came at once than can be kept."""
+        return self._added.overflows
 
     @property
     def protocol(self) -> str:
@@ -153,22 +140,22 @@ class MqttFleet:
 
     def listen(self, filters: tuple[str, ...]) -> None:
         """Bring what comes on these filters to ``handlers.other`` too."""
-        self._filters += [each for each in filters if each not in self._filters]
+        self._added.add(filters)
         self._work.set()
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         self._retained.connected()
-        self._echoes.clear()
+        self._wire.connected()
+        self._added.connected()
         self._is_settled.clear()
-        self._marks = 0
         subscribed: set[str] = set()
         try:
             async with owned_tasks() as spawn:
                 spawn(self._read(link), "edgehost.fleet.read")
-                await self._subscribe(link, (self.topics.claim,), subscribed, echo=True)
-                await self._subscribe(link, (*self.topics.own, self.topics.commands), subscribed)
+                await self._wire.subscribe(link, (self.topics.claim,), subscribed, echo=True)
+                await self._wire.subscribe(link, (*self.topics.own, self.topics.commands), subscribed)
                 if self.handlers.bundle is not None:
-                    await self._subscribe(link, (self.topics.bundles,), subscribed)
+                    await self._wire.subscribe(link, (self.topics.bundles,), subscribed)
                 await self._claim(link)
                 await self._settle()
                 self._link = link
@@ -188,7 +175,8 @@ class MqttFleet:
                 await self._is_settled.wait()
         except TimeoutError:
             raise aiomqtt.MqttError("the broker does not bring back what is published") from None
-        if self._may_have_elder():
+        status = self._retained.known.get(self.topics.status)
+        if not self._namesakes.others and may_be_elder(status, self.boot):
             try:
                 async with asyncio.timeout(_ELDER_S):
                     await self._knows_others.wait()
@@ -208,23 +196,10 @@ class MqttFleet:
             self._take_away_strangers()
         self._work.set()
 
-    def _may_have_elder(self) -> bool:
-        status = self._retained.known.get(self.topics.status)
-        try:
-            document = read_json(status) if status is not None else None
-        except RefusedError:
-            return False
-        return (
-            isinstance(document, dict)
-            and document.get("status") == "online"
-            and document.get("boot") != self.boot
-            and not self._namesakes.others
-        )
-
     async def _read(self, link: Link) -> None:
         async for message in link.client.messages:
             if len(link.client.messages) >= self.options.inbox - 1:  # it was full: some were dropped
-                self._overflowed = True
+                self._added.dropped()
             payload: bytes = message.payload  # what arrives is always bytes
             try:
                 self._take(str(message.topic), payload)
@@ -236,10 +211,9 @@ class MqttFleet:
         if topic == self.topics.claim:
             self._hear_claim(payload)
             return
-        if (topic, payload) in self._echoes:
-            self._echoes.remove((topic, payload))
+        if self._wire.is_echo(topic, payload):
             return
-        if any(matches(each, topic) for each in self._filters):
+        if any(matches(each, topic) for each in self._added.filters):
             self.handlers.other(topic, payload)
         bundle_id = self.topics.bundle_in(topic)
         if bundle_id is not None:
@@ -283,15 +257,12 @@ class MqttFleet:
             self.handlers.namesake(self._namesakes.shown, self._namesakes.yields)
 
     def _hear_mark(self) -> None:
-        self._marks = max(self._marks - 1, 0)
-        if self._marks or not self.refused_filters.isdisjoint(self._filters):
-            return
-        if self._overflowed:
-            self.overflows += 1
+        has_come = self._added.hear_mark(self._wire.refused_filters)
+        if has_come:
+            self.handlers.current(self._lost)
+        elif has_come is not None:
             log.warning("The broker retains more than can be taken at once; it is asked again.")
             asyncio.get_running_loop().call_later(_AGAIN_S, self._work.set)
-        else:
-            self.handlers.current(self._lost)
 
     async def _keep_claiming(self, link: Link) -> None:
         while True:
@@ -323,57 +294,21 @@ class MqttFleet:
             if self._ask:
                 self._ask = False
                 subscribed.discard(self.topics.commands)
-                await self._subscribe(link, (self.topics.commands,), subscribed)
-            if self._overflowed and not self._marks:
-                subscribed.difference_update(self._filters)
-            if not subscribed.issuperset(self._filters):
-                self._overflowed = False
-                await self._subscribe(link, tuple(self._filters), subscribed)
-                self._marks += 1  # what comes before it comes back is what was retained
+                await self._wire.subscribe(link, (self.topics.commands,), subscribed)
+            if self._added.is_due(subscribed):
+                await self._wire.subscribe(link, tuple(self._added.filters), subscribed)
+                self._added.marked()
                 await self._claim(link, to=self.boot)
-            while self._telling:
-                topic, payload, retain, expires_s = self._telling.popleft()
-                await self._publish(link, topic, payload, retain=retain, expires_s=expires_s)
-                self.told += 1
+            await self._wire.tell(link)
             if not self._namesakes.yields:
                 for topic, payload in self._retained.due():
-                    await self._publish(link, topic, payload, retain=True)
+                    await self._wire.publish(link, topic, payload, retain=True)
                     self._retained.published(topic, payload)
                     self.written += 1
             if self._reassert:
                 self._reassert = False
                 await asyncio.sleep(_REASSERT_S)
             await self._work.wait()
-
-    async def _publish(
-        self, link: Link, topic: str, payload: bytes, *, retain: bool, expires_s: float = 0.0
-    ) -> None:
-        properties = None
-        if self._keeper.protocol is ProtocolVersion.V5:
-            if expires_s:
-                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-                properties.MessageExpiryInterval = max(int(expires_s), 1)
-        elif topic != self.topics.claim:
-            self._echoes.append((topic, payload))  # MQTT 3.1.1 brings us our own
-        await link.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-        require_wanted()
-
-    async def _subscribe(
-        self, link: Link, filters: tuple[str, ...], subscribed: set[str], *, echo: bool = False
-    ) -> None:
-        for each in filters:
-            if each in subscribed:
-                continue
-            if self._keeper.protocol is ProtocolVersion.V5:
-                answers: Any = await link.client.subscribe(
-                    each, options=SubscribeOptions(qos=1, noLocal=not echo)
-                )
-            else:
-                answers = await link.client.subscribe(each, qos=1)
-            require_wanted()
-            subscribed.add(each)
-            refused = any(int(getattr(answer, "value", answer)) >= _REFUSED for answer in answers)
-            (self.refused_filters.add if refused else self.refused_filters.discard)(each)
 
     async def _say_goodbye(self, link: Link) -> None:
         """The will is for those who cannot; only when this host ends in order."""
@@ -387,10 +322,7 @@ class MqttFleet:
             return
 
     def _queue(self, topic: str, payload: bytes, *, retain: bool, expires_s: float = 0.0) -> None:
-        if len(self._telling) >= _TELLING:
-            self._telling.popleft()
-            self.untold += 1
-        self._telling.append((topic, payload, retain, expires_s))
+        self._wire.queue(topic, payload, retain=retain, expires_s=expires_s)
         self._work.set()
 
     def _take_away_strangers(self) -> None:

@@ -101,3 +101,12 @@ def ended_in(status: bytes) -> str:
         return ""
     is_end = isinstance(document, Mapping) and document.get("status") == "offline"
     return str(document.get("boot", "")) if is_end else ""
+
+
+def may_be_elder(status: bytes | None, boot: str) -> bool:
+    """Whether a retained status is of another start that may still run."""
+    try:
+        document = read_json(status) if status is not None else None
+    except RefusedError:
+        return False
+    return isinstance(document, dict) and document.get("status") == "online" and document.get("boot") != boot

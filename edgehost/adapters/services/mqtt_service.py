@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiomqtt
 
+from edgehost.adapters.services.running_service import running
 from edgehost.config_services import MqttOptions
 from edgehost.domain.errors import (
     InvalidConfigError,
@@ -224,6 +225,5 @@ async def open_mqtt_service(name: str, options: MqttOptions, notice: ServiceNoti
                 f"services.{name} holds {topic_filter[:80]!r}, which is no topic filter."
             )
     service = MqttService(name, options, notice)
-    async with owned_tasks() as spawn:
-        spawn(service.run(), f"edgehost.service.{name}")
+    async with running(service, name):
         yield service

@@ -6,16 +6,16 @@ import asyncio
 import os
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from edgehost.adapters.services.running_service import running
 from edgehost.config_services import SerialOptions
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import RefusedError, TooLargeError, UnavailableError
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.service import Service, ServiceHealth, ServiceNotice
-from remotes.owned_tasks import owned_tasks
 
 if TYPE_CHECKING:
     from serial import Serial
@@ -185,12 +185,8 @@ class SerialService:
             del buffer[: -self._options.line_bytes - 1]
 
 
-@asynccontextmanager
-async def open_serial_service(
+def open_serial_service(
     name: str, options: SerialOptions, notice: ServiceNotice
-) -> AsyncIterator[Service]:
+) -> AbstractAsyncContextManager[Service]:
     """A service that opens the line by itself; a device that is not there yet is no error."""
-    service = SerialService(name, options, notice)
-    async with owned_tasks() as spawn:
-        spawn(service.run(), f"edgehost.service.{name}")
-        yield service
+    return running(SerialService(name, options, notice), name)

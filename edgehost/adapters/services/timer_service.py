@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from cronsim import CronSim, CronSimError
 
+from edgehost.adapters.services.running_service import running
 from edgehost.config_services import TimerOptions
 from edgehost.domain.errors import InvalidConfigError
 from edgehost.ports.service import Service, ServiceHealth, ServiceNotice
-from remotes.owned_tasks import owned_tasks
 
 #: A machine's clock may be set while we wait: it is looked at so often.
 _LOOK_S: Final = 30.0
@@ -95,6 +95,5 @@ async def open_timer_service(
             f"services.{name}.cron is {options.cron!r}, which is no time: {problem}.",
             hint="Write minute, hour, day, month and weekday: '*/5 * * * *'.",
         ) from None
-    async with owned_tasks() as spawn:
-        spawn(service.run(), f"edgehost.service.{name}")
+    async with running(service, name):
         yield service

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from secrets import SystemRandom
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from edgehost.adapters.services.running_service import running
 from edgehost.adapters.services.secret_file import read_secret
 from edgehost.config_services import WebSocketOptions
 from edgehost.domain.backoff import Backoff
@@ -19,7 +20,6 @@ from edgehost.domain.errors import EdgehostError, RefusedError, TooLargeError, U
 from edgehost.domain.json_text import read_json, write_json
 from edgehost.domain.spec_reader import SpecReader
 from edgehost.ports.service import Service, ServiceHealth, ServiceNotice
-from remotes.owned_tasks import owned_tasks
 
 _OPEN_S: Final = 10.0
 _QUEUE: Final = 16  # messages that were received and not yet told
@@ -131,12 +131,8 @@ class WebSocketService:
         self._notice("message", told)
 
 
-@asynccontextmanager
-async def open_web_socket_service(
+def open_web_socket_service(
     name: str, options: WebSocketOptions, notice: ServiceNotice
-) -> AsyncIterator[Service]:
+) -> AbstractAsyncContextManager[Service]:
     """A service that connects by itself; a server that is not there yet is no error."""
-    service = WebSocketService(name, options, notice)
-    async with owned_tasks() as spawn:
-        spawn(service.run(), f"edgehost.service.{name}")
-        yield service
+    return running(WebSocketService(name, options, notice), name)

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.record_codec import decode_record, encode_record
-from edgehost.adapters.storage.tinydb_journal import MAX_DOCUMENT_BYTES
 from edgehost.domain.record import Record
 from edgehost.domain.record_aggregation import AggregateQuery, AggregateRow
 from edgehost.domain.record_query import Condition, QueryPlan, RecordPage, RecordQuery

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from edgehost.adapters.storage.disk import SHORT_ERRNOS, Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.document_codec import encode_document
 from edgehost.adapters.storage.journal_lines import Change
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
+from edgehost.adapters.storage.opening import opened_in_thread
 from edgehost.adapters.storage.release_ledger import (
     MAX_RELEASES,
     changed_entries,
@@ -27,7 +29,7 @@ from edgehost.adapters.storage.release_ledger import (
     require_content,
     require_digest,
 )
-from edgehost.adapters.storage.tinydb_journal import JournalStorage, encode_document
+from edgehost.adapters.storage.tinydb_journal import JournalStorage
 from edgehost.domain.errors import DamagedError, NotFoundError, StorageFullError
 from edgehost.domain.release_life import Release
 
@@ -295,20 +297,9 @@ async def open_shelf(
     def read() -> FolderShelf:
         return FolderShelf(folder, disk=disk, quota_bytes=quota_bytes, max_releases=max_releases)
 
-    opening = asyncio.get_running_loop().run_in_executor(None, read)
-    try:
-        shelf = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
+    shelf = await opened_in_thread(read, FolderShelf.close)
     log_damages(_log, "Ledger of releases", shelf.damage)
     try:
         yield shelf
     finally:
         await asyncio.to_thread(shelf.close)
-
-
-def _close_unused(opening: asyncio.Future[FolderShelf]) -> None:
-    """Give the folder back when nobody waited for the shelf to open."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()

@@ -12,17 +12,15 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from edgehost.adapters.storage.damage_notes import DamageNotes
 from edgehost.adapters.storage.disk import FULL_ERRNOS, Disk, remove_quietly, storage_error
 from edgehost.adapters.storage.journal_lines import Change, base_file, journal_line
 from edgehost.adapters.storage.journal_reading import Apply, Damage, read_base, read_journal
-
-#: What is set aside for people to look at stays small beside the data.
-MAX_SET_ASIDE_BYTES: Final = 1024 * 1024
 
 #: A compaction writes this much at a time and then lets other threads run.
 _SLICE_BYTES: Final = 64 * 1024
@@ -58,7 +56,12 @@ class Journal:
         self._generation = 0
         self._closing = False
         self.counters = JournalCounters()
-        self.damages: list[Damage] = []
+        self._noted = DamageNotes(folder / f"{name}.damaged", disk)
+
+    @property
+    def damages(self) -> list[Damage]:
+        """What was found damaged when the files were read."""
+        return self._noted.damages
 
     @property
     def generation(self) -> int:
@@ -179,8 +182,8 @@ class Journal:
         read = None
         for number in current:
             read = read_journal(self._path(number, "journal"), apply, max_line_bytes=self._max_line_bytes)
-            self._note(read.damages)
-            self._note_torn(self._path(number, "journal"), read.size_bytes, read.torn_bytes)
+            self._noted.note(read.damages)
+            self._noted.note_torn(self._path(number, "journal"), read.size_bytes, read.torn_bytes)
         if read is None:
             self._descriptor, self._size = self._start_journal(path, {})
             return
@@ -202,14 +205,14 @@ class Journal:
         damages = read_base(path, apply_and_note, max_line_bytes=self._max_line_bytes)
         if not damages:
             return
-        self._note(damages)
+        self._noted.note(damages)
         recovered = 0
         for (table, doc_id), raw in self._generation_before(bases).items():
             if (table, doc_id) not in seen:
                 recovered += 1
                 apply(Change("put", table, doc_id, raw))
         if recovered:
-            self._note(
+            self._noted.note(
                 [Damage(path.name, 0, 0, f"{recovered} documents were recovered from the generation before")]
             )
 
@@ -242,7 +245,7 @@ class Journal:
             return
         for number in range(first, self._generation + 1):
             if number not in current:
-                self._note([Damage(self._path(number, "journal").name, 0, 0, "the file is missing")])
+                self._noted.note([Damage(self._path(number, "journal").name, 0, 0, "the file is missing")])
 
     def _start_journal(self, path: Path, tops: Mapping[str, int]) -> tuple[int, int]:
         head = b"".join([journal_line([Change("top", table, top)]) for table, top in tops.items()])
@@ -298,31 +301,6 @@ class Journal:
         for number, suffix in older:
             self._disk.remove(self._path(number, suffix))
         return bool(older)
-
-    def _note_torn(self, path: Path, offset: int, size: int) -> None:
-        if size:
-            what = "an unfinished write was dropped; it had not been acknowledged"
-            self._note([Damage(path.name, offset, size, what, acknowledged=False)])
-
-    def _note(self, damages: Sequence[Damage]) -> None:
-        """Keep the report, and the bytes themselves in a file beside."""
-        for damage in damages:
-            self.damages.append(replace(damage, content=b""))
-        found = b"".join([f"# {d}\n".encode() + d.content + b"\n" for d in damages if d.content])
-        if found:
-            with contextlib.suppress(OSError):  # the report matters more than the bytes
-                self._set_aside(found)
-
-    def _set_aside(self, found: bytes) -> None:
-        path = self._folder / f"{self._name}.damaged"
-        size = path.stat().st_size if path.exists() else 0
-        found = found[: max(0, MAX_SET_ASIDE_BYTES - size)]
-        descriptor = self._disk.open(path)
-        try:
-            self._disk.write(descriptor, found, size)
-            self._disk.sync(descriptor)
-        finally:
-            self._disk.close(descriptor)
 
     def _path(self, generation: int, suffix: str) -> Path:
         return self._folder / f"{self._name}-{generation:06d}.{suffix}"

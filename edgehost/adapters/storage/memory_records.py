@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.indexed_records import IndexedRecords, require_revision
 from edgehost.adapters.storage.model_index import ModelIndex
 from edgehost.adapters.storage.record_codec import encode_record
-from edgehost.adapters.storage.tinydb_journal import MAX_DOCUMENT_BYTES
 from edgehost.domain.errors import StorageFullError
 from edgehost.domain.record import Record
 

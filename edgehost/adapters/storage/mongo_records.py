@@ -6,12 +6,13 @@ may read it, but would create records behind this host's cursors.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.indexed_records import require_revision
+from edgehost.adapters.storage.mongo_collections import ModelCollections
 from edgehost.adapters.storage.mongo_documents import (
     Document,
     from_document,
@@ -22,7 +23,6 @@ from edgehost.adapters.storage.mongo_documents import (
 )
 from edgehost.adapters.storage.mongo_failures import told_plainly
 from edgehost.adapters.storage.record_codec import MODEL_PATTERN
-from edgehost.adapters.storage.tinydb_journal import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.write_turns import WriteTurns
 from edgehost.domain.errors import RevisionConflictError
 from edgehost.domain.json_text import write_json
@@ -46,11 +46,6 @@ if TYPE_CHECKING:
 
 #: Documents in one answer of the server; a record has 1 MiB at most.
 _BATCH: Final = 128
-#: Places taken at a time, so that a create does not ask twice; what a restart skips is no loss.
-_PLACES: Final = 64
-#: Before a model's name: 'order' is a word that servers built on SQL stumble over.
-_RECORDS: Final = "records_"
-_COUNTERS: Final = "counters"
 #: Operations in flight; the rest waits its turn.
 MAX_CONNECTIONS: Final = 16
 
@@ -59,19 +54,15 @@ class MongoRecords:
     """A RecordStore on a server; made by ``open_mongo_records``."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
-        self._database = database
-        self._lock = asyncio.Lock()
+        self._collections = ModelCollections(database)
         self._turns = WriteTurns()
-        self._prepared: dict[str, AsyncCollection[Document]] = {}
-        self._places: dict[str, list[int]] = {}
         self._indexed: dict[str, set[str]] = {}
-        self._odd: set[str] = set()  # models with documents that the server cannot look into
 
     async def get(self, model: str, record_id: str) -> Record | None:
         """The record, or None."""
         with told_plainly():
             known = _can_be(model) and ID_PATTERN.fullmatch(record_id)
-            document = await self._database[_RECORDS + model].find_one({"_id": record_id}) if known else None
+            document = await self._collections.of(model).find_one({"_id": record_id}) if known else None
         return None if document is None else from_document(model, document)
 
     async def put(self, record: Record, *, expected_revision: str | None = None) -> None:
@@ -101,7 +92,7 @@ class MongoRecords:
             known["revision"] = expected_revision
         async with self._turns.turn(model, record_id):
             with told_plainly():
-                collection = await self._collection(model)
+                collection = await self._collections.prepared(model)
                 outcome = await collection.delete_one(known)
                 gone = outcome.deleted_count or await collection.find_one({"_id": record_id}) is None
                 if expected_revision is not None and not gone:
@@ -147,7 +138,7 @@ class MongoRecords:
         if not key or not _can_be(model):
             return None
         with told_plainly():
-            collection = await self._collection(model)
+            collection = await self._collections.prepared(model)
             document = await collection.find_one({"key": key}, sort=[("place", 1)])
         return None if document is None else from_document(model, document)
 
@@ -156,7 +147,7 @@ class MongoRecords:
         require_conditions(filters)
         if not filters:
             with told_plainly():
-                return await self._database[_RECORDS + model].count_documents({}) if _can_be(model) else 0
+                return await self._collections.of(model).count_documents({}) if _can_be(model) else 0
         found = 0
         async with aclosing(self._matching(model, filters, None)) as matching:
             async for _ in matching:
@@ -183,7 +174,7 @@ class MongoRecords:
         if path is None or path == "_id" or field in self._indexed.get(model, ()):
             return
         with told_plainly():
-            collection = await self._collection(model)
+            collection = await self._collections.prepared(model)
             await collection.create_index([(path, 1), ("place", 1)])
         self._indexed.setdefault(model, set()).add(field)
 
@@ -193,18 +184,20 @@ class MongoRecords:
     async def newest_revision(self, model: str) -> str:
         """The greatest revision that is stored; empty without records."""
         with told_plainly():
-            collection = await self._collection(model)
+            collection = await self._collections.prepared(model)
             newest = await collection.find_one({}, sort=[("revision", -1)])
         return "" if newest is None else str(newest["revision"])
 
     async def _put(self, record: Record, document: Document, expected_revision: str | None) -> None:
-        collection = await self._collection(record.model)
+        collection = await self._collections.prepared(record.model)
         if "raw" in document:
-            self._odd.add(record.model)
+            self._collections.odd.add(record.model)
         if expected_revision == "":
             await self._insert(collection, record, document)
         elif expected_revision is None:
-            change = _change(document) | {"$setOnInsert": {"place": await self._next_place(record.model)}}
+            change = _change(document) | {
+                "$setOnInsert": {"place": await self._collections.next_place(record.model)}
+            }
             await collection.update_one({"_id": record.id}, change, upsert=True)
         else:
             known = {"_id": record.id, "revision": expected_revision}
@@ -218,7 +211,9 @@ class MongoRecords:
         from pymongo.errors import DuplicateKeyError  # noqa: PLC0415  an extra
 
         try:
-            await collection.insert_one({**document, "place": await self._next_place(record.model)})
+            await collection.insert_one(
+                {**document, "place": await self._collections.next_place(record.model)}
+            )
         except DuplicateKeyError:
             await self._refuse(collection, record.id, "")
 
@@ -229,33 +224,6 @@ class MongoRecords:
             f"{record_id} changed at the same time.", hint="Read it again, then decide."
         )
 
-    async def _collection(self, model: str) -> AsyncCollection[Document]:
-        """The model's collection, with the indexes that every model has."""
-        known = self._prepared.get(model)
-        if known is not None:
-            return known
-        async with self._lock:
-            collection = self._database[_RECORDS + model]
-            await collection.create_index([("place", 1)], unique=True)
-            await collection.create_index([("key", 1)], sparse=True)
-            await collection.create_index([("revision", 1)])
-            if await collection.find_one({"raw": {"$exists": True}}) is not None:
-                self._odd.add(model)
-            self._prepared[model] = collection
-        return collection
-
-    async def _next_place(self, model: str) -> int:
-        async with self._lock:
-            places = self._places.setdefault(model, [])
-            if not places:
-                counter = await self._database[_COUNTERS].find_one_and_update(
-                    {"_id": model}, {"$inc": {"top": _PLACES}}, upsert=True, return_document=True
-                )
-                assert counter is not None  # noqa: S101  it is made when it is not there
-                top = int(counter["top"])
-                places.extend(range(top, top - _PLACES, -1))
-            return places.pop()
-
     async def _matching(
         self, model: str, conditions: Sequence[Condition], after: int | None, *, descending: bool = False
     ) -> AsyncGenerator[tuple[int, Record], None]:
@@ -264,8 +232,8 @@ class MongoRecords:
             return
         superset = superset_filter(conditions)
         with told_plainly():
-            collection = await self._collection(model)
-        if superset is not None and model in self._odd:
+            collection = await self._collections.prepared(model)
+        if superset is not None and model in self._collections.odd:
             superset = {"$or": [superset, {"raw": {"$exists": True}}]}
         while True:
             beyond = {} if after is None else {"place": {"$lt" if descending else "$gt": after}}

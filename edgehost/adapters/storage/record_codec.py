@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from edgehost.adapters.storage.tinydb_journal import decode_document, encode_document
+from edgehost.adapters.storage.document_codec import decode_document, encode_document
 from edgehost.domain.errors import InvalidRecordError, TooLargeError
 from edgehost.domain.record import Record, require_record_id
 

@@ -7,9 +7,8 @@ by changing what was read. A change reaches memory only after it is durable in t
 from __future__ import annotations
 
 import itertools
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,68 +17,17 @@ from tinydb.storages import Storage
 from tinydb.table import Document, Table
 
 from edgehost.adapters.storage.disk import Disk, storage_error
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES, encode_document
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.journal import Journal, Snapshot
 from edgehost.adapters.storage.journal_lines import LINE_OVERHEAD, Change, journal_line, require_table
-from edgehost.domain.errors import InvalidRecordError, TooLargeError, UnavailableError
-
-#: A document is one line and one JSON text in memory.
-MAX_DOCUMENT_BYTES: Final = 1024 * 1024
+from edgehost.adapters.storage.table_views import TableDraft, TableView
+from edgehost.domain.errors import TooLargeError, UnavailableError
 
 #: Below this much dead weight a compaction would wear the flash more than it saves.
 MIN_DEAD_BYTES: Final = 1024 * 1024
 
 _log = logging.getLogger("edgehost.storage")
-_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-_decode: Final = json.JSONDecoder().raw_decode
-
-
-def decode_document(raw: bytes) -> Any:  # noqa: ANN401  a document holds any JSON value
-    """The document anew; ``encode_document`` made it, which spares the checks for what else JSON may look like."""
-    return _decode(raw.decode("ascii"))[0]
-
-
-def encode_document(document: Mapping[str, Any], *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """The document as compact ASCII JSON.
-
-    Raises:
-        InvalidRecordError: JSON cannot hold it.
-        TooLargeError: it passes the limit in bytes or in depth.
-    """
-    try:
-        raw = _encode(document).encode("ascii")
-    except RecursionError as error:
-        raise TooLargeError("The document is nested too deeply.", hint="Flatten it.") from error
-    except (TypeError, ValueError) as error:
-        raise InvalidRecordError(
-            f"The document cannot be stored: {error}.",
-            hint="Use JSON values only; NaN and infinity are none.",
-        ) from error
-    if len(raw) > limit_bytes:
-        raise TooLargeError(
-            f"The document has {len(raw)} bytes; the limit is {limit_bytes}.",
-            hint="Store large content elsewhere and keep a reference to it.",
-        )
-    return raw
-
-
-class TableView(Mapping[str, Any]):
-    """A table as TinyDB reads it; every access decodes a fresh copy."""
-
-    def __init__(self, documents: Mapping[int, bytes]) -> None:
-        self._documents = documents
-
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  a document holds any JSON value
-        try:
-            return decode_document(self._documents[int(key)])
-        except ValueError as error:
-            raise KeyError(key) from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([str(doc_id) for doc_id in self._documents])
-
-    def __len__(self) -> int:
-        return len(self._documents)
 
 
 class JournalStorage(Storage):
@@ -236,55 +184,6 @@ class JournalStorage(Storage):
                 self.documents[table] = dict(sorted(documents.items()))
 
 
-class _Draft(MutableMapping[int, Any]):
-    """What an updater of TinyDB works on: it decodes what is touched, and remembers it."""
-
-    def __init__(self, documents: Mapping[int, bytes]) -> None:
-        self._documents = documents
-        self._touched: dict[int, Any] = {}
-        self._deleted: set[int] = set()
-
-    def __contains__(self, doc_id: object) -> bool:
-        return doc_id not in self._deleted and (doc_id in self._touched or doc_id in self._documents)
-
-    def __getitem__(self, doc_id: int) -> Any:  # noqa: ANN401  a document holds any JSON value
-        if doc_id not in self:
-            raise KeyError(doc_id)
-        if doc_id not in self._touched:
-            self._touched[doc_id] = decode_document(self._documents[doc_id])
-        return self._touched[doc_id]
-
-    def __setitem__(self, doc_id: int, document: Any) -> None:  # noqa: ANN401
-        self._deleted.discard(doc_id)
-        self._touched[doc_id] = document
-
-    def __delitem__(self, doc_id: int) -> None:
-        if doc_id not in self:
-            raise KeyError(doc_id)
-        self._touched.pop(doc_id, None)
-        self._deleted.add(doc_id)
-
-    def __iter__(self) -> Iterator[int]:
-        yield from [doc_id for doc_id in self._documents if doc_id not in self._deleted]
-        yield from [doc_id for doc_id in self._touched if doc_id not in self._documents]
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def clear(self) -> None:
-        self._touched.clear()
-        self._deleted.update(self._documents)
-
-    def changes(self, table: str, limit_bytes: int) -> list[Change]:
-        """What the updater did."""
-        found = [Change("del", table, doc_id) for doc_id in self._deleted if doc_id in self._documents]
-        for doc_id, document in self._touched.items():
-            raw = encode_document(document, limit_bytes=limit_bytes)
-            if self._documents.get(doc_id) != raw:
-                found.append(Change("put", table, doc_id, raw))
-        return found
-
-
 class JournalTable(Table):
     """A TinyDB table whose writes append to the journal instead of writing every table anew."""
 
@@ -294,7 +193,7 @@ class JournalTable(Table):
         return TableView(self._storage.documents.get(self.name, {}))
 
     def _update_table(self, updater: Callable[[Any], None]) -> None:
-        draft = _Draft(self._storage.documents.get(self.name, {}))
+        draft = TableDraft(self._storage.documents.get(self.name, {}))
         updater(draft)
         self._storage.apply(draft.changes(require_table(self.name), self._storage.max_document_bytes))
         self.clear_cache()

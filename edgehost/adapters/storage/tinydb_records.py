@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.adapters.storage.disk import Disk
+from edgehost.adapters.storage.document_codec import MAX_DOCUMENT_BYTES
 from edgehost.adapters.storage.group_commit import Batch, GroupCommit
 from edgehost.adapters.storage.indexed_records import IndexedRecords, require_revision
 from edgehost.adapters.storage.journal import Snapshot
 from edgehost.adapters.storage.journal_lines import Change, journal_line
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.model_index import ModelIndex
+from edgehost.adapters.storage.opening import opened_in_thread
 from edgehost.adapters.storage.record_codec import encode_record
-from edgehost.adapters.storage.tinydb_journal import (
-    MAX_DOCUMENT_BYTES,
-    MIN_DEAD_BYTES,
-    JournalDB,
-    JournalStorage,
-)
+from edgehost.adapters.storage.tinydb_journal import MIN_DEAD_BYTES, JournalDB, JournalStorage
 from edgehost.domain.errors import EdgehostError, RevisionConflictError, StorageFullError, UnavailableError
 from edgehost.domain.record import Record
 
@@ -305,21 +302,10 @@ async def open_records(
         )
         return TinyDBRecords(database, indexed_fields=indexed_fields, limit_bytes=limit_bytes)
 
-    opening = asyncio.get_running_loop().run_in_executor(None, read)
-    try:
-        records = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
+    records = await opened_in_thread(read, TinyDBRecords.release)
     log_damages(_log, "Records", records.damage)
     try:
         records.compact_if_worthwhile()
         yield records
     finally:
         await records.close()
-
-
-def _close_unused(opening: asyncio.Future[TinyDBRecords]) -> None:
-    """Give the folder back when nobody waited for the store to open."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().release()

@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 
+from edgehost.adapters.upstream.at_broker import AtBroker, read_beside, say_goodbye
 from edgehost.adapters.upstream.client_id import client_id
 from edgehost.adapters.upstream.discovery import (
     OFFLINE,
@@ -31,7 +32,6 @@ from edgehost.domain.upstream_node import HOST, RESTART, ROLL_BACK, UpstreamNode
 from edgehost.ports.upstream import Pressed
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
-from remotes.owned_tasks import owned_tasks
 
 log = logging.getLogger("edgehost.upstream")
 
@@ -39,7 +39,6 @@ log = logging.getLogger("edgehost.upstream")
 _SETTLE_S: Final = 5.0
 #: Home Assistant subscribes before it says that it is there; it asks for a pause, so that not all answer at once.
 _BIRTH_PAUSE_S: Final = 0.5
-_GOODBYE_S: Final = 1.0
 _MOST_PRESS_BYTES: Final = 16
 #: A device has some hundred bytes for each entity.
 PACKET_MOST_BYTES: Final = 512 * 1024
@@ -47,24 +46,20 @@ INBOX: Final = 1024
 
 
 @dataclass(slots=True)
-class HomeAssistant:
+class HomeAssistant(AtBroker):
     """Meets Upstream."""
 
     topics: HomeTopics
     options: MqttOptions
     discovery: Discovery
     pressed: Pressed = lambda _node, _button: None
-    nodes: dict[str, UpstreamNode] = field(default_factory=dict)
     _wanted: dict[str, bytes] = field(default_factory=dict)  # by topic; b"": nothing may be there
     _there: dict[str, bytes] = field(default_factory=dict)  # as the broker has it
     _components: dict[str, Components] = field(default_factory=dict)  # by node, as last told
-    _dirty: dict[str, None] = field(default_factory=dict)
     _marks: set[bytes] = field(default_factory=set)
     _marked: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: bool = False
-    _work: asyncio.Event = field(default_factory=asyncio.Event)
     _reassert: bool = False
-    _keeper: ConnectionKeeper = field(init=False)
 
     def __post_init__(self) -> None:
         will = replace(
@@ -77,46 +72,23 @@ class HomeAssistant:
         )
         self._keeper = ConnectionKeeper(will, self._serve)
 
-    @property
-    def connected(self) -> bool:
-        """Whether what is shown arrives."""
-        return self._keeper.connected
-
-    @property
-    def trouble(self) -> str:
-        """Why it is not connected."""
-        return self._keeper.trouble
-
-    def show(self, node: UpstreamNode) -> None:
-        """This is how the node is now."""
-        self.nodes[node.name] = node
-        self._dirty[node.name] = None
-        self._work.set()
-
     def tell(self, event: Event) -> None:
         """The last event stands at the broker until the next one comes."""
         document = {"type": event.type, "subject": event.subject, "at": round(event.at, 3)}
         self._wanted[self.topics.of(HOST, "event")] = tell_json(document)
         self._work.set()
 
-    async def run(self) -> None:
-        """Keep a connection until cancelled."""
-        await self._keeper.run()
-
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         self._there.clear()
         self._components.clear()
         self._settled = False
         try:
-            async with owned_tasks() as spawn:
-                spawn(self._read(link), "edgehost.upstream.read")
+            async with read_beside(self._read(link)):
                 await self._see_what_is_there(link)
                 online()
                 await self._write(link)
-        except ExceptionGroup as group:  # the reader and the writer fail of the same
-            raise _first_of(group) from None
         finally:
-            await self._say_goodbye(link)
+            await say_goodbye(link, self.topics.of(HOST, "status"), OFFLINE, retain=True)
 
     async def _see_what_is_there(self, link: Link) -> None:
         """Let the broker show what it retains of this host; then only what may come is listened to."""
@@ -198,10 +170,7 @@ class HomeAssistant:
                 self._there.clear()
                 for name in self.nodes:
                     self._dirty[name] = None
-            while self._dirty:
-                name = next(iter(self._dirty))
-                del self._dirty[name]
-                await self._show(link, self.nodes[name])
+            await self._show_changed(link)
             for topic, payload in tuple(self._wanted.items()):
                 await self._publish(link, topic, payload)
             await self._work.wait()
@@ -230,21 +199,3 @@ class HomeAssistant:
         else:
             self._there.pop(topic, None)
             self._wanted.pop(topic, None)
-
-    async def _say_goodbye(self, link: Link) -> None:
-        """The will is for those who cannot; only when this host ends in order."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling() or link.gone.done():
-            return
-        try:
-            async with asyncio.timeout(_GOODBYE_S):
-                await link.client.publish(self.topics.of(HOST, "status"), OFFLINE, qos=1, retain=True)
-        except (TimeoutError, aiomqtt.MqttError):
-            return
-
-
-def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 
+from edgehost.adapters.upstream.at_broker import AtBroker, read_beside, say_goodbye
 from edgehost.adapters.upstream.client_id import client_id
 from edgehost.adapters.upstream.sparkplug_payload import (
     BOOLEAN,
@@ -30,7 +31,6 @@ from edgehost.domain.json_text import tell_json
 from edgehost.domain.upstream_node import HOST, FigureKind, UpstreamNode, Value, kind_of
 from remotes.mqtt_connection import ConnectionKeeper, Link
 from remotes.mqtt_options import MqttOptions
-from remotes.owned_tasks import owned_tasks
 
 log = logging.getLogger("edgehost.upstream")
 
@@ -41,7 +41,6 @@ _NAMESPACE: Final = "spBv1.0"
 _ROUND: Final = 256
 #: Host applications ask for a rebirth at each gap that they see; one answers all of them.
 _REBIRTH_APART_S: Final = 1.0
-_GOODBYE_S: Final = 1.0
 _PACKET_MOST_BYTES: Final = 64 * 1024
 
 
@@ -58,22 +57,18 @@ class SparkplugTopics:
 
 
 @dataclass(slots=True)
-class Sparkplug:
+class Sparkplug(AtBroker):
     """Meets Upstream."""
 
     topics: SparkplugTopics
     options: MqttOptions
     now: Callable[[], float]  # unix seconds
     kinds: Mapping[str, FigureKind] = field(default_factory=dict)
-    nodes: dict[str, UpstreamNode] = field(default_factory=dict)
     _born: dict[str, dict[str, Metric]] = field(default_factory=dict)  # by node: its metrics as last told
-    _dirty: dict[str, None] = field(default_factory=dict)
     _event: str | None = None
     _bd_seq: int = -1
     _seq: int = 0
     _rebirth: bool = False
-    _work: asyncio.Event = field(default_factory=asyncio.Event)
-    _keeper: ConnectionKeeper = field(init=False)
 
     def __post_init__(self) -> None:
         options = replace(
@@ -85,32 +80,12 @@ class Sparkplug:
         )
         self._keeper = ConnectionKeeper(options, self._serve, renewed=self._with_next_death)
 
-    @property
-    def connected(self) -> bool:
-        """Whether what is shown arrives."""
-        return self._keeper.connected
-
-    @property
-    def trouble(self) -> str:
-        """Why it is not connected."""
-        return self._keeper.trouble
-
-    def show(self, node: UpstreamNode) -> None:
-        """This is how the node is now."""
-        self.nodes[node.name] = node
-        self._dirty[node.name] = None
-        self._work.set()
-
     def tell(self, event: Event) -> None:
         """The last event is a metric of the edge node."""
         self._event = tell_json({"type": event.type, "subject": event.subject, "at": event.at}).decode()
         if HOST in self.nodes:
             self._dirty[HOST] = None
             self._work.set()
-
-    async def run(self) -> None:
-        """Keep a connection until cancelled."""
-        await self._keeper.run()
 
     def _with_next_death(self, options: MqttOptions) -> MqttOptions:
         self._bd_seq = (self._bd_seq + 1) % _ROUND
@@ -121,16 +96,13 @@ class Sparkplug:
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         try:
-            async with owned_tasks() as spawn:
-                spawn(self._read(link), "edgehost.upstream.read")
+            async with read_beside(self._read(link)):
                 await link.answered(link.client.subscribe(self.topics.of("NCMD"), qos=1))
                 await self._bear(link)
                 online()
                 await self._write(link)
-        except ExceptionGroup as group:  # the reader and the writer fail of the same
-            raise _first_of(group) from None
         finally:
-            await self._die(link)
+            await say_goodbye(link, self.topics.of("NDEATH"), self._death(), retain=False)
 
     async def _read(self, link: Link) -> None:
         async for message in link.client.messages:
@@ -153,10 +125,7 @@ class Sparkplug:
                 await self._bear(link)
                 self._rebirth = False
                 await asyncio.sleep(_REBIRTH_APART_S)
-            while self._dirty:
-                name = next(iter(self._dirty))
-                del self._dirty[name]
-                await self._show(link, self.nodes[name])
+            await self._show_changed(link)
             if not self._rebirth:
                 await self._work.wait()
 
@@ -228,27 +197,9 @@ class Sparkplug:
         self._seq = (self._seq + 1) % _ROUND
         await link.answered(link.client.publish(self.topics.of(kind, device), payload, qos=0))
 
-    async def _die(self, link: Link) -> None:
-        """The will is for those who cannot; only when this host ends in order."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling() or link.gone.done():
-            return
-        try:
-            async with asyncio.timeout(_GOODBYE_S):
-                await link.client.publish(self.topics.of("NDEATH"), self._death(), qos=1)
-        except (TimeoutError, aiomqtt.MqttError):
-            return
-
     def _now_ms(self) -> int:
         return max(int(self.now() * 1000), 0)
 
 
 def _same(left: Value, right: Value) -> bool:
     return left == right and type(left) is type(right)
-
-
-def _first_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

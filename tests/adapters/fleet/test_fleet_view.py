@@ -17,9 +17,9 @@ from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import OperatorKeys
-from edgehost.domain.fleet_messages import SignedOrder
 from edgehost.domain.fleet_rules import HostTime, Operator
 from edgehost.domain.fleet_topics import FleetTopics
+from edgehost.domain.rollout_messages import SignedOrder
 from edgehost.domain.rollout_report import RolloutOrder, RolloutReport, RolloutState
 from remotes.mqtt_options import MqttOptions
 from remotes.owned_tasks import owned_tasks
@@ -169,7 +169,7 @@ async def test_the_newest_order_holds_whose_signature_does() -> None:
 
 async def test_an_order_from_the_future_cannot_be_the_last_one() -> None:
     async with open_broker(kind="mosquitto") as broker, viewing(broker, "one") as view:
-        view.time = lambda: HostTime(100.0)
+        view.orders.time = lambda: HostTime(100.0)
         await until(view, lambda: view.connected)
         await Tools(broker).publish(FLEET.order("spring"), order(RolloutOrder.ABORT, 9e9))
         await Tools(broker).publish(FLEET.order("spring"), order(RolloutOrder.HALT, 130.0))

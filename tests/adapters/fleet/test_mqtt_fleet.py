@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_broker
-from edgehost.adapters.fleet.mqtt_fleet import FleetHandlers, MqttFleet
+from edgehost.adapters.fleet.fleet_handlers import FleetHandlers
+from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.domain.fleet_command import Operation
 from edgehost.domain.fleet_topics import FleetTopics
 from remotes.mqtt_options import MqttOptions

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.storage.damage_notes import MAX_SET_ASIDE_BYTES
 from edgehost.adapters.storage.disk import Disk
-from edgehost.adapters.storage.journal import MAX_SET_ASIDE_BYTES
+from edgehost.adapters.storage.document_codec import encode_document
 from edgehost.adapters.storage.journal_lines import (
     Change,
     base_file,
@@ -19,7 +20,7 @@ from edgehost.adapters.storage.journal_lines import (
     parse_base_line,
 )
 from edgehost.adapters.storage.journal_reading import MAX_DAMAGES
-from edgehost.adapters.storage.tinydb_journal import JournalStorage, encode_document
+from edgehost.adapters.storage.tinydb_journal import JournalStorage
 from edgehost.domain.errors import DamagedError, UnavailableError
 from tests.adapters.storage.faulty_disk import UnsyncedDisk
 

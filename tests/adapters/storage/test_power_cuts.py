@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from edgehost.adapters.storage.disk import Disk
+from edgehost.adapters.storage.document_codec import encode_document
 from edgehost.adapters.storage.journal_lines import Change
-from edgehost.adapters.storage.tinydb_journal import JournalStorage, encode_document
+from edgehost.adapters.storage.tinydb_journal import JournalStorage
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
 from edgehost.domain.record import Record
 from tests.adapters.storage.faulty_disk import (

@@ -10,7 +10,6 @@ import ctypes
 import os
 import resource
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -42,6 +41,7 @@ def build_filter() -> bytes:
     """The seccomp program for this architecture, made by libseccomp."""
     # ctypes.util.find_library starts ldconfig and a compiler; the names below have been stable for a decade.
     import ctypes.util  # noqa: PLC0415 - only the rehearsal builds a filter
+    import tempfile  # noqa: PLC0415 - likewise
 
     names = {"c": None, "seccomp": "libseccomp.so.2"}
     ctypes.util.find_library = names.get  # type: ignore[assignment]

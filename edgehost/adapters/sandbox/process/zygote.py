@@ -223,7 +223,10 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     sys.path += arguments[3:]
     try:
-        from edgehost.adapters.sandbox.process import confinement, session  # noqa: F401, PLC0415
+        from remotes.late_modules import late_module  # noqa: PLC0415
+
+        with late_module("inspect"):  # 0.7 MB for what dataclasses ask of it: classes without a docstring
+            from edgehost.adapters.sandbox.process import confinement, session  # noqa: F401, PLC0415
 
         confinement.die_with_parent(int(arguments[1]))
         zygote = Zygote(control, json.loads(arguments[2]))

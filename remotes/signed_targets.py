@@ -1,4 +1,4 @@
-"""What the roles of a repository sign, read as hosts read it: a host does so at each check, a publisher before it signs."""
+"""What the roles of a repository sign, read and gathered: releases and documents, each path and sequence once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remotes.signed_document import is_document_path, read_document
 from remotes.signed_target import read_target
 
 
-class SignedOffers:
+class SignedTargets:
     """All that the roles sign. A path belongs to the first role that has it."""
 
     def __init__(self, remote: str) -> None:

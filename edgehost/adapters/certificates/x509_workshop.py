@@ -1,0 +1,348 @@
+"""Keys, requests and certificates by the library cryptography: a CertificateWorkshop.
+
+Imported where a certificate is renewed: the library takes about 7 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+from cryptography.x509.oid import NameOID
+
+from edgehost.domain.certificate_life import SKEW_S, CertificateFacts, day
+from edgehost.domain.errors import RefusedError
+from edgehost.ports.certificate_authority import Pair
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+#: A leaf, three between it and its root, and a root that was renewed; more is no chain.
+MOST_CERTIFICATES: Final = 12
+#: Anchors may be a whole list of authorities.
+_MOST_ANCHORS: Final = 1000
+_DEEPEST: Final = 6
+_RSA_BITS: Final = (2048, 4096)
+_PEM: Final = serialization.Encoding.PEM
+
+
+class X509Workshop:
+    """Meets the CertificateWorkshop port."""
+
+    def facts(self, pair: Pair) -> CertificateFacts:
+        """What the pair says of itself."""
+        found = read_certificates(pair.certificate, "the certificate in use")
+        if not found:
+            raise RefusedError("There is no certificate in its file.", hint="It must be PEM.")
+        leaf, key = found[0], read_key(pair.key)
+        if not _is_of(leaf, key):
+            raise RefusedError("The key in use is not the one of the certificate in use.")
+        return CertificateFacts(
+            subject=leaf.subject.rfc4514_string()[:200],
+            names=tuple(_shown(each)[:100] for each in _names(leaf))[:20],
+            issuer=leaf.issuer.rfc4514_string()[:200],
+            serial=f"{leaf.serial_number:x}",
+            fingerprint=fingerprint(leaf),
+            begins=leaf.not_valid_before_utc.timestamp(),
+            ends=leaf.not_valid_after_utc.timestamp(),
+            key_kind=_kind(key),
+        )
+
+    def new_key(self, like: bytes | None) -> bytes:
+        """A key of the same kind."""
+        before = None if like is None else read_key(like)
+        made: Key
+        if isinstance(before, rsa.RSAPrivateKey):
+            bits = min(max(before.key_size, _RSA_BITS[0]), _RSA_BITS[1])
+            made = rsa.generate_private_key(public_exponent=65_537, key_size=bits)
+        elif isinstance(before, ed25519.Ed25519PrivateKey):
+            made = ed25519.Ed25519PrivateKey.generate()
+        elif isinstance(before, ed448.Ed448PrivateKey):
+            made = ed448.Ed448PrivateKey.generate()
+        else:
+            made = ec.generate_private_key(ec.SECP256R1() if before is None else before.curve)
+        return made.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+    def request(self, key: bytes, *, like: bytes | None, common_name: str) -> bytes:
+        """Subject and names as in the certificate ``like`` (RFC 7030, 4.2.2: a renewal keeps both)."""
+        private = read_key(key)
+        builder = x509.CertificateSigningRequestBuilder()
+        if like is None:
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+            return _signed(builder.subject_name(subject), private)
+        leaf = _leaf(like)
+        builder = builder.subject_name(leaf.subject)
+        extension = _alternative_names(leaf)
+        if extension is not None:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        return _signed(builder, private)
+
+    def fits(self, request: bytes, key: bytes, *, like: bytes | None) -> bool:
+        """Whether the request is of this key and asks for what the certificate has."""
+        try:
+            read = x509.load_pem_x509_csr(request)
+            if not read.is_signature_valid or _public(read.public_key()) != _public(
+                read_key(key).public_key()
+            ):
+                return False
+        except (ValueError, UnsupportedAlgorithm, RefusedError):
+            return False
+        return like is None or read.subject == _leaf(like).subject
+
+    def paired(
+        self, answer: bytes, key: bytes, *, now: float, anchors: bytes | None, between: bytes = b""
+    ) -> Pair:
+        """The certificate of the key, checked, with those between it and its anchor."""
+        found = read_certificates(answer, "the answer")
+        if len(found) > MOST_CERTIFICATES:
+            raise RefusedError(f"The answer holds {len(found)} certificates, which is no chain.")
+        private = read_key(key)
+        leaf = next((each for each in found if _is_of(each, private)), None)
+        if leaf is None:
+            raise RefusedError(
+                "The certificate that came is for another key than the one that was sent.",
+                hint="Look at the authority: it answers somebody else's request, or ignores the request.",
+            )
+        _require_holds(leaf, now)
+        if _is_authority(leaf):
+            raise RefusedError("The certificate that came is an authority's, which a host must not have.")
+        others = [each for each in found if each is not leaf]
+        if anchors is None:
+            chain = _ordered(leaf, others)
+        else:
+            self.require_authorities(between, anchors, now=now)
+            others += read_certificates(between, "the authority's list")
+            chain = led_to_anchor(leaf, others, read_anchors(anchors), now=now)
+        return Pair(b"".join(each.public_bytes(_PEM) for each in (leaf, *chain)), key)
+
+    def certificates_in(self, pkcs7: bytes) -> bytes:
+        """The certificates of a certs-only PKCS#7 (RFC 5652; RFC 7030, 4.1.3), PEM."""
+        try:
+            found = load_der_pkcs7_certificates(pkcs7)
+        except (ValueError, UnsupportedAlgorithm):
+            found = []
+        if not found:
+            raise RefusedError("That is no PKCS#7 with certificates.")
+        return b"".join(each.public_bytes(_PEM) for each in found)
+
+    def require_authorities(self, between: bytes, anchors: bytes, *, now: float) -> None:
+        """Refuse a list of authorities of which none leads to an anchor; an empty list passes."""
+        handed, trusted = read_certificates(between, "the authority's list"), read_anchors(anchors)
+        if len(handed) > MOST_CERTIFICATES:
+            raise RefusedError(f"The authority hands out {len(handed)} certificates, which is no chain.")
+        if not handed or any(each in trusted for each in handed):
+            return
+        for each in handed:
+            try:
+                led_to_anchor(each, handed, trusted, now=now)
+            except RefusedError:
+                continue
+            return
+        raise RefusedError(
+            f"The authority hands out '{handed[0].subject.rfc4514_string()[:100]}' as its own certificate, which "
+            "does not lead to issuer_file.",
+            hint="Somebody else may be answering. Check url, ca_file and issuer_file.",
+        )
+
+
+def read_certificates(pem: bytes, what: str) -> list[x509.Certificate]:
+    """The certificates of a PEM text, none for an empty one.
+
+    Raises:
+        RefusedError: it is something else.
+    """
+    if not pem.strip():
+        return []
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise RefusedError(f"In {what} is no certificate ({_first_line(problem)}).") from None
+
+
+def read_anchors(pem: bytes) -> list[x509.Certificate]:
+    """The certificates that are trusted.
+
+    Raises:
+        RefusedError: there is none, or too many.
+    """
+    found = read_certificates(pem, "issuer_file")
+    if not found or len(found) > _MOST_ANCHORS:
+        raise RefusedError(f"issuer_file holds {len(found)} certificates; 1 to {_MOST_ANCHORS} can be used.")
+    return found
+
+
+def led_to_anchor(
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    *,
+    now: float,
+) -> list[x509.Certificate]:
+    """Those between a certificate and an anchor, in order; the anchor itself only when it is no root.
+
+    Each must be an authority's, hold now, and have signed the one before it (RFC 5280, 6.1, without policies and
+    name constraints: those are for whoever checks the certificate in a handshake).
+
+    Raises:
+        RefusedError: no way leads there.
+    """
+    ways: list[list[x509.Certificate]] = [[]]
+    while ways:
+        way = ways.pop()
+        last = way[-1] if way else leaf
+        for anchor in anchors:
+            if _has_signed(anchor, last, depth=len(way), now=now):
+                return way if anchor.subject == anchor.issuer else [*way, anchor]
+        if len(way) < _DEEPEST:
+            ways += [
+                [*way, each]
+                for each in others
+                if each not in way and each != leaf and _has_signed(each, last, depth=len(way), now=now)
+            ]
+    raise RefusedError(
+        f"The certificate of '{leaf.subject.rfc4514_string()[:100]}' does not lead to an authority in issuer_file; "
+        f"it was issued by '{leaf.issuer.rfc4514_string()[:100]}'.",
+        hint="Check that the right authority is asked, and what issuer_file holds.",
+    )
+
+
+def read_key(pem: bytes) -> Key:
+    """A private key that certificates can be for.
+
+    Raises:
+        RefusedError: it cannot be read, is encrypted, or of another kind.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise RefusedError(
+            "The key cannot be read.", hint="It must be a private key as PEM, without a passphrase."
+        ) from None
+    if not isinstance(key, Key):
+        raise RefusedError("The key is of a kind that no certificate of a host has.")
+    return key
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256, hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _leaf(pem: bytes) -> x509.Certificate:
+    found = read_certificates(pem, "the certificate in use")
+    if not found:
+        raise RefusedError("There is no certificate in its file.", hint="It must be PEM.")
+    return found[0]
+
+
+def _signed(builder: x509.CertificateSigningRequestBuilder, key: Key) -> bytes:
+    is_plain = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return builder.sign(key, None if is_plain else hashes.SHA256()).public_bytes(_PEM)
+
+
+def _require_holds(leaf: x509.Certificate, now: float) -> None:
+    begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    if begins > now + SKEW_S:
+        raise RefusedError(
+            f"The certificate that came begins on {day(begins)}, and this machine's clock says {day(now)}.",
+            hint="Check the clock of this machine first; then the authority's.",
+        )
+    if ends <= now:
+        raise RefusedError(
+            f"The certificate that came ended on {day(ends)}, and this machine's clock says {day(now)}.",
+            hint="Check the clock of this machine first; then the authority's.",
+        )
+
+
+def _has_signed(issuer: x509.Certificate, child: x509.Certificate, *, depth: int, now: float) -> bool:
+    """Whether this one is an authority's that may, and did; ``depth``: authorities below it."""
+    if issuer.subject != child.issuer or not _is_authority(issuer, depth):
+        return False
+    if not issuer.not_valid_before_utc.timestamp() - SKEW_S <= now < issuer.not_valid_after_utc.timestamp():
+        return False
+    try:
+        child.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _is_authority(certificate: x509.Certificate, depth: int = 0) -> bool:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    if not constraints.ca or (constraints.path_length is not None and constraints.path_length < depth):
+        return False
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except (x509.ExtensionNotFound, ValueError):
+        return True
+
+
+def _ordered(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Each followed by its issuer, as TLS sends them; roots are for the other side to know."""
+    chain: list[x509.Certificate] = []
+    last = leaf
+    while len(chain) < _DEEPEST:
+        above = next(
+            (
+                each
+                for each in others
+                if each.subject == last.issuer and each.subject != each.issuer and each not in chain
+            ),
+            None,
+        )
+        if above is None:
+            break
+        chain.append(above)
+        last = above
+    return chain
+
+
+def _alternative_names(leaf: x509.Certificate) -> x509.Extension[x509.SubjectAlternativeName] | None:
+    try:
+        return leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+
+
+def _names(leaf: x509.Certificate) -> list[x509.GeneralName]:
+    extension = _alternative_names(leaf)
+    return [] if extension is None else list(extension.value)
+
+
+def _shown(name: x509.GeneralName) -> str:
+    kinds = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.UniformResourceIdentifier: "URI"}
+    return f"{kinds.get(type(name), type(name).__name__)}:{name.value}"
+
+
+def _kind(key: Key) -> str:
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            return f"EC {key.curve.name}"
+        case rsa.RSAPrivateKey():
+            return f"RSA {key.key_size}"
+        case ed25519.Ed25519PrivateKey():
+            return "Ed25519"
+        case _:
+            return "Ed448"
+
+
+def _is_of(certificate: x509.Certificate, key: Key) -> bool:
+    try:
+        return _public(certificate.public_key()) == _public(key.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def _public(key: object) -> bytes:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return bytes(key.public_bytes(encoding, form))  # type: ignore[attr-defined]
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).partition("\n")[0][:120].rstrip(".")
