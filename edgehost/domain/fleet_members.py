@@ -17,6 +17,7 @@ from edgehost.domain.names import PUBLIC_KEY
 _MOST_BYTES: Final = 128 * 1024
 #: A host that has not said for so many of its own turns that it is there is quiet.
 _QUIET_TURNS: Final = 3.0
+_MOST_FAILURES: Final = 32
 #: Clocks that differ by more make an age meaningless.
 _AHEAD_S: Final = 60.0
 
@@ -64,12 +65,7 @@ class Member:
     @property
     def failures(self) -> tuple[str, ...]:
         """Deployments that failed on it, when rollouts have set it aside for that."""
-        aside = self.registration.get("set_aside")
-        listed = aside.get("failures") if isinstance(aside, Mapping) else None
-        if not isinstance(listed, list):
-            return ()
-        rows = [each for each in listed if isinstance(each, Mapping)]
-        return tuple(f"{each.get('deployment')} {each.get('sequence')}" for each in rows)
+        return failures_in(self.registration)
 
     @property
     def can(self) -> frozenset[str]:
@@ -114,6 +110,16 @@ class Member:
         """Commands that have not ended."""
         ended = {CommandState.SUCCESSFUL, CommandState.FAILED}
         return sum(1 for state in self.commands.values() if state.get("status") not in ended)
+
+
+def failures_in(registration: Mapping[str, Any]) -> tuple[str, ...]:
+    """NAME SEQUENCE of the deployments that have set a host aside; none for others."""
+    aside = registration.get("set_aside")
+    listed = aside.get("failures") if isinstance(aside, Mapping) else None
+    if not isinstance(listed, list):
+        return ()
+    rows = [each for each in listed[:_MOST_FAILURES] if isinstance(each, Mapping)]
+    return tuple(f"{each.get('deployment')} {each.get('sequence')}"[:128] for each in rows)
 
 
 def members_in(topics: FleetTopics, retained: Mapping[str, bytes]) -> dict[str, Member]:

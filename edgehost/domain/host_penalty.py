@@ -25,6 +25,7 @@ class Failure:
     sequence: int
     at: float  # unix seconds
     reason: str
+    aside: bool = False  # the host was set aside by then already
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Penalty:
                     "sequence": each.sequence,
                     "at": each.at,
                     "reason": each.reason,
+                    "aside": each.aside,
                 }
                 for each in self.failures
             ],
@@ -99,6 +101,7 @@ class Penalty:
                 int(each["sequence"]),
                 float(each["at"]),
                 str(each["reason"]),
+                each.get("aside") is True,
             )
             for each in document["failures"]
         )

@@ -44,7 +44,9 @@ class FleetSight:
     command: RolloutCommand | None = None
     connected: bool = True
     key: str = ""  # the host's own public key in hex; "": it signs no reports
-    set_aside: Collection[str] = frozenset()  # on which too much has failed to say anything of a deployment
+    set_aside: Mapping[str, Collection[str]] = field(
+        default_factory=dict
+    )  # on which too much has failed to say anything of a deployment but of these: NAME SEQUENCE
     alone: bool = False  # it belongs to no fleet, so it will never see anybody
 
 
@@ -88,7 +90,8 @@ def place_of(deployment: Deployment, sight: FleetSight) -> Place:
         if (not rollout.within or labels.get(rollout.within, "") == site)
         and (host == sight.host or host not in sight.away or host in reported)
     ]
-    ranked = sorted(mine, key=lambda host: (host in sight.set_aside, _lot(deployment, host)))
+    aside = _aside(deployment, sight, meant)
+    ranked = sorted(mine, key=lambda host: (host in aside, _lot(deployment, host)))
     ends = [max(number + 1, math.ceil(share * len(ranked))) for number, share in enumerate(rollout.waves)]
     ends[-1] = max(ends[-1], len(ranked))
     rank = ranked.index(sight.host)
@@ -240,11 +243,21 @@ def _forgiven(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
 
 def _worn(deployment: Deployment, sight: FleetSight) -> frozenset[str]:
     """Hosts that are set aside and failed again: that says more of them than of the deployment."""
+    if not sight.set_aside:
+        return frozenset()
+    aside = _aside(deployment, sight, place_of(deployment, sight).all_hosts)
     return frozenset(
         report.host
         for report in _current(deployment, sight)
-        if report.host in sight.set_aside and report.state in _NEVER
+        if report.host in aside and report.state in _NEVER
     )
+
+
+def _aside(deployment: Deployment, sight: FleetSight, meant: Collection[str]) -> frozenset[str]:
+    """Those that say nothing of this deployment. One that was set aside for it does; and when most hosts are, all do."""
+    this = f"{deployment.name} {deployment.sequence}"
+    aside = frozenset(host for host in meant if this not in sight.set_aside.get(host, (this,)))
+    return aside if 2 * len(aside) <= len(meant) else frozenset()
 
 
 def _approved(deployment: Deployment, sight: FleetSight, wave: int) -> bool:

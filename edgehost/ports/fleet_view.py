@@ -33,8 +33,8 @@ class FleetView(Protocol):
         """Ids of the hosts that are offline, as they or their broker say."""
         ...
 
-    def set_aside(self) -> Collection[str]:
-        """Ids of the hosts that say that too many deployments failed on them to judge one by."""
+    def set_aside(self) -> Mapping[str, Collection[str]]:
+        """Hosts that say that too many deployments failed on them to judge another by; and which: NAME SEQUENCE."""
         ...
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:

@@ -52,8 +52,9 @@ class FailureCount:
         if held.state is RolloutState.SUCCESSFUL:
             after = after.with_success(held.since, self.rule)
         elif failed_by_itself(held):
+            name, sequence, aside = deployment.name, deployment.sequence, self.is_set_aside
             after = after.with_failure(
-                Failure(deployment.digest, deployment.name, deployment.sequence, held.since, held.reason)
+                Failure(deployment.digest, name, sequence, held.since, held.reason, aside)
             )
         await self._become(after)
 
@@ -82,9 +83,11 @@ class FailureCount:
         counted = self._penalty.counted(self.clock.now(), self.rule)
         return {
             "since": counted[self.rule.most - 1].at,
+            # What set it aside is still to be heard: it may be the deployments' fault. What failed later is not.
             "failures": [
                 {"deployment": each.deployment, "sequence": each.sequence, "reason": each.reason}
-                for each in counted[-self.rule.most :]
+                for each in counted
+                if not each.aside
             ],
         }
 

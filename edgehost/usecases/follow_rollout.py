@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from edgehost.domain.deployment_events import DeploymentEvent
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.errors import EdgehostError
 from edgehost.domain.events import Event
+from edgehost.domain.fleet_members import failures_in
 from edgehost.domain.rollout_decision import (
     Decision,
     FleetSight,
@@ -222,9 +223,10 @@ class FleetRollout:
             self._set_aside(self.view),
         )
 
-    def _set_aside(self, view: FleetView) -> Collection[str]:
-        mine = self.failures is not None and self.failures.is_set_aside
-        return {*view.set_aside(), *([self.host.name] if mine else ())}
+    def _set_aside(self, view: FleetView) -> Mapping[str, Collection[str]]:
+        mine = {} if self.failures is None else self.failures.shown()
+        own = {self.host.name: failures_in({"set_aside": mine})} if mine else {}
+        return {**view.set_aside(), **own}
 
     async def _tell(self) -> None:
         """Show what has changed since it was shown last; what waits in front of what holds."""

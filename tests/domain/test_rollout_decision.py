@@ -219,3 +219,30 @@ def test_a_host_that_nobody_lists_takes_no_place_and_one_that_is_not_listed_says
     assert "is not in its [rollout.keys]" in may(deployment, stranger).reason
     assert "another key" in may(deployment, sight("pi-0", key="f" * 64)).reason
     assert "set fleet.sign_reports" in may(deployment, sight("pi-0")).reason
+
+
+def test_who_was_set_aside_for_other_deployments_goes_last_and_halts_nobody() -> None:
+    deployment = staged(0.1, 1.0)
+    (first,) = waves_of(deployment)[0]
+    last = waves_of(deployment)[1][0]
+    aside = {first: ("sensors 1", "sensors 2")}
+    assert place_of(deployment, sight(first, set_aside=aside)).wave == 1
+    failed = said(first, RolloutState.FAILED)
+    assert not may(deployment, sight(last, failed, set_aside=aside)).halt
+
+
+def test_the_deployment_that_set_a_host_aside_is_halted_by_it_all_the_same() -> None:
+    deployment = staged(0.1, 1.0)
+    (first,) = waves_of(deployment)[0]
+    last = waves_of(deployment)[1][0]
+    aside = {first: ("sensors 1", "sensors 3")}
+    assert place_of(deployment, sight(first, set_aside=aside)).wave == 0
+    assert may(deployment, sight(last, said(first, RolloutState.FAILED), set_aside=aside)).halt
+
+
+def test_when_most_hosts_are_set_aside_it_is_the_deployments_and_all_are_heard() -> None:
+    deployment = staged(0.1, 1.0)
+    (first,) = waves_of(deployment)[0]
+    last = waves_of(deployment)[1][0]
+    aside = dict.fromkeys([*(host for host in HOSTS if host != last)][:9], ("sensors 1",))
+    assert may(deployment, sight(last, said(first, RolloutState.FAILED), set_aside=aside)).halt

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from edgehost.domain.component_spec import ComponentSpec
+from edgehost.domain.fleet_members import failures_in
 from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.release_life import Release
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
@@ -60,8 +61,12 @@ class BoardView:
     def trust(self, deployment: str, keys: Mapping[str, str]) -> None:
         assert not keys
 
-    def set_aside(self) -> Collection[str]:
-        return {name for name, failures in self.board.failures.items() if failures.is_set_aside}
+    def set_aside(self) -> Mapping[str, Collection[str]]:
+        return {
+            name: failures_in({"set_aside": failures.shown()})
+            for name, failures in self.board.failures.items()
+            if failures.is_set_aside
+        }
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         return [each for (name, _), each in self.board.reports.items() if name == deployment]

@@ -13,6 +13,7 @@ from edgehost.adapters.fleet.host_key import HostKey
 from edgehost.adapters.fleet.rollout_orders import RolloutOrders
 from edgehost.adapters.fleet.signed_reports import SignedReports
 from edgehost.domain.errors import RefusedError, TooLargeError
+from edgehost.domain.fleet_members import failures_in
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.json_text import read_json, tell_json
 from edgehost.domain.names import NAME
@@ -52,7 +53,7 @@ class MqttFleetView:
     _signed: SignedReports = field(init=False)
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
-    _set_aside: set[str] = field(default_factory=set)
+    _set_aside: dict[str, frozenset[str]] = field(default_factory=dict)
     _away: set[str] = field(default_factory=set)
     _shown: set[str] = field(default_factory=set)  # deployments on which this host has a report there
     _seen: set[tuple[str, str]] = field(
@@ -104,9 +105,9 @@ class MqttFleetView:
         """Ids of the hosts that are offline, as they or their broker say."""
         return frozenset(self._away)
 
-    def set_aside(self) -> Collection[str]:
-        """Ids of the hosts on which too much has failed, as they say."""
-        return frozenset(self._set_aside)
+    def set_aside(self) -> Mapping[str, Collection[str]]:
+        """Hosts on which too much has failed, as they say; and what: NAME SEQUENCE."""
+        return MappingProxyType(self._set_aside)
 
     def reports(self, deployment: str) -> Sequence[RolloutReport]:
         """The last report of each host, this one's included."""
@@ -222,7 +223,7 @@ class MqttFleetView:
             return  # by its own word, whatever stands there
         if not payload:
             self._members.pop(host, None)
-            self._set_aside.discard(host)
+            self._set_aside.pop(host, None)
             return
         if host not in self._members and len(self._members) >= MOST_HOSTS:
             self.unseen += 1
@@ -238,7 +239,10 @@ class MqttFleetView:
         table = SpecReader(document, error=RefusedError)
         labels = table.text_map("labels")
         self._members[host] = {**labels, "class": table.text("class", default="", pattern=NAME)}
-        (self._set_aside.add if table.document("set_aside") else self._set_aside.discard)(host)
+        if table.document("set_aside"):
+            self._set_aside[host] = frozenset(failures_in(document))
+        else:
+            self._set_aside.pop(host, None)
 
     def _take_status(self, host: str, payload: bytes) -> None:
         document: Any = read_json(payload) if 0 < len(payload) <= _STATUS_MOST_BYTES else None
@@ -278,7 +282,7 @@ class MqttFleetView:
     def _forget_unseen(self) -> None:
         """What the broker does not retain any more was taken away while there was no link."""
         self._members = {host: labels for host, labels in self._members.items() if self._is_there(host, "")}
-        self._set_aside &= self._members.keys()
+        self._set_aside = {host: what for host, what in self._set_aside.items() if host in self._members}
         self._away = {host for host in self._away if self._is_there(host, _STATUS)}
         for deployment, reports in self._reports.items():
             for host in [host for host in reports if not self._is_there(host, _REPORT + deployment)]:
