@@ -59,7 +59,8 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         DamagedError: the data folder was written by a later version.
     """
     async with AsyncExitStack() as stack:
-        rooms = await open_rooms(config, stack)
+        safe = life is not None and life.safe != ""
+        rooms = await open_rooms(config, stack, safe=safe)
         flows = await open_flows(rooms, stack)
         stack.push_async_callback(close_pools, rooms.running)
         remotes = await open_remotes(rooms, stack)
@@ -71,7 +72,6 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
         opened = await open_devices(rooms, manager)
         desired = await make_desired_state(rooms, manager, control, configs, firmware=opened.hands)
         control.workflows, control.pipelines = flows.workflows, flows.pipelines
-        safe = life is not None and life.safe != ""
         tie_boards(control, rooms, [each.remote for each in remotes], spawn, opened)
         if life is not None:
             tie_life(life, rooms, control)

@@ -181,15 +181,28 @@ class _State:
         self.signed[role] = signed
 
     def targets(self) -> Iterator[tuple[str, TargetFile]]:
-        for role, signed in self.signed.items():
-            if role == Targets.type or role not in ("root", *ONLINE_ROLES):
-                yield from signed.targets.items()
+        seen: set[str] = set()
+        for role in self._heard():
+            for path, target in self.signed[role].targets.items():
+                if path not in seen:  # a path belongs to the first role that has it
+                    seen.add(path)
+                    yield path, target
+
+    def _heard(self) -> tuple[str, ...]:
+        """The roles that hosts listen to; the snapshot names those that were let go as well."""
+        delegations = self.signed[Targets.type].delegations if Targets.type in self.signed else None
+        names = (delegations and delegations.roles) or {}
+        return tuple(role for role in (Targets.type, *names) if role in self.signed)
 
     def contents(self) -> BundleContents:
         return BundleContents(
             timestamp=self.signed[Timestamp.type].version,
             roots=tuple(self.roots),
-            expires={role: signed.expires for role, signed in self.signed.items()},
+            expires={
+                role: signed.expires
+                for role, signed in self.signed.items()
+                if role in {"root", *ONLINE_ROLES, *self._heard()}
+            },
             targets={
                 path: {"size_bytes": target.length, "digest": target.hashes.get("sha256", ""), "whole": False}
                 for path, target in self.targets()

@@ -24,7 +24,7 @@ from remotes.durable_file import read_bounded, write_durably
 
 #: No metadata that this version reads was signed before.
 EARLIEST: Final = datetime(2026, 11, 1, tzinfo=UTC)
-_FILE: Final = "clock_floor.json"
+FLOOR_FILE: Final = "clock_floor.json"
 _MOST_BYTES: Final = 4096
 #: Flash wears out: the floor is written when it would rise by an hour.
 _STEP_S: Final = 3600
@@ -64,22 +64,22 @@ def read_floor(folder: Path) -> ClockFloor:
 
 def is_damaged_floor(folder: Path) -> bool:
     """Whether there is a file, and it is no floor."""
-    return (folder / _FILE).exists() and _read(folder) is None
+    return (folder / FLOOR_FILE).exists() and _read(folder) is None
 
 
 def _read(folder: Path) -> ClockFloor | None:
-    content = read_bounded(folder / _FILE, _MOST_BYTES)
+    content = read_bounded(folder / FLOOR_FILE, _MOST_BYTES)
     try:
         document = json.loads(content or b"{}")
         return ClockFloor(int(document["seconds"]), tuple(str(key) for key in document["keys"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 
 def write_floor(folder: Path, floor: ClockFloor) -> None:
     """Persist the floor."""
     document = {"seconds": floor.seconds, "keys": list(floor.keys)}
-    write_durably(folder / _FILE, json.dumps(document).encode())
+    write_durably(folder / FLOOR_FILE, json.dumps(document).encode())
 
 
 def signed_time(folder: Path) -> Callable[[], float]:

@@ -73,7 +73,10 @@ def read_map(payload: bytes) -> Mapping[str, Any]:
     document = _decoded(payload)
     if not isinstance(document, Mapping) or not all(isinstance(key, str) for key in document):
         raise RefusedError("What is signed is no CBOR map with text keys.")
-    return {key: _plain(value) for key, value in document.items()}
+    try:
+        return {key: _plain(value) for key, value in document.items()}
+    except RecursionError:  # CBOR can share a value with itself
+        raise RefusedError("What is signed holds itself, or is too deep.") from None
 
 
 def write_map(document: Mapping[str, Any]) -> bytes:

@@ -47,7 +47,11 @@ def fresh_file(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[
         StorageFullError: disk or quota; the old file is still there.
     """
     with storage_errors():
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
+        except OSError as error:
+            error.filename = str(path)  # what somebody asked for, not the name that it has for a moment
+            raise
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), mode)

@@ -27,6 +27,7 @@ from remotes.repository_files import drop_stale_files
 from remotes.root_ceremony import root_signing
 from remotes.signed_document import is_document_path
 from remotes.signed_target import TARGET_MOST_BYTES, custom_field, read_target, target_path
+from remotes.taking_in import require_acceptable
 from remotes.target_changes import (
     Published,
     next_sequence,
@@ -137,6 +138,7 @@ def refresh_metadata(
     repository = Repository(folder)
     with repository.locked():
         waiting = waiting_roles(repository)
+        require_acceptable(repository, waiting, now)
         if waiting or _must_sign_again(repository, expiry, now):
             targets = next_targets(repository, expiry, now)
             published = sign_change(repository, targets, signers, expiry, now, delegated=waiting)

@@ -144,6 +144,12 @@ class TrustedRemote:
             now=self._now(),
             fetch=self._fetch_file,
         )
+        if self._state.expired and (state is None or state.expired != self._state.expired):
+            _LOG.warning(
+                "Remote '%s': what %s signed has expired and is not on offer; it must publish again.",
+                self._name,
+                ", ".join(f"role '{role}'" for role in self._state.expired),
+            )
         if self._state.damaged:
             _LOG.warning(
                 "Remote '%s': trusted state was damaged (%s); begun again from %s.",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import DelegatedRole, Metadata, Targets
 
 from edgehost.domain.errors import ConflictError, NotFoundError
 from edgehost.domain.offered_release import OfferedRelease
@@ -18,6 +19,7 @@ from edgehost.domain.signed_document import SignedDocument
 from remotes.delegated_roles import (
     all_targets,
     current_targets,
+    delegated_roles,
     has_online_key,
     role_for,
     signed_by_role,
@@ -57,11 +59,34 @@ def next_targets(repository: Repository, expiry: Expiry, now: float, role: str =
 
 
 def next_sequence(repository: Repository, targets: Targets, name: str) -> int:
-    """The next sequence of this name, whichever role signed the last; it is taken by asking."""
-    signed = [targets, *(each for _, each in all_targets(repository))]
-    sequence = max(int(each.unrecognized_fields.get(_SEQUENCES, {}).get(name, 0)) for each in signed) + 1
+    """The next sequence of this name, whichever role signed the last; it is taken by asking.
+
+    A role has a say in the names that it may sign, and in no others.
+    """
+    own = delegated_roles(repository)
+    signed = [
+        targets,
+        *(each for role, each in all_targets(repository) if role not in own or _may_count(own[role], name)),
+    ]
+    sequence = max(counted(each).get(name, 0) for each in signed) + 1
     targets.unrecognized_fields.setdefault(_SEQUENCES, {})[name] = sequence
     return sequence
+
+
+def counted(targets: Targets) -> dict[str, int]:
+    """The last sequence of each name by the word of this role."""
+    words = targets.unrecognized_fields.get(_SEQUENCES)
+    found = words if isinstance(words, dict) else {}
+    return {name: last for name, last in found.items() if isinstance(last, int)}
+
+
+def _may_count(role: DelegatedRole, name: str) -> bool:
+    """Whether paths that begin with this name may be the role's."""
+    steps = name.split("/")
+    return any(
+        len(path.split("/")) > len(steps) and all(map(fnmatchcase, steps, path.split("/")))
+        for path in role.paths or []
+    )
 
 
 def require_free(repository: Repository, role: str, path: str) -> None:

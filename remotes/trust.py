@@ -6,6 +6,7 @@ transports. What is trusted lies in a folder, and each file there was checked be
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from edgehost.domain.errors import (
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.signed_document import SignedDocument
 from remotes.clock_floor import (
+    FLOOR_FILE,
     ClockFloor,
     expiry_words,
     from_seconds,
@@ -79,6 +81,7 @@ class Verdict:
     reference: float  # seconds; the time by which it was judged
     damaged: tuple[str, ...] = ()  # trusted files that were unreadable, and were got again from the root on
     written_bytes: int = 0  # to the disk, for what is trusted
+    expired: tuple[str, ...] = ()  # delegated roles that are passed over until they are signed anew
 
 
 def check_repository(request: CheckRequest, fetch: Fetch) -> Verdict:
@@ -159,6 +162,7 @@ class _Updater(Updater):
     def __init__(self, request: CheckRequest, floor: ClockFloor, fetcher: _Fetcher, bootstrap: bytes) -> None:
         self._floor = floor
         self._now = request.now
+        self.expired: list[str] = []  # delegated roles
         super().__init__(
             str(request.folder), "metadata/", fetcher=fetcher, config=_CONFIG, bootstrap=bootstrap
         )
@@ -179,7 +183,12 @@ class _Updater(Updater):
         for role in ((top.delegations and top.delegations.roles) or {}).values():
             if f"{role.name}.json" not in announced:
                 continue  # it has signed nothing yet
-            yield role.name, self._load_targets(role.name, Targets.type), role
+            try:
+                loaded = self._load_targets(role.name, Targets.type)
+            except tuf_errors.ExpiredMetadataError:
+                self.expired.append(role.name)  # a team that is late has nothing on offer; the others have
+                continue
+            yield role.name, loaded, role
 
     def past_moment(self) -> datetime:
         """The newest moment that is surely past, after a check that passed."""
@@ -199,6 +208,7 @@ class _Updater(Updater):
             timestamp=self._load_local_metadata(Timestamp.type),
             expires=min(signed.expires.timestamp() for signed in self._trusted_set),
             reference=self._trusted_set.reference_time.timestamp(),
+            expired=tuple(self.expired),
         )
 
     def _load_timestamp(self) -> None:
@@ -228,8 +238,11 @@ class _Updater(Updater):
 def _damaged_files(folder: Path) -> Iterator[str]:
     """Trusted files that are there and are no metadata; the library would get them anew without a word."""
     kept = [folder / f"{role}.json" for role in (Timestamp.type, Snapshot.type, Targets.type)]
-    for file in (*kept, *sorted((folder / "root_history").glob("*.root.json"))):
-        if file.is_file():
+    for file in (*kept, *sorted((folder / "root_history").glob("*.root.json")), folder / FLOOR_FILE):
+        if file.is_dir():
+            shutil.rmtree(file)  # in its place nothing could be kept
+            yield file.name
+        elif file.is_file() and file.name != FLOOR_FILE:
             try:
                 Metadata[Any].from_bytes(read_bounded(file, METADATA_MOST_BYTES) or b"")
             except tuf_errors.RepositoryError:

@@ -41,6 +41,7 @@ class TrustedState:
     documents: tuple[SignedDocument, ...] = ()
     damaged: tuple[str, ...] = ()
     written_bytes: int = 0
+    expired: tuple[str, ...] = ()
 
 
 class TrustChild:
@@ -199,6 +200,7 @@ def _read_state(body: bytes) -> TrustedState:
         reference=document["reference"],
         damaged=tuple(document["damaged"]),
         written_bytes=document["written_bytes"],
+        expired=tuple(document["expired"]),
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edgehost.domain.errors import EdgehostError
+from edgehost.domain.errors import EdgehostError, RemoteUnreachableError
 from remotes.frames import ERRORS, HEADER, AgentGoneError, BrokenFrameError, Frame, packed, parsed_header
 from remotes.trust import CheckRequest, Verdict, check_repository
 
@@ -92,6 +92,10 @@ def serve(pipes: Pipes, idle_s: float) -> None:
             verdict = check_repository(_read_request(body), pipes.fetch)
         except EdgehostError as error:
             pipes.send(Frame.ERROR, packed_error(error))
+        except ConnectionError:
+            raise  # the agent's end of a pipe
+        except OSError as error:
+            pipes.send(Frame.ERROR, packed_error(_unkept(error)))
         else:
             pipes.send(Frame.VERDICT, _packed_verdict(verdict))
 
@@ -120,6 +124,13 @@ def confine() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _unkept(error: OSError) -> EdgehostError:
+    return RemoteUnreachableError(
+        f"What is trusted of it cannot be read or kept: {error.filename2 or error.filename}: {error.strerror}.",
+        hint="Look at 'dmesg' for errors of the medium, and at the folder's owner and mode.",
+    )
 
 
 def _read_request(body: bytes) -> CheckRequest:

@@ -11,7 +11,8 @@ import pytest
 
 from edgehost.config import read_config
 from edgehost.config_services import KINDS, HttpOptions, MqttOptions
-from edgehost.domain.errors import InvalidConfigError
+from edgehost.domain.errors import InvalidConfigError, UnavailableError
+from edgehost.host import started_host
 from edgehost.usecases.invoke_port import invoke_port
 from tests.journeys.fleet import Fleet
 from tests.journeys.port_fleet import station
@@ -147,6 +148,19 @@ async def test_a_kind_of_an_installed_package_serves_ports(tmp_path: Path, parro
 async def test_a_package_that_does_not_import_is_named(tmp_path: Path, parrot_package: None) -> None:
     fleet = Fleet(tmp_path)
     config = fleet.config(more='[services.polly]\nkind = "broken"\n')
-    with pytest.raises(Exception, match="'polly' \\(broken\\) cannot be opened"):
+    with pytest.raises(Exception, match=r"'polly' \(broken\) needs the package parrot_missing"):
         async with fleet.host(config):
             pass
+
+
+async def test_a_kind_whose_package_is_missing_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "edgehost.adapters.vehicles.mavlink_service", raising=False)
+    monkeypatch.setitem(sys.modules, "pymavlink.dialects.v20", None)
+    config = Fleet(tmp_path).config(more='[services.drone]\nkind = "mavlink"\n')
+    with pytest.raises(UnavailableError, match=r"'drone' \(mavlink\) needs the package pymavlink") as caught:
+        async with started_host(config):
+            pass
+    assert "pip install 'edgehost[mavlink]'" in caught.value.hint
+    assert not [each for each in caplog.records if each.exc_info]

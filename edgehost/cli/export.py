@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("model", metavar="MODEL", help="the model's endpoint")
     parser.add_argument("file", metavar="FILE", help="what to write; '-': standard output")
-    parser.add_argument("conditions", metavar="CONDITION", nargs="*", help="only the records that match")
+    parser.add_argument(
+        "conditions", metavar="CONDITION", nargs="*", default=[], help="only the records that match"
+    )
     add_format(parser)
 
 

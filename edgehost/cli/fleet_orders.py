@@ -11,6 +11,7 @@ from edgehost.cli.fleet_watching import reports_on, sequence_of
 from edgehost.cli.output import one_line
 from edgehost.domain.errors import NotFoundError, RefusedError
 from edgehost.domain.json_text import write_json
+from edgehost.domain.rollout_decision import FOR_APPROVAL
 from edgehost.domain.rollout_messages import OrderAnswer, SignedOrder, order_document, order_mark, read_answer
 from edgehost.domain.rollout_report import RolloutOrder, RolloutState
 from edgehost.domain.suggestion import did_you_mean
@@ -18,6 +19,8 @@ from edgehost.domain.suggestion import did_you_mean
 if TYPE_CHECKING:
     from edgehost.cli.fleet_verbs import Work
 
+#: Hosts that are named in a message.
+_SHOWN: Final = 3
 #: What has not begun.
 _WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
 
@@ -68,16 +71,37 @@ def _order(work: Work) -> SignedOrder:
     current = [report for report in reports.values() if sequence_of(report) == sequence]
     wave = getattr(args, "wave", None)
     if args.verb == "approve" and wave is None:
-        waiting = _waves(current, _WAITS)
-        if not waiting:
-            raise NotFoundError(
-                f"No host waits with {args.deployment}.", hint="Give --wave to approve one ahead."
-            )
-        wave = min(waiting)
+        wave = wave_to_approve(args.deployment, reports, sequence)
     if args.verb == "resume" and wave is None:
         wave = max(_waves(current, {RolloutState.FAILED}), default=0)
     fleet = work.access.topics.fleet
     return SignedOrder(fleet, args.deployment, sequence, RolloutOrder(args.verb), max(wave or 0, 0), work.now)
+
+
+def wave_to_approve(deployment: str, reports: Mapping[str, Mapping[str, Any]], sequence: int) -> int:
+    """The first wave that waits for an operator's word, by the hosts' own words.
+
+    Raises:
+        NotFoundError: none does; what they wait for instead is said.
+    """
+    waiting = {
+        host: report
+        for host, report in reports.items()
+        if sequence_of(report) == sequence and report.get("state") in _WAITS
+    }
+    asking = [
+        int(each.get("wave", 0)) for each in waiting.values() if FOR_APPROVAL in str(each.get("reason", ""))
+    ]
+    if asking:
+        return min(asking)
+    why = "".join(
+        f" {host}: {one_line(str(each.get('reason') or each['state']))}"
+        for host, each in sorted(waiting.items())[:_SHOWN]
+    )
+    raise NotFoundError(
+        f"No host waits for an approval of {deployment}.{why}",
+        hint="Give it once one does ('edgehost fleet watch' tells), or --wave to approve one ahead.",
+    )
 
 
 def _waves(reports: Sequence[Mapping[str, Any]], states: Collection[RolloutState]) -> list[int]:

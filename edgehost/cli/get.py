@@ -33,7 +33,9 @@ _MOST_IN_A_PAGE: Final = 1000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("what", metavar="MODEL|/PATH", nargs="?", help="a model's endpoint, or a path")
-    parser.add_argument("rest", metavar="ID|CONDITION", nargs="*", help="one record, or conditions")
+    parser.add_argument(
+        "rest", metavar="ID|CONDITION", nargs="*", default=[], help="one record, or conditions"
+    )
     parser.add_argument("--limit", metavar="N", type=int, help=f"records at most; default {_PAGE}")
     parser.add_argument("--all", action="store_true", help="every record that matches, page by page")
     parser.add_argument("--desc", action="store_true", help="newest first")

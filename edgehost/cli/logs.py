@@ -25,7 +25,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Print the lines."""
     host = host_client(args)
     if not args.follow:
-        _show_remembered(host, args.component, out)
+        if not _show_remembered(host, args.component, out):
+            out.note("Nothing was logged" + (f" by '{args.component}'." if args.component else "."))
         return OK
     query = [("type", GuestLogged.type), ("type", EventsDropped.type)]
     with host.events(f"{host.root}/events", query=query) as events:

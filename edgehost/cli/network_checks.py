@@ -84,7 +84,7 @@ def check_remotes(config: Config) -> Iterator[Finding]:
         yield _check_root(subject, remote)
         match remote.carrier:
             case MqttCarrier():
-                yield _check_broker(subject, remote.carrier)
+                yield _check_broker(subject, remote.carrier, "[[remotes]]")
             case FolderCarrier():
                 yield _check_folder(subject, remote.carrier)
             case HttpCarrier() | TreeCarrier():
@@ -109,7 +109,7 @@ def check_fleet(config: Config) -> Iterator[Finding]:
     carrier = MqttCarrier(
         fleet.host, fleet.tcp_port, fleet.tls, fleet.ca_file, fleet.cert_file, fleet.key_file
     )
-    yield _check_broker(f"fleet {fleet.name}", carrier)
+    yield _check_broker(f"fleet {fleet.name}", carrier, "[fleet]")
     if fleet.commands == "trusted-broker":
         yield note(
             f"fleet {fleet.name}",
@@ -131,7 +131,7 @@ def check_upstreams(config: Config) -> Iterator[Finding]:
     for name, each in config.upstream.items():
         broker = each.carrier
         carrier = MqttCarrier(broker.host, broker.tcp_port, broker.tls, broker.ca_file)
-        yield _check_broker(f"upstream {name}", carrier)
+        yield _check_broker(f"upstream {name}", carrier, f"[upstream.{name}]")
         if isinstance(each.options, HomeAssistantOptions) and each.options.buttons:
             yield note(
                 f"upstream {name}",
@@ -161,10 +161,10 @@ def _check_root(subject: str, remote: RemoteSettings) -> Finding:
     return good(subject, f"root {remote.root}, version {signed.get('version')}, until {expires:%Y-%m-%d}")
 
 
-def _check_broker(subject: str, carrier: MqttCarrier) -> Finding:
+def _check_broker(subject: str, carrier: MqttCarrier, table: str) -> Finding:
     port = carrier.tcp_port or (8883 if carrier.tls else 1883)
     address = f"{carrier.host}:{port}"
-    advice = "Check [[remotes]] host and tcp_port, the network and the broker; what runs keeps running."
+    advice = f"Check {table} host and tcp_port, the network and the broker; what runs keeps running."
     try:
         with socket.create_connection((carrier.host, port), timeout=_ANSWER_S) as connection:
             if carrier.tls:

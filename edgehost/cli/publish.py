@@ -63,6 +63,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from remotes.publisher import publish_release  # noqa: PLC0415 - likewise
 
     folder = Path(args.folder).expanduser()
+    if folder.is_file():
+        raise UsageError(f"{args.folder} is a file: the repository's folder comes first, components after it")
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
     contents = [read_regular(Path(name), MOST_COMPONENT_BYTES) for name in args.components]
     specs = [read_component(content) for content in contents]  # all are components before one is signed

@@ -66,7 +66,7 @@ def _lived(life: AgentLife) -> bool:
             runner.run(_until_asked(life))
     except Exception as caught:
         problem = first_problem(caught)
-        if life.gives_up_on(problem):
+        if life.gives_up_on(problem) or life.does_without(problem):
             life.note_end()
             return True
         if isinstance(problem, EdgehostError):

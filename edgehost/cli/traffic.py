@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("component", metavar="NAME", help="a component")
     parser.add_argument(
-        "shares", metavar="VERSION=WEIGHT", nargs="*", help="what a candidate gets, from 0 to 1: 1.2.0=0.1"
+        "shares",
+        metavar="VERSION=WEIGHT",
+        nargs="*",
+        default=[],
+        help="what a candidate gets, from 0 to 1: 1.2.0=0.1",
     )
     parser.add_argument(
         "--sticky", metavar="KEY", default="", help="header:NAME, id or member:PATH: keep a key"

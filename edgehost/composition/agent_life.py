@@ -20,7 +20,7 @@ from edgehost.config import Config, parse_config, read_config_file
 from edgehost.domain.boot_record import BootRecord, Ending
 from edgehost.domain.config_generation import Generation, Standing
 from edgehost.domain.crash_report import CrashReport
-from edgehost.domain.errors import ConflictError, InvalidConfigError, UnavailableError
+from edgehost.domain.errors import ConflictError, DamagedError, InvalidConfigError, UnavailableError
 from edgehost.usecases.configuration_generations import Chosen, ConfigurationGenerations
 
 log = logging.getLogger("edgehost.life")
@@ -196,6 +196,15 @@ class AgentLife:
             problem,
             back.number,
         )
+        return True
+
+    def does_without(self, problem: BaseException) -> bool:
+        """Whether the host is to start again in safe mode, which can do without what is damaged."""
+        if self.safe or not isinstance(problem, DamagedError):
+            return False
+        log.error("The host starts without its components: %s", problem)
+        self.record = self.record.entered_safe_mode(str(problem))
+        self.boots.keep(self.record)
         return True
 
     def note_crash(self, problem: BaseException) -> None:

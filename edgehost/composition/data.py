@@ -12,6 +12,7 @@ from edgehost.adapters.storage.cached_records import CachedRecords
 from edgehost.adapters.storage.memory_records import MemoryRecords
 from edgehost.adapters.storage.placement_file import PlacementFile
 from edgehost.adapters.storage.routed_records import RoutedRecords
+from edgehost.composition.spared_table import SparedTable
 from edgehost.config import Config
 from edgehost.config_sources import SourceSettings
 from edgehost.domain.component_spec import Grants
@@ -32,9 +33,16 @@ _MOST_URL_BYTES: Final = 4096
 
 
 async def open_record_places(
-    config: Config, journal: RecordStore, revisions: RevisionClock, stack: AsyncExitStack
+    config: Config,
+    journal: RecordStore,
+    revisions: RevisionClock,
+    stack: AsyncExitStack,
+    *,
+    safe: bool = False,
 ) -> tuple[RoutedRecords, RecordPlaces]:
     """One store in front of all sources, and what decides which model is where; the stack closes the sources.
+
+    ``safe``: where records are may be lost, since no component will ask for them.
 
     Raises:
         InvalidConfigError: a source cannot be used, or records would be left behind.
@@ -50,11 +58,12 @@ async def open_record_places(
         return SourceWish(wanted.source, wanted.move_records)
 
     routes = RoutedRecords(journal)
+    kept = PlacementFile(config.host.data / "sources.json")
     places = RecordPlaces(
         sources=sources,
         routes=routes,
         revisions=revisions,
-        kept=PlacementFile(config.host.data / "sources.json"),
+        kept=SparedTable(kept) if safe else kept,
         wish_of=wish_of,
         cached=lambda store, entries: CachedRecords(store, entries=entries),
     )

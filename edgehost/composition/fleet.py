@@ -100,6 +100,8 @@ class HostFleet:
             )
             self._view.own_key = self.key
             self._view.settle_s = self.rooms.config.fleet.settle_s
+            if commands is not None:
+                self._view.orders.time = commands.admission.time
             self.link.listen(self._view.filters)
             handlers = self.link.handlers
             handlers.other, handlers.link = self._view.take, self._view.link_moved

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Final, cast
 
 from edgehost.adapters.storage.binding_file import BindingFile
+from edgehost.composition.spared_table import SparedTable
 from edgehost.config import Config
 from edgehost.config_services import ENTRY_POINTS, KINDS, ServiceSettings
 from edgehost.domain.circuit_breaker import Position
@@ -38,12 +39,14 @@ async def open_ports(
     models: LiveModels,
     running: RunningComponents,
     stack: AsyncExitStack,
+    *,
+    safe: bool = False,
 ) -> PortRooms:
     """Ports with their bindings and services; the stack closes the services.
 
     Raises:
         UnavailableError: a service cannot be opened at all.
-        DamagedError: the kept bindings are not what was written.
+        DamagedError: the kept bindings are not what was written, and the host is not in safe mode.
     """
 
     def told(model: str, port: str, error_class: str, position: Position) -> None:
@@ -57,9 +60,8 @@ async def open_ports(
             )
         )
 
-    bindings = Bindings(
-        BindingFile(config.host.data / "bindings.json"), keeping.bus, keeping.clock, config.bindings
-    )
+    kept = BindingFile(config.host.data / "bindings.json")
+    bindings = Bindings(SparedTable(kept) if safe else kept, keeping.bus, keeping.clock, config.bindings)
     await bindings.load()
     services = {}
     for name, settings in config.services.items():
@@ -86,6 +88,17 @@ def _opened(
         return opener(name, settings.options, notice)
     except EdgehostError:
         raise
+    except ModuleNotFoundError as missing:
+        from importlib.metadata import metadata  # noqa: PLC0415 - as below
+
+        extras = metadata("edgehost").get_all("Provides-Extra") or ()
+        what = (
+            f"pip install 'edgehost[{settings.kind}]'" if settings.kind in extras else "Install what it needs"
+        )
+        raise UnavailableError(
+            f"The service '{name}' ({settings.kind}) needs the package {missing.name}, which is not installed.",
+            hint=f"{what}, or take [services.{name}] out of the configuration.",
+        ) from missing
     except Exception as fault:  # a package that does not even import
         log.exception("The service '%s' cannot be opened.", name)
         raise UnavailableError(

@@ -85,7 +85,7 @@ class Rooms:
         guest_log.log(_LEVELS.get(level, logging.ERROR), "%s: %s", component, message)
 
 
-async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
+async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = False) -> Rooms:
     """Open the stores and the sandboxes; the stack closes them.
 
     Raises:
@@ -125,7 +125,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         log.warning("The machine's clock is not set; time runs on from %.0f.", clock.now())
     factory = await stack.enter_async_context(open_sandbox_factory())
     revisions = RevisionClock(config.host.name)
-    routes, places = await open_record_places(config, records, revisions, stack)
+    routes, places = await open_record_places(config, records, revisions, stack, safe=safe)
     keeping = RecordKeeping(
         SealedRecords(routes, models, running, vault),
         bus,
@@ -137,7 +137,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack) -> Rooms:
         current=lambda model: models.table.by_name.get(model.spec.name, model),
     )
     await remember_revisions(keeping, records.models())
-    ports = await open_ports(config, keeping, models, running, stack)
+    ports = await open_ports(config, keeping, models, running, stack, safe=safe)
     relations = make_relations(config, keeping, models, running)
     return Rooms(
         config=config,

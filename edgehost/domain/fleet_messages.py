@@ -57,6 +57,8 @@ def read_submission(payload: bytes) -> Submission | None:
     except RefusedError as error:
         raise RefusedError(f"The command is no JSON: {error.message}") from None
     status = document.get("status") if isinstance(document, Mapping) else None
+    if not isinstance(status, str):
+        status = None
     if status in {CommandState.EXECUTING, CommandState.SUCCESSFUL, CommandState.FAILED}:
         return None
     if status not in {CommandState.INIT, CANCEL}:

@@ -25,6 +25,8 @@ _READY: Final = frozenset(
 #: Who is in these does not have it and will not, unless somebody says so.
 _NEVER: Final = frozenset({RolloutState.FAILED, RolloutState.HALTED})
 _STOPS: Final = frozenset({RolloutOrder.HALT, RolloutOrder.ABORT})
+#: In the reason of a host that waits for an operator's word and for nothing else.
+FOR_APPROVAL: Final = "waits for an approval"
 _NO_FLEET: Final = "this host has no [fleet]"
 #: Names of hosts in a reason; the rest are counted.
 _NAMED: Final = 3
@@ -109,7 +111,7 @@ def decide(deployment: Deployment, sight: FleetSight, *, local: datetime, waited
         how = (
             f"'edgehost fleet approve {deployment.name}'" if not sight.alone else f"{_NO_FLEET} to be told by"
         )
-        return Decision(reason=f"Wave {place.wave} waits for an approval: {how}.")
+        return Decision(reason=f"Wave {place.wave} {FOR_APPROVAL}: {how}.")
     if rollout.windows and not any(is_open(window, local) for window in rollout.windows):
         return Decision(reason=f"No maintenance window is open at {local:%a %H:%M}.")
     return _GO

@@ -214,6 +214,7 @@ class FleetCommands:
             operator.require(command.operation, operation.about(entry.command.arguments))
         replays = self.book.journal.replays.with_taken(command, self.clock.now())
         if entry is None:
+            operator.require(command.operation)  # whatever it will be about: nobody has seen it yet
             reason = f"{operator.shown} cancelled it before it came."
             state = CommandState.FAILED
             record = CommandRecord(

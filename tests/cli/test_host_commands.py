@@ -152,7 +152,9 @@ def test_records_are_read_by_page_condition_and_id(
         assert edgehost("get", *words, code=2)["code"] == "usage"
 
 
-def test_events_and_logs_are_followed(edgehost: Edgehost, folder: Path) -> None:
+def test_events_and_logs_are_followed(
+    edgehost: Edgehost, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     watcher = subprocess.Popen(
         [sys.executable, "-m", "edgehost", "watch", "--json", "--type", "edgehost.remote.*", "--count", "1"],
         cwd=folder,
@@ -166,7 +168,8 @@ def test_events_and_logs_are_followed(edgehost: Edgehost, folder: Path) -> None:
         event = json.loads(watcher.stdout.read())
     assert event["type"] == "edgehost.remote.checked"
     assert watcher.returncode == 0
-    assert main(["logs"]) == 0
+    assert main(["logs", "nobody"]) == 0
+    assert capsys.readouterr().err == "Nothing was logged by 'nobody'.\n"
 
 
 def test_a_new_release_is_followed_rolled_back_and_deployed_by_hand(

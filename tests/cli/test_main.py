@@ -193,3 +193,13 @@ def test_ctrl_c_ends_the_command_quietly(tmp_path: Path) -> None:
         _, complaint = process.communicate(timeout=30)
     assert process.returncode == 130
     assert complaint == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"), [("export", "MODEL, FILE"), ("traffic", "NAME"), ("import", "MODEL, FILE")]
+)
+def test_what_may_be_left_out_is_not_called_missing(
+    command: str, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command]) == 2
+    assert f"required: {missing}. See" in capsys.readouterr().err

@@ -43,6 +43,11 @@ def test_keys_are_made_once_and_kept_to_their_owner(edgehost: Edgehost) -> None:
     assert private.read_bytes() == before
 
 
+def test_a_repository_that_does_not_come_first_is_asked_for(fleet: Edgehost) -> None:
+    told = fleet("publish", str(TELEMETRY), "fleet", "--key", "keys/online.key", code=2)
+    assert "the repository's folder comes first" in told["message"]
+
+
 def test_a_passphrase_comes_from_the_environment(edgehost: Edgehost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEHOST_PASSPHRASE", "correct horse")
     assert edgehost("keygen", "a")["encrypted"]

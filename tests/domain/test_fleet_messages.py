@@ -111,7 +111,12 @@ def test_commands_survive_the_wire_and_the_journal(command: FleetCommand) -> Non
 @given(JSON)
 def test_any_json_is_refused_or_read(document: Any) -> None:
     payload = json.dumps(document).encode()
-    given_documents = [document, {"status": "init", "x": document}, {"status": "init", "signed": document}]
+    given_documents = [
+        document,
+        {"status": "init", "x": document},
+        {"status": document},
+        {"status": "init", "signed": document},
+    ]
     for each in given_documents:
         try:
             read_submission(json.dumps(each).encode())

@@ -175,6 +175,25 @@ async def test_three_crashes_at_boot_lead_to_safe_mode_and_a_new_release_leads_o
         await host.stop()
 
 
+@pytest.mark.parametrize("table", ["bindings.json", "sources.json"])
+async def test_a_damaged_table_costs_the_components_and_not_the_way_to_the_host(
+    tmp_path: Path, table: str
+) -> None:
+    async with running(tmp_path) as host:
+        await until(host, standing="good")
+    damaged = tmp_path / "data" / table
+    damaged.write_bytes(b'{"telemetry')
+    async with running(tmp_path) as host:
+        await until(host, generation=1)
+        found = await agent(host)
+        assert table in found["safe_mode"]
+        assert damaged.read_bytes() == b'{"telemetry'
+    damaged.unlink()
+    async with running(tmp_path) as host:
+        await post(host, "safe-mode", state="off")
+        await until(host, safe_mode="")
+
+
 async def test_an_operator_enters_and_leaves_safe_mode(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

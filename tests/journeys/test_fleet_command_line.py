@@ -216,6 +216,12 @@ async def test_a_deployment_is_watched_until_every_host_is_done_and_orders_find_
         for name, state in (("one", "successful"), ("two", "waiting")):
             await tools.publish(f"edgehost/yard/{name}", {"id": name, "class": "pi4", "labels": {}})
             await tools.publish(f"edgehost/yard/{name}/twin/deployment/spring", report | {"state": state})
+        await laptop.run("approve", "spring", code=5)
+        asks = {
+            "state": "waiting",
+            "reason": "Wave 1 waits for an approval: 'edgehost fleet approve spring'.",
+        }
+        await tools.publish("edgehost/yard/two/twin/deployment/spring", report | asks)
         ordered = await laptop.run("approve", "spring")
         assert (ordered["sequence"], ordered["wave"]) == (4, 1)
         late = await laptop.run("watch", "spring", "--timeout", "0.5", code=4)

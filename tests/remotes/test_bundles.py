@@ -12,7 +12,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
+from edgehost.domain.component_spec import read_component_spec
 from edgehost.domain.errors import (
     DamagedError,
     NotFoundError,
@@ -22,10 +24,12 @@ from edgehost.domain.errors import (
 )
 from remotes.bundle_file import CutBundleError, MalformedBundleError, read_bundle, written_bundle
 from remotes.bundle_making import bundle_contents, check_bundle, make_bundle
+from remotes.delegation import delegate, undelegate
 from remotes.folder_transport import open_folder_transport
 from remotes.long_lived_state import long_lived_state
+from remotes.publisher import publish_release, refresh_metadata
 from remotes.transport import TIMESTAMP
-from tests.remotes.workshop import DAY, NOW, Workshop
+from tests.remotes.workshop import DAY, NOW, Workshop, component_bytes
 
 CHUNK = "chunk/" + "ab" * 32
 
@@ -86,6 +90,29 @@ async def test_a_bundle_of_one_component_has_all_metadata_and_no_other_chunks(
     with pytest.raises(NotFoundError, match="'pumps' is not on offer"):
         await bundled(shop, tmp_path / "c.edgehost-bundle", "pumps")
     assert not (tmp_path / "c.edgehost-bundle").exists()
+
+
+async def test_what_a_team_signed_that_was_let_go_is_not_in_a_bundle(shop: Workshop, tmp_path: Path) -> None:
+    team = CryptoSigner.generate_ed25519()
+    delegate(
+        shop.folder,
+        "valves",
+        paths=["valve/*"],
+        keys=[team.public_key],
+        signers=[shop.online, team],
+        now=NOW,
+    )
+    spec = read_component_spec({"name": "valve", "version": "1.0.0", "kind": "adapter"})
+    publish_release(shop.folder, spec, component_bytes(seed="valve"), signers=[team], now=NOW)
+    refresh_metadata(shop.folder, signers=[shop.online], now=NOW)
+    with_team = await bundle_contents(read_bundle(await bundled(shop, tmp_path / "a.edgehost-bundle")))
+    assert "valve/1.0.0.wasm" in with_team.targets
+    undelegate(shop.folder, "valves", signers=[shop.online], now=NOW)
+    contents = await bundle_contents(read_bundle(await bundled(shop, tmp_path / "b.edgehost-bundle")))
+    assert set(contents.targets) == {"telemetry/1.0.0.wasm", "pump/2.0.0.wasm"}
+    assert "valves" not in contents.expires
+    with pytest.raises(NotFoundError, match="'valve' is not on offer"):
+        await bundled(shop, tmp_path / "c.edgehost-bundle", "valve")
 
 
 async def test_the_same_state_makes_the_same_bundle(shop: Workshop, tmp_path: Path) -> None:

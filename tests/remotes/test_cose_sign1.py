@@ -92,6 +92,11 @@ def test_a_key_has_the_id_that_keygen_prints(tmp_path: Any) -> None:
     assert key_id_of(bytes.fromhex(load_public_key(public_file).keyval["public"])) == key_id
 
 
+def test_a_map_that_holds_itself_is_refused() -> None:
+    with pytest.raises(RefusedError, match="holds itself"):
+        read_map(bytes.fromhex("a16161d81c81d81d00"))  # {"a": 28([29(0)])}
+
+
 def test_maps_come_back_as_plain_values() -> None:
     document = {"a": [1, {"b": [True]}], "nonce": b"x"}
     assert read_map(write_map(document)) == document

@@ -142,3 +142,16 @@ def test_a_full_disk_is_said_and_changes_nothing(folder: Path, step: str) -> Non
 def test_keys_of_others_are_named_when_signing(folder: Path) -> None:
     with pytest.raises(InvalidConfigError, match="needs 1 of its keys; 0 given"):
         publish(folder, "2.0.0", key="next")
+
+
+@pytest.mark.parametrize(
+    "name", ["timestamp.json", "targets.json", "root_history/1.root.json", "clock_floor.json"]
+)
+def test_a_folder_in_the_place_of_a_trusted_file_goes_and_is_told(folder: Path, name: str) -> None:
+    check(folder)
+    (folder / "trusted" / name).unlink()
+    (folder / "trusted" / name / "inside").mkdir(parents=True)
+    verdict = check(folder)
+    assert verdict.damaged == (Path(name).name,)
+    assert len(verdict.offers) == 1
+    assert check(folder).damaged == ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, Targets
 
 from edgehost.domain.component_spec import read_component_spec
 from edgehost.domain.errors import ConflictError, InvalidConfigError, NotFoundError
@@ -126,6 +129,75 @@ def test_what_a_thief_puts_in_the_way_is_not_taken_in(tmp_path: Path) -> None:
     staged.write_bytes(staged.read_bytes().replace(b"pump/1.0.0", b"pump/1.0.9"))
     with pytest.raises(InvalidConfigError, match="not signed as role 'pumps'"):
         refresh_metadata(shop.folder, signers=[shop.online], now=shop.now)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda signed: signed.targets["pump/1.0.0.wasm"].custom.pop("chunks"), "chunks"),
+        (lambda signed: signed.targets["pump/1.0.0.wasm"].custom.update(sequence=1), "sequence 1 twice"),
+        (
+            lambda signed: signed.targets["pump/1.0.0.wasm"].custom.update(sequence=2**53 - 1),
+            "with sequence 9007199254740991",
+        ),
+        (
+            lambda signed: signed.unrecognized_fields["x-edgehost-sequences"].update(pump=2**53),
+            "goes on with",
+        ),
+        (lambda signed: setattr(signed, "expires", datetime(2026, 1, 1, tzinfo=UTC)), "it expired at"),
+    ],
+)
+def test_one_team_cannot_have_the_whole_repository_refused_by_hosts(
+    tmp_path: Path, spoil: Callable[[Any], object], why: str
+) -> None:
+    shop, team = opened(tmp_path)
+    publish(shop, "1.0.0", team)
+    staged = shop.folder / "staged/pumps.json"
+    metadata = Metadata[Targets].from_bytes(staged.read_bytes())
+    spoil(metadata.signed)
+    metadata.sign(team)
+    staged.write_bytes(metadata.to_bytes())
+    with pytest.raises(InvalidConfigError, match=why):
+        refresh_metadata(shop.folder, signers=[shop.online], now=shop.now)
+    assert len(offered(shop, tmp_path / "trusted")) == 2
+    staged.unlink()
+    refresh_metadata(shop.folder, signers=[shop.online], now=shop.now)
+
+
+async def test_a_team_that_is_late_has_nothing_on_offer_and_holds_nobody_else_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_site("folder", tmp_path) as site:
+        team = CryptoSigner.generate_ed25519()
+        let(site.shop, team, "valve/*")
+        spec = read_component_spec({"name": "valve", "version": "1.0.0", "kind": "adapter"})
+        a_year_ago = site.shop.now - 364 * 86_400
+        publish_release(site.shop.folder, spec, component_bytes(), signers=[team], now=a_year_ago)
+        site.shop.publish("1.0.0")
+        taken = refresh_metadata(site.shop.folder, signers=[site.shop.online], now=site.shop.now)
+        await site.shop.mirror(site.transport, taken)
+        assert "valve" in {each.component for each in await site.remote.refresh()}
+        site.shop.now += 2 * 86_400
+        taken = refresh_metadata(site.shop.folder, signers=[site.shop.online], now=site.shop.now)
+        await site.shop.mirror(site.transport, taken)
+        for _ in range(2):
+            assert {each.component for each in await site.remote.refresh()} == {"pump", "telemetry"}
+        assert (
+            len([each for each in caplog.records if "role 'pumps' signed has expired" in each.message]) == 1
+        )
+
+
+@pytest.mark.parametrize("word", [2**53, "many", None])
+def test_a_team_has_no_say_in_the_sequences_of_others(tmp_path: Path, word: object) -> None:
+    shop, team = opened(tmp_path)
+    publish(shop, "1.0.0", team)
+    staged = shop.folder / "staged/pumps.json"
+    metadata = Metadata[Targets].from_bytes(staged.read_bytes())
+    metadata.signed.unrecognized_fields["x-edgehost-sequences"]["telemetry"] = word
+    metadata.sign(team)
+    staged.write_bytes(metadata.to_bytes())
+    shop.publish("1.1.0")
+    assert ("telemetry", "1.1.0", 2) in offered(shop, tmp_path / "trusted")
 
 
 def test_a_team_withdraws_its_own(tmp_path: Path) -> None:

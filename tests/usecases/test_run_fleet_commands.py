@@ -241,6 +241,22 @@ async def test_a_cancellation_that_overtakes_its_command_still_cancels_it() -> N
         assert scene.step.done == []
 
 
+@pytest.mark.parametrize(
+    ("by", "why"), [("bob", "may not deploy"), ("eve", "may not command the whole host")]
+)
+async def test_who_may_not_do_a_thing_may_not_keep_it_from_being_done_either(by: str, why: str) -> None:
+    scene = Scene()
+    scene.step.gate.set()
+    async with scene.host() as commands:
+        command = scene.command()
+        commands.take(
+            scene.topic(command), scene.keys[by][1].signed_cancellation(changed(command, nonce=b"c" * 16))
+        )
+        assert why in (await scene.link.final(scene.topic(command)))["reason"]
+        commands.take(scene.topic(command), scene.signed(command))
+        assert (await scene.outcome(commands, command))["status"] == "successful"
+
+
 async def test_a_command_cannot_be_passed_off_as_a_cancellation_nor_the_other_way_round() -> None:
     scene = Scene()
     async with scene.host() as commands:

@@ -29,6 +29,8 @@ MOST_HOSTS: Final = 5000
 _MOST_DEPLOYMENTS: Final = 256
 _MOST_SEEN: Final = 8 * MOST_HOSTS
 _REGISTRATION_MOST_BYTES: Final = 16 * 1024
+#: Lines in the log about what is not understood.
+_MOST_TOLD: Final = 20
 _STATUS_MOST_BYTES: Final = 4 * 1024
 _REPORT: Final = "twin/deployment/"
 _STATUS: Final = "status"
@@ -57,6 +59,7 @@ class MqttFleetView:
     _seen: set[tuple[str, str]] = field(
         default_factory=set
     )  # host and step below it, since the link is there
+    _told: int = 0
     _is_current: bool = False
     _knew_others: bool = False  # before the link came up
     _waiting: asyncio.TimerHandle | None = None
@@ -72,6 +75,7 @@ class MqttFleetView:
             self.newest_order,
             self.note_order,
             self.changed,
+            tell=self._tell,
         )
 
     @property
@@ -152,6 +156,7 @@ class MqttFleetView:
     def link_moved(self) -> None:
         """The link came up or went: what is retained is still to come, or not to be known."""
         self._seen.clear()
+        self._told = 0
         self._knew_others = any(host != self.host for host in self._members)
         self._is_current = False
         if self._waiting is not None:
@@ -197,13 +202,21 @@ class MqttFleetView:
             elif below.startswith(_REPORT):
                 self._take_report(host, below.removeprefix(_REPORT), payload)
         except RefusedError as error:
-            log.warning("What %s shows of itself is not understood: %s", host, error.message)
+            self._tell(f"What {host} shows of itself is not understood: {error.message}")
             return
         self.changed()
 
     async def run(self) -> None:
         """Check orders until cancelled."""
         await self.orders.run()
+
+    def _tell(self, what: str) -> None:
+        """Log it, since the link is there a bounded number of times: a broker may bring thousands of them."""
+        self._told += 1
+        if self._told <= _MOST_TOLD:
+            log.warning("%s", what)
+        elif self._told == _MOST_TOLD + 1:
+            log.warning("More of what the broker shows is not understood; it is not told.")
 
     def _take_registration(self, host: str, payload: bytes) -> None:
         if host == self.host:
@@ -214,6 +227,9 @@ class MqttFleetView:
             return
         if host not in self._members and len(self._members) >= MOST_HOSTS:
             self.unseen += 1
+            self._tell(
+                f"There are more hosts than the {MOST_HOSTS} that are looked at: {host} is passed over."
+            )
             return
         if len(payload) > _REGISTRATION_MOST_BYTES:
             raise TooLargeError("Its registration is too long.")
@@ -252,6 +268,9 @@ class MqttFleetView:
             len(self._reports.get(deployment, {})) >= MOST_HOSTS
         ):
             self.unseen += 1
+            self._tell(
+                f"There are more reports than are looked at: that of {host} on {deployment} is passed over."
+            )
             return
         report = read_report(payload, host=host, deployment=deployment)
         self._reports.setdefault(deployment, {})[host] = report

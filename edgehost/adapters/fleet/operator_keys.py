@@ -44,12 +44,17 @@ def load_operators(settings: tuple[OperatorSettings, ...]) -> OperatorKeys:
     """The keys that the configuration names.
 
     Raises:
-        InvalidConfigError: a file is no public key.
+        InvalidConfigError: a file is no public key, or a key is there twice.
     """
-    operators = []
+    operators: list[tuple[bytes, Operator]] = []
     for each in settings:
         public = each.public if each.file is None else read_public_key(each.file)
         operator = Operator(cose_sign1.key_id_of(public), each.name, each.may, each.components)
+        if any(public == other for other, _ in operators):
+            raise InvalidConfigError(
+                f"Two of [[fleet.operators]] have the key {operator.key_id[:16]}, so that it is not clear what it may.",
+                hint="Name each key once, with all that it may.",
+            )
         operators.append((public, operator))
     return OperatorKeys(tuple(operators))
 

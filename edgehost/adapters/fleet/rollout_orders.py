@@ -12,7 +12,7 @@ from typing import Final
 from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError
 from edgehost.domain.event_rate import EventRate
 from edgehost.domain.fleet_messages import read_submission
-from edgehost.domain.fleet_rules import ANYBODY, Operator
+from edgehost.domain.fleet_rules import AHEAD_MOST_S, ANYBODY, HostTime, Operator
 from edgehost.domain.fleet_topics import HostTopics
 from edgehost.domain.json_text import tell_json
 from edgehost.domain.rollout_messages import OrderAnswer, SignedOrder, answer_document, order_mark, read_order
@@ -40,6 +40,8 @@ class RolloutOrders:
     newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
     changed: Callable[[], None]
+    time: Callable[[], HostTime] = field(default=lambda: HostTime(0.0, is_set=False))
+    tell: Callable[[str], None] = log.warning
     refused: int = 0  # since the start
     last_refusal: str = ""
     _orders: dict[str, RolloutCommand] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class RolloutOrders:
                 try:
                     await self._obey(deployment, payload)
                 except EdgehostError as error:
-                    log.warning("An order for the rollout of %s is not obeyed: %s", deployment, error)
+                    self.tell(f"An order for the rollout of {deployment} is not obeyed: {error}")
                     self.refused += 1
                     self.last_refusal = f"{deployment}: {error.message}"
                     self._answer(deployment, payload, str(error))
@@ -91,7 +93,11 @@ class RolloutOrders:
         if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
             raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
         operator.require(_ROLLOUT)
-        newest = self.newest_order(deployment)
+        newest, time = self.newest_order(deployment), self.time()
+        if time.is_set and order.issued_at > time.now + AHEAD_MOST_S:
+            raise RefusedError(
+                "It is from the future, and would be the last one that is obeyed: a clock is wrong."
+            )
         if order.issued_at < newest:
             raise RefusedError("A newer order was obeyed already.")
         if order.issued_at > newest:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.adapters.storage.disk import Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.plain_file import read_plain_file
 from edgehost.adapters.storage.small_table_file import SmallTableFile
 from edgehost.domain.errors import RefusedError
 from edgehost.domain.json_text import read_json, write_json
@@ -95,8 +96,7 @@ class ComponentConfigFile:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
+    content = read_plain_file(path, _MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise RefusedError("It is too long.")
     document = read_json(content)

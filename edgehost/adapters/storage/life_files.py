@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.adapters.storage.disk import Disk, remove_quietly, storage_error, write_whole_file
+from edgehost.adapters.storage.plain_file import read_plain_file
 from edgehost.domain.boot_record import BootRecord
 from edgehost.domain.config_generation import Generations
 from edgehost.domain.crash_report import MOST_DETAIL, MOST_REPORTS, CrashReport
@@ -154,8 +155,7 @@ class CrashFolder:
 
 def _read(path: Path, most_bytes: int) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
+        content = read_plain_file(path, most_bytes + 1)
     except OSError:
         return None
     return content if len(content) <= most_bytes else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.adapters.storage.disk import Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.plain_file import read_plain_file
 from edgehost.domain.errors import RefusedError
 from edgehost.domain.json_text import read_json, write_json
 
@@ -42,10 +43,11 @@ class SmallTableFile:
 
     def _load(self) -> Mapping[str, Any]:
         try:
-            with self.path.open("rb") as file:
-                content = file.read(self._most_bytes + 1)
+            content = read_plain_file(self.path, self._most_bytes + 1)
         except FileNotFoundError:
             return {}
+        except OSError as error:  # a bad sector must not keep the host from starting
+            raise RefusedError(f"It cannot be read: {error.strerror}.") from error
         if len(content) > self._most_bytes:
             raise RefusedError("It is too long.")
         table = read_json(content)

@@ -17,7 +17,7 @@ from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.adapters.fleet.operator_keys import OperatorKeys
-from edgehost.domain.fleet_rules import Operator
+from edgehost.domain.fleet_rules import HostTime, Operator
 from edgehost.domain.fleet_topics import FleetTopics
 from edgehost.domain.rollout_messages import SignedOrder
 from edgehost.domain.rollout_report import RolloutOrder, RolloutReport, RolloutState
@@ -172,6 +172,16 @@ async def test_the_newest_order_holds_whose_signature_does() -> None:
             await until(view, lambda: _order(view) is RolloutOrder.HALT)
 
 
+async def test_an_order_from_the_future_cannot_be_the_last_one() -> None:
+    async with open_broker(kind="mosquitto") as broker, viewing(broker, "one") as view:
+        view.orders.time = lambda: HostTime(100.0)
+        await until(view, lambda: view.connected)
+        await Tools(broker).publish(FLEET.order("spring"), order(RolloutOrder.ABORT, 9e9))
+        await Tools(broker).publish(FLEET.order("spring"), order(RolloutOrder.HALT, 130.0))
+        await until(view, lambda: view.command("spring") is not None)
+        assert _order(view) is RolloutOrder.HALT
+
+
 async def test_on_a_trusted_broker_orders_are_plain() -> None:
     async with open_broker(kind="mosquitto") as broker, viewing(broker, "one", keys=None) as view:
         plain = {"status": "init", "sequence": 3, "order": "halt", "issued_at": 5}
@@ -188,6 +198,19 @@ async def test_what_is_no_registration_or_report_is_passed_over() -> None:
         await until(view, lambda: "good" in view.members())
         assert set(view.members()) <= {"one", "good"}
         assert view.reports("spring") == ()
+
+
+def test_a_broker_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Remembered()
+    link = MqttFleet.__new__(MqttFleet)  # nothing is sent
+    view = MqttFleetView(FLEET, "one", {}, link, None, memory.newest, memory.note)
+    for number in range(10_000):
+        view.take(f"edgehost/yard/h{number}", b"nonsense")
+    assert len(caplog.records) == 21
+    assert "it is not told" in caplog.records[-1].message
+    view.link_moved()
+    view.take("edgehost/yard/again", b"nonsense")
+    assert "again" in caplog.records[-1].message
 
 
 def _sees_two(view: MqttFleetView) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 
+import pytest
+
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.small_table_file import SmallTableFile
+from edgehost.domain.errors import RefusedError
 
 
 class SlowDisk(Disk):
@@ -40,3 +44,20 @@ async def test_a_write_that_was_cancelled_does_not_spoil_the_next(tmp_path: Path
     await file.keep({"number": 2})
     assert await file.load() == {"number": 2}
     assert not await asyncio.to_thread((tmp_path / "table.json.tmp").exists)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+async def test_what_lies_in_the_place_of_a_table_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "table.json"
+    if kind == "folder":
+        place.mkdir()
+    else:
+        os.mkfifo(place)
+    before = _open_files()
+    with pytest.raises(RefusedError, match="no plain file"):
+        await SmallTableFile(place, 1000, None).load()
+    assert _open_files() == before
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
