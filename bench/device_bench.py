@@ -25,10 +25,10 @@ from edgehost.domain.component_file import padded
 from edgehost.domain.device import DeviceState
 from edgehost.ports.device import BridgeSettings
 from firmware_bridge.device.provision import provisioned
-from tests.firmware.conftest import BLINK, DEVICE, KEY, UID, Manifest, public_bytes
+from tests.firmware.conftest import BLINK, KEY, ROOT, UID, Manifest, public_bytes
 
 Row = dict[str, Any]
-FIRMWARE: Final = DEVICE.parents[1] / "build" / "firmware"
+FIRMWARE: Final = ROOT / "build" / "firmware"
 #: Board, and bytes of a component that fits its slot.
 BRIDGED: Final = {"lm3s6965evb": 8_000, "mps2-an385": 120_000}
 SIZED: Final = ("lm3s6965evb", "mps2-an385", "mps2-an500", "netduinoplus2", "microbit", "pico")
