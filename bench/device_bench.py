@@ -28,6 +28,7 @@ from firmware_bridge.device.provision import provisioned
 from tests.firmware.conftest import BLINK, KEY, ROOT, UID, Manifest, public_bytes
 
 Row = dict[str, Any]
+DEVICE: Final = ROOT / "firmware_bridge" / "device"
 FIRMWARE: Final = ROOT / "build" / "firmware"
 #: Board, and bytes of a component that fits its slot.
 BRIDGED: Final = {"lm3s6965evb": 8_000, "mps2-an385": 120_000}
