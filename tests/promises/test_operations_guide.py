@@ -134,7 +134,7 @@ def site(folder: Path) -> Iterator[Site]:
         made.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_guide_sets_a_fleet_up_rotates_its_keys_and_repairs_it(tmp_path: Path) -> None:
     for tool in ("mosquitto", "mosquitto_pub", "mosquitto_sub", "mosquitto_passwd", "openssl"):
         require_tool(tool)
