@@ -162,6 +162,8 @@ class CoapLink:
                 response.cancel()
                 # At once and not at the next turn of the loop, when an answer may already have come in between.
                 request._response_cancellation_handler(response)  # noqa: SLF001
+            elif not response.cancelled():
+                response.exception()  # who is cancelled as the link ends does not ask for it
 
     @property
     def _progress_bytes(self) -> int:
