@@ -81,6 +81,8 @@ class Deployer:
             RefusedError: its file is not what it was published as; it is quarantined now.
             EndpointTakenError: another component serves its endpoint.
         """
+        if release.stage is Stage.DRAINING:  # its calls finish where they are; it may come back meanwhile
+            release = await self.ledger.move(release, Stage.RETIRED)
         self._require_deployable(release)
         try:
             spec, wasm = await self._opened(release)

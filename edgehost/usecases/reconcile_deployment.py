@@ -252,6 +252,8 @@ class DeploymentReconciler:
         waits: list[float] = []
         for plan in plans:
             self.work.drop(plan.component, unless=partial(self._is_wanted, digest, plan))
+            if plan.standing is Standing.REACHED:
+                self.work.is_reached(plan.component)
             if plan.standing is Standing.CHANGING:
                 back = goes_back(held, plan.component)
                 waits += self.work.start(Errand(digest, plan, back=back), tasks)

@@ -52,6 +52,7 @@ class ReconcileWork:
     _verdicts: dict[tuple[str, str, bool], str] = field(
         default_factory=dict
     )  # what will not succeed, and why
+    _done: dict[str, ComponentPlan] = field(default_factory=dict)  # what was carried out last, by component
     _prepared: set[tuple[str, str]] = field(default_factory=set)  # deployment's digest and component
 
     @property
@@ -80,6 +81,10 @@ class ReconcileWork:
             errand, task = self._busy[component]
             if not unless(errand):
                 task.cancel()
+
+    def is_reached(self, component: str) -> None:
+        """Note that nothing is left to do for it: the same plan may come again, and is news then."""
+        self._done.pop(component, None)
 
     def is_prepared(self, deployment: str, component: str) -> bool:
         """Whether it was fetched and tried since the host runs."""
@@ -120,6 +125,17 @@ class ReconcileWork:
         tries.attempts, tries.reason = tries.attempts + 1, reason
         tries.again_at = self.clock.monotonic() + delay_s
 
+    def _succeeded(self, errand: Errand) -> None:
+        component = errand.plan.component
+        if errand.prepare:
+            self._prepared.add((errand.deployment, component))
+        elif self._done.get(component) == errand.plan:  # at once, it would be done again and again
+            self.try_later(component, f"It was done, and is still to do: {errand.plan.reason}")
+            return
+        else:
+            self._done[component] = errand.plan
+        self._tries.pop(component, None)
+
     async def _run(self, errand: Errand) -> None:
         plan = errand.plan
         try:
@@ -133,9 +149,7 @@ class ReconcileWork:
             log.exception("The work on %s broke off.", plan.component)
             self.try_later(plan.component, f"A fault of the host, see its log: {fault!r}")
         else:
-            self._tries.pop(plan.component, None)
-            if errand.prepare:
-                self._prepared.add((errand.deployment, plan.component))
+            self._succeeded(errand)
         finally:
             self._busy.pop(plan.component, None)
             self.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ class ReleaseLedger:
         self._bus = bus
         self._clock = clock
         self._releases: dict[str, Release] = {}  # by digest, oldest first
+        self._one_change = asyncio.Lock()  # a change is made from what is known, and known once it is durable
         self.beside: Callable[[], Iterable[str]] = tuple  # digests of what else the shelf must keep
 
     async def load(self) -> None:
@@ -109,13 +111,16 @@ class ReleaseLedger:
         Raises:
             StorageFullError: the ledger cannot be written; nothing was changed.
         """
-        known = self._releases.get(release.digest)
-        if known is not None and known.stage in KEPT_STAGES:
-            release = replace(known, sequence=max(known.sequence, release.sequence), version=release.version)
-            if release == known:
-                return known
-        await self._write((replace(release, changed_at=self._clock.now()),), told=known is None)
-        return self._releases[release.digest]
+        async with self._one_change:
+            known = self._releases.get(release.digest)
+            if known is not None and known.stage in KEPT_STAGES:
+                release = replace(
+                    known, sequence=max(known.sequence, release.sequence), version=release.version
+                )
+                if release == known:
+                    return known
+            await self._write((replace(release, changed_at=self._clock.now()),), told=known is None)
+            return self._releases[release.digest]
 
     async def move(self, release: Release, stage: Stage, *, reason: str = "") -> Release:
         """Move one release; returns it as it now is.
@@ -124,9 +129,10 @@ class ReleaseLedger:
             ConflictError: the table has no such move.
             StorageFullError: the ledger cannot be written; nothing was changed.
         """
-        moved = self._releases[release.digest].moved_to(stage, at=self._clock.now(), reason=reason)
-        await self._write((moved,))
-        return moved
+        async with self._one_change:
+            moved = self._releases[release.digest].moved_to(stage, at=self._clock.now(), reason=reason)
+            await self._write((moved,))
+            return moved
 
     async def go_live(
         self,
@@ -143,18 +149,19 @@ class ReleaseLedger:
         Raises:
             ConflictError, StorageFullError: nothing was changed.
         """
-        now = self._clock.now()
-        live = self._releases[release.digest].moved_to(Stage.LIVE, at=now)
-        moved = [replace(live, probation_until=probation_until, pinned=pinned, live_at=now)]
-        if before is not None:
-            moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
-        moved += self._without_candidates(release, at=now)
-        if (
-            before_goes is not Stage.SHELVED
-        ):  # a stand-in does not end the wait for the release it stands in for
-            moved += self._no_longer_awaited(release)
-        await self._write(tuple(moved))
-        return moved[0]
+        async with self._one_change:
+            now = self._clock.now()
+            live = self._releases[release.digest].moved_to(Stage.LIVE, at=now)
+            moved = [replace(live, probation_until=probation_until, pinned=pinned, live_at=now)]
+            if before is not None:
+                moved.append(self._releases[before.digest].moved_to(before_goes, at=now, reason=reason))
+            moved += self._without_candidates(release, at=now)
+            if (
+                before_goes is not Stage.SHELVED
+            ):  # a stand-in does not end the wait for the release it stands in for
+                moved += self._no_longer_awaited(release)
+            await self._write(tuple(moved))
+            return moved[0]
 
     async def take_down(self, release: Release, *, reason: str, stage: Stage = Stage.QUARANTINED) -> None:
         """Quarantine or shelve the live release when nothing takes its place; its candidates go with it.
@@ -162,9 +169,10 @@ class ReleaseLedger:
         Raises:
             ConflictError, StorageFullError: nothing was changed.
         """
-        now = self._clock.now()
-        moved = self._releases[release.digest].moved_to(stage, at=now, reason=reason)
-        await self._write((moved, *self._without_candidates(release, at=now)))
+        async with self._one_change:
+            now = self._clock.now()
+            moved = self._releases[release.digest].moved_to(stage, at=now, reason=reason)
+            await self._write((moved, *self._without_candidates(release, at=now)))
 
     async def share_out(self, shares: Mapping[str, Share]) -> tuple[Release, ...]:
         """Give the releases with these digests their shares, in one write; a probed one becomes a candidate.
@@ -172,15 +180,16 @@ class ReleaseLedger:
         Raises:
             ConflictError, StorageFullError: nothing was changed.
         """
-        now = self._clock.now()
-        changed = []
-        for digest, share in shares.items():
-            release = self._releases[digest]
-            if release.stage is not Stage.CANDIDATE:
-                release = release.moved_to(Stage.CANDIDATE, at=now)
-            changed.append(replace(release, share=share))
-        await self._write(tuple(changed))
-        return tuple(changed)
+        async with self._one_change:
+            now = self._clock.now()
+            changed = []
+            for digest, share in shares.items():
+                release = self._releases[digest]
+                if release.stage is not Stage.CANDIDATE:
+                    release = release.moved_to(Stage.CANDIDATE, at=now)
+                changed.append(replace(release, share=share))
+            await self._write(tuple(changed))
+            return tuple(changed)
 
     def awaited(self, component: str) -> Release | None:
         """The release that was live until its file was lost."""
@@ -202,16 +211,19 @@ class ReleaseLedger:
 
     async def pin(self, release: Release, *, pinned: bool) -> Release:
         """Note whether newer offers may replace this release by themselves."""
-        changed = replace(self._releases[release.digest], pinned=pinned)
-        if changed != release:
-            await self._write((changed,), told=False)
-        return changed
+        async with self._one_change:
+            known = self._releases[release.digest]
+            changed = replace(known, pinned=pinned)
+            if changed != known:
+                await self._write((changed,), told=False)
+            return changed
 
     async def end_probation(self, release: Release) -> Release:
         """Note durably that the release has proved itself."""
-        changed = replace(self._releases[release.digest], probation_until=0.0)
-        await self._write((changed,), told=False)
-        return changed
+        async with self._one_change:
+            changed = replace(self._releases[release.digest], probation_until=0.0)
+            await self._write((changed,), told=False)
+            return changed
 
     async def _write(self, releases: tuple[Release, ...], *, told: bool = True) -> None:
         lasting = [release for release in releases if release.stage not in _PASSING]
@@ -233,7 +245,8 @@ class ReleaseLedger:
 
     async def forget(self, digests: Iterable[str]) -> None:
         """Drop what is known of these releases, for good."""
-        digests = tuple(digests)
-        await self._shelf.forget(digests)
-        for digest in digests:
-            self._releases.pop(digest, None)
+        async with self._one_change:
+            digests = tuple(digests)
+            await self._shelf.forget(digests)
+            for digest in digests:
+                self._releases.pop(digest, None)

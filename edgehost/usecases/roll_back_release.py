@@ -43,8 +43,6 @@ async def roll_back(
 
 async def _restored(deployer: Deployer, component: str, after: Aftermath) -> Release | None:
     for candidate in deployer.ledger.good(component):
-        if candidate.stage is Stage.DRAINING:
-            candidate = await deployer.ledger.move(candidate, Stage.RETIRED)  # noqa: PLW2901 - the same release
         if not await deployer.shelf.has(candidate.digest):
             continue
         try:

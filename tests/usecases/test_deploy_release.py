@@ -26,6 +26,17 @@ async def test_a_probed_release_takes_over_and_the_one_before_drains() -> None:
     assert scene.drained == [first]
 
 
+async def test_a_release_that_still_drains_can_come_back_at_once() -> None:
+    scene = Scene()
+    one = await scene.shelve("telemetry", "1.0.0")
+    two = await scene.shelve("telemetry", "1.1.0", sequence=2)
+    for release in (one, two, one):
+        known = scene.ledger.by_digest(release.digest)
+        assert known is not None
+        await scene.deployer.deploy(known)
+    assert (scene.stage_of(one), scene.stage_of(two)) == (Stage.LIVE, Stage.DRAINING)
+
+
 async def test_a_release_that_fails_its_probe_is_quarantined_and_the_running_one_stays() -> None:
     scene = Scene()
     one = await scene.shelve("orders", "1.0.0")
