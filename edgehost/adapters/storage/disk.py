@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
+from edgehost.adapters.storage.plain_file import NotPlainError, plain_descriptor
 from edgehost.domain.errors import StorageFullError, UnavailableError
 
 #: The process or the machine has too much open; the disk and what is on it are as they should be.
 SHORT_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 #: No room for these bytes: the disk, a quota, or the size limit of the process.
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+#: What to do about a medium that the kernel has turned read-only.
+READ_ONLY_HINT: Final = (
+    "The kernel does that to a medium that fails: see 'dmesg', check it ('fsck') or replace it, "
+    "then mount it for writing ('mount -o remount,rw'); the host tries again by itself."
+)
 
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
@@ -35,9 +42,13 @@ class Disk:
         self.sync_folder(folder.parent)
 
     def open(self, path: Path, *, empty: bool = False) -> int:
-        """A file descriptor for reading and writing; the file is made when it is not there."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0)
-        return os.open(path, flags, _FILE_MODE)
+        """A file descriptor for reading and writing; the file is made when it is not there.
+
+        Raises:
+            NotPlainError: a pipe or a device is there; it was not written to.
+        """
+        flags = os.O_RDWR | os.O_CREAT | (os.O_TRUNC if empty else 0)
+        return plain_descriptor(path, flags, _FILE_MODE)
 
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
         """All of the bytes, at this offset."""
@@ -126,6 +137,13 @@ def storage_error(error: OSError, path: Path) -> UnavailableError:
             f"{path.name} cannot be opened now ({error.strerror}).",
             hint="Raise the limit of open files ('ulimit -n', or LimitNOFILE of the service), or give more memory.",
         )
+    if isinstance(error, NotPlainError):
+        return UnavailableError(
+            f"{error.filename} is a pipe, a device or a folder; a file of the host belongs there.",
+            hint="Move it away ('mv'), put a copy of the file back if there is one, and try again.",
+        )
+    if error.errno == errno.EROFS:
+        return UnavailableError(f"The disk of {path} is read-only; nothing was changed.", hint=READ_ONLY_HINT)
     return UnavailableError(
         f"The disk did not take {path.name} ({error.strerror or error}); nothing was changed.",
         hint="Look at 'dmesg' for errors of the medium, and at the file's owner and mode.",
