@@ -283,14 +283,15 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
             found = {"text": text, "show": args.show, "revert": args.revert}
         case "flash":
             firmware, _, version = args.firmware.partition("@")
-            found = {"board": args.board, "firmware": firmware, "version": version, "line": args.line}
-            found["dry_run"] = args.dry_run
+            found = {"board": args.board, "firmware": firmware, "version": version}
+            found |= {name: getattr(args, name) for name in ("line", "baud", "tool", "erase_all", "dry_run")}
         case "diag" | "readmit":
             found = {}
         case _:
             found = {"component": args.component}
     found["device"] = device
-    return {name: value for name, value in found.items() if value not in (None, "", False)}
+    unsaid = {"verify": False} if getattr(args, "no_verify", False) else {}
+    return {name: value for name, value in found.items() if value not in (None, "", False)} | unsaid
 
 
 def _require_target(args: argparse.Namespace, device: str) -> None:

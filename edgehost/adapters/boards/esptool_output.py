@@ -42,6 +42,7 @@ class EsptoolOutput:
         self.total = sum(len(data) for _, data in pieces)
         self.chip = ""
         self.skipped = 0
+        self.was_reset = True  # until it says that it could not
         self._done = self._verified = 0
         self._is_writing = False
 
@@ -71,6 +72,8 @@ class EsptoolOutput:
         elif found := _SKIPPED.search(line):
             self.skipped += self._size(int(found["address"], 16))
             self._reach(self._behind(int(found["address"], 16)))
+        elif "Chip was NOT reset" in line:
+            self.was_reset = False
         elif line.startswith("Hash of data verified"):
             self._verified = self._done - self.skipped
 
