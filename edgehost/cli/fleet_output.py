@@ -81,12 +81,20 @@ def _flash(_args: argparse.Namespace, given: Given) -> list[str] | None:
     return [one_line(each) for each in (f"{given.host}: {line}.", *(f"  Note: {note}" for note in notes))]
 
 
+def _readmit(_args: argparse.Namespace, given: Given) -> list[str] | None:
+    count = given.result.get("forgotten", 0)
+    failures = f"; {count} failed {'deployment is' if count == 1 else 'deployments are'} forgotten"
+    what = "rollouts count on it again" if given.result.get("was_set_aside") else "it was not set aside"
+    return [one_line(f"{given.host}: {what}{failures if count else ''}.")]
+
+
 _SHOWN: Final[Mapping[str, Callable[[argparse.Namespace, Given], list[str] | None]]] = {
     "logs": _logs,
     "call": _call,
     "config": _config,
     "diag": _diag,
     "flash": _flash,
+    "readmit": _readmit,
 }
 
 

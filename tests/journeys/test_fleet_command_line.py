@@ -135,6 +135,8 @@ async def test_an_operator_lists_deploys_follows_and_asks(yard: Fleet) -> None:
             assert not await tools.retained("edgehost/yard/+/cmd/+/+")  # cleared when read
             await laptop.run("deploy", "telemetry@1.0.1", code=2)  # which hosts?
             await laptop.run("logs", "--host", "three", code=5)
+            assert "sign_reports = true" in (await laptop.run("keys", code=5))["error"]["hint"]
+            assert await laptop.said("readmit", "--host", "two") == ["two: it was not set aside."]
             written = await laptop.run(
                 "sign", "rollback", "--arguments", '{"component": "telemetry"}', "-o", "signed"
             )

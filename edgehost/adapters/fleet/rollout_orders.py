@@ -103,7 +103,7 @@ class RolloutOrders:
         if order.issued_at > newest:
             await self.note_order(deployment, order.issued_at)
         self._orders[deployment] = RolloutCommand(
-            deployment, order.sequence, order.order, order.wave, operator.key_id
+            deployment, order.sequence, order.order, order.wave, operator.shown
         )
         self.changed()
 
