@@ -10,18 +10,13 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from edgehost.adapters.storage.plain_file import NotPlainError, plain_descriptor
+from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import StorageFullError, UnavailableError
 
 #: The process or the machine has too much open; the disk and what is on it are as they should be.
 SHORT_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 #: No room for these bytes: the disk, a quota, or the size limit of the process.
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-#: What to do about a medium that the kernel has turned read-only.
-READ_ONLY_HINT: Final = (
-    "The kernel does that to a medium that fails: see 'dmesg', check it ('fsck') or replace it, "
-    "then mount it for writing ('mount -o remount,rw'); the host tries again by itself."
-)
 
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
@@ -143,7 +138,9 @@ def storage_error(error: OSError, path: Path) -> UnavailableError:
             hint="Move it away ('mv'), put a copy of the file back if there is one, and try again.",
         )
     if error.errno == errno.EROFS:
-        return UnavailableError(f"The disk of {path} is read-only; nothing was changed.", hint=READ_ONLY_HINT)
+        return UnavailableError(
+            f"The disk did not take {path.name}: it is read-only; nothing was changed.", hint=READ_ONLY_HINT
+        )
     return UnavailableError(
         f"The disk did not take {path.name} ({error.strerror or error}); nothing was changed.",
         hint="Look at 'dmesg' for errors of the medium, and at the file's owner and mode.",
