@@ -160,8 +160,10 @@ async def test_esptool_on_a_line_that_cannot_reset_says_that_the_board_waits_for
     with mock_of("esp32") as mock:
         for reset in ("manual", "classic"):  # a TCP socket has no modem lines, whatever the board's file says
             job = job_on(mock.line, "esp32", (0x10000, b"\xe9" * 5000), reset=reset)
-            (note,) = (await EsptoolProgrammer(SerialLines()).flash(job, Reports())).notes
+            reports = Reports()
+            (note,) = (await EsptoolProgrammer(SerialLines()).flash(job, reports)).notes
             assert "press EN (RST)" in note
+            assert Phase.RESTART not in {each.phase for each in reports}
             assert not (await programmer().flash(job, Reports())).notes  # the ROM's loader starts it
 
 

@@ -77,14 +77,15 @@ class EsptoolOutput:
         elif line.startswith("Hash of data verified"):
             self._verified = self._done - self.skipped
 
-    def end(self) -> None:
-        """It ended well."""
+    def end(self, *, is_started: bool) -> None:
+        """It ended well, and has reset the board into its firmware or left it as it is."""
         self._reach(self.total)
         if self.verified:
             self._run.tell(Phase.VERIFY, self.total, self.total)
         else:
             self._run.tell(Phase.VERIFY, detail="this chip does not let its flash be compared: not verified")
-        self._run.tell(Phase.RESTART)
+        if is_started:
+            self._run.tell(Phase.RESTART)
 
     def _reach(self, done: int) -> None:
         """Never backwards: after a lost connection it begins its piece again."""

@@ -58,8 +58,8 @@ class EsptoolProgrammer:
                 if isinstance(problem, VerifyFailedError):
                     run.state = BoardState.RESUMABLE
                 raise problem
-            output.end()
             is_started = _resets(job) and output.was_reset
+            output.end(is_started=is_started)
             return run.outcome(
                 output.chip,
                 written=output.total - output.skipped,
