@@ -18,6 +18,7 @@ from remotes.coap_options import CoapOptions
 from remotes.http_client import read_origin
 from remotes.http_connection import open_connection
 from remotes.http_options import HttpOptions
+from remotes.mqtt_login import login_refusal
 from remotes.mqtt_options import MqttOptions
 from remotes.transport import METADATA_MOST_BYTES, TIMESTAMP
 
@@ -28,21 +29,13 @@ _SAYS_NO: Final = frozenset({400, 401, 403, 495, 496})
 
 async def mqtt_takes(options: MqttOptions, cert_file: Path, key_file: Path) -> bool:
     """Whether the broker answers CONNECT with yes, by MQTT 5 or 3.1.1; no will, no session, an id of its own."""
-    import aiomqtt  # noqa: PLC0415 - paho, for those who have a broker
-
-    from remotes.mqtt_client import bounded_client, closed_after  # noqa: PLC0415 - as above
-
-    tried = replace(options, cert_file=cert_file, key_file=key_file, client_id="", will_topic="")
-    versions = {"5": ("5",), "3.1.1": ("3.1.1",)}.get(options.mqtt_version, ("5", "3.1.1"))
-    for version in versions:
-        protocol = aiomqtt.ProtocolVersion.V5 if version == "5" else aiomqtt.ProtocolVersion.V311
-        try:
-            client = await bounded_client(tried, protocol)
-            async with asyncio.timeout(2 * options.connect_timeout_s), closed_after(client), client:
-                return True
-        except (aiomqtt.MqttError, EdgehostError, OSError, TimeoutError, ValueError) as problem:
-            _LOG.debug("%s:%d does not take it: %s", options.host, options.tcp_port, problem)
-    return False
+    try:
+        refusal = await login_refusal(replace(options, cert_file=cert_file, key_file=key_file))
+    except EdgehostError as problem:
+        refusal = str(problem)
+    if refusal:
+        _LOG.debug("%s:%d does not take it: %s", options.host, options.tcp_port, refusal)
+    return not refusal
 
 
 async def http_takes(url: str, options: HttpOptions, cert_file: Path, key_file: Path) -> bool:

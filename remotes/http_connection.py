@@ -230,14 +230,14 @@ def _announced_length(origin: Origin, answer: HttpAnswer) -> int | None:
     if coding != "identity":
         raise RemoteUnreachableError(
             f"{origin} sends content encoded as '{coding[:40]}', which was not asked for.",
-            hint="Serve the repository's files as they are.",
+            hint="Switch compression off there: what is served must come as it is.",
         )
     if "chunked" in answer.headers.get("transfer-encoding", "").lower():
         return None
     if "content-length" not in answer.headers:
         raise RemoteUnreachableError(
             f"{origin} does not say how long its answer is, so that a cut would pass for the end.",
-            hint="Serve the repository's files with Content-Length.",
+            hint="Let the server, or the proxy before it, send Content-Length or Transfer-Encoding: chunked.",
         )
     return int(answer.headers["content-length"])  # h11 has checked that it is a number
 

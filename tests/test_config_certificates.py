@@ -86,3 +86,13 @@ def test_doctor_says_of_a_certificate_near_its_end_who_renews_it(tmp_path: Path)
     assert [each.state for each in check_certificates(by_hand)] == [State.NOTE]
     OpensslCA(tmp_path / "other").pair(tmp_path, "gate", begins=-9, days=-1)
     assert all("certificates ls" in each.advice for each in check_certificates(by_itself))
+
+
+def test_a_certificate_that_the_host_will_ask_for_is_no_fault_of_the_files(tmp_path: Path) -> None:
+    to_come = read_config(tomllib.loads(FLEET.format(key="gate.key") + EST), folder=tmp_path)
+    found = [*check_certificates(to_come), *check_secrets(to_come)]
+    assert {each.subject for each in found} >= {"certificates[0].cert_file", "fleet.key_file"}
+    assert {each.state for each in found} == {State.NOTE}
+    assert all("certificates ls" in each.advice for each in found)
+    by_hand = read_config(tomllib.loads(FLEET.format(key="gate.key")), folder=tmp_path)
+    assert {each.state for each in (*check_certificates(by_hand), *check_secrets(by_hand))} == {State.WRONG}

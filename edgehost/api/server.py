@@ -182,7 +182,7 @@ def _bound_unix(path: Path) -> Iterator[socket.socket]:
         try:
             yield listener
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone, or its disk has become read-only; the next start removes it
                 if path.stat().st_ino == made.st_ino:
                     path.unlink()
 

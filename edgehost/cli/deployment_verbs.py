@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import semver
-
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.bounded_file import read_regular
 from edgehost.cli.command_table import OK
+from edgehost.cli.deployment_offers import require_offered
 from edgehost.cli.host_config import host_client
 from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
@@ -44,12 +43,14 @@ def _read(file: Path) -> tuple[Mapping[str, Any], Deployment]:
 def _check(args: argparse.Namespace, out: Output) -> int:
     _, deployment = _read(args.file)
     if args.repository is not None:
-        _require_offered(args.repository.expanduser(), deployment)
+        require_offered(args.repository.expanduser(), deployment)
     notes = _notes(deployment)
-    document = {"deployment": deployment.name, "components": len(deployment.components), "notes": notes}
+    counts = {"components": len(deployment.components), "devices": len(deployment.firmware)}
+    document = {"deployment": deployment.name, **counts, "notes": notes}
+    what = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
     out.result(
         document,
-        f"{deployment.name}: {len(deployment.components)} components, as hosts would read it.",
+        f"{deployment.name}: {' and '.join(what) or 'nothing'}, as hosts would read it.",
         *(f"Note: {note}" for note in notes),
     )
     return OK
@@ -64,7 +65,7 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     document, deployment = _read(args.file)
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
     if not args.elsewhere:
-        _require_offered(folder, deployment)
+        require_offered(folder, deployment)
     published = publish_document(
         folder,
         DocumentKind.DEPLOYMENT,
@@ -189,37 +190,6 @@ def _plan_lines(deployments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"  {component['component']}: {component['standing']}. {component['reason']}".rstrip()
             for step in component["steps"]:
                 yield f"  {component['component']}: {step['action']} {step['what']}: {step['reason']}"
-
-
-def _require_offered(folder: Path, deployment: Deployment) -> None:
-    """Check that the repository offers what the deployment wants.
-
-    Raises:
-        NotFoundError: it does not; the message says what is there.
-    """
-    from remotes.publisher import releases  # noqa: PLC0415 - TUF is slow to import
-    from remotes.repository import Repository  # noqa: PLC0415 - likewise
-
-    repository = Repository(folder)
-    repository.root()
-    offered: dict[str, list[str]] = {}
-    for release in releases(repository):
-        offered.setdefault(release.component, []).append(release.version)
-    for wanted in deployment.components:
-        versions = sorted(offered.get(wanted.name, ()), key=semver.Version.parse)
-        if not wanted.present or any(map(wanted.versions.allows, versions)):
-            continue
-        if versions:
-            raise NotFoundError(
-                f"components.{wanted.name}.version is '{wanted.versions.text}'; "
-                f"{folder} offers {', '.join(versions)}.",
-                hint="Publish what is wanted first, or say --elsewhere when another remote has it.",
-            )
-        raise NotFoundError(
-            f"{folder} offers no component '{wanted.name}'.",
-            hint=did_you_mean(wanted.name, offered)
-            or "Publish it first, or say --elsewhere when another remote has it.",
-        )
 
 
 def _notes(deployment: Deployment) -> list[str]:

@@ -46,9 +46,18 @@ def _files_below(value: Any, where: str) -> Iterator[tuple[str, Path]]:  # noqa:
 
 def check_secrets(config: Config) -> Iterator[Finding]:
     """Files with secrets are there, and nobody else reads them."""
+    renewed = {each.key_file for each in config.certificates}
     for key, path in named_files(config):
         if key.endswith(_SECRET_ENDS):
-            yield _secret(key, path)
+            yield _to_come(key, path) if path in renewed and not path.exists() else _secret(key, path)
+
+
+def _to_come(key: str, path: Path) -> Finding:
+    return note(
+        key,
+        f"{path} is not there yet: the host asks for it when it runs.",
+        "'edgehost certificates ls' tells how that goes.",
+    )
 
 
 def _secret(key: str, path: Path) -> Finding:
@@ -67,8 +76,14 @@ def check_certificates(config: Config) -> Iterator[Finding]:
     """Certificates hold, and will for a while."""
     renewed = {each.cert_file for each in config.certificates}
     for key, path in named_files(config):
-        if key.endswith(_CERTIFICATE_ENDS):
-            yield _certificate(key, path, datetime.now(UTC), by_itself=path in renewed)
+        if not key.endswith(_CERTIFICATE_ENDS):
+            continue
+        by_itself = path in renewed
+        yield (
+            _to_come(key, path)
+            if by_itself and not path.exists()
+            else _certificate(key, path, datetime.now(UTC), by_itself=by_itself)
+        )
 
 
 def _certificate(key: str, path: Path, now: datetime, *, by_itself: bool) -> Finding:

@@ -19,11 +19,9 @@ import argparse
 from pathlib import Path
 
 from edgehost.cli.boards import add_folder
+from edgehost.cli.flash_options import add_baud, add_manner
 from edgehost.cli.output import Output
 from edgehost.cli.usage import UsageError
-from edgehost.domain.board import ALL_TOOLS
-
-_LEAST_BAUD, _MOST_BAUD = 300, 8_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,20 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="/dev/ttyACM0, id:USB-SERIAL-NUMBER, socket://HOST:PORT, rfc2217://HOST:PORT; a folder for UF2",
     )
-    where.add_argument(
-        "--baud", metavar="N", type=_baud, default=0, help="bits per second; default: the board's"
-    )
+    add_baud(where)
     add_folder(where)
-    how = parser.add_argument_group("how")
-    how.add_argument(
-        "--tool",
-        choices=ALL_TOOLS,
-        default="",
-        help="what writes it: built-in or esptool (ESP chips), openocd or pyocd (debug probes); default: the board's",
-    )
-    how.add_argument("--dry-run", action="store_true", help="check everything, touch no device")
-    how.add_argument("--no-verify", action="store_true", help="do not read back what was written")
-    how.add_argument("--erase-all", action="store_true", help="erase what lies beside the image too")
+    add_manner(parser.add_argument_group("how"), dry_run="check everything, touch no device")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -86,13 +73,3 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from edgehost.cli.flash_file import flash_file  # noqa: PLC0415
 
     return flash_file(args, out)
-
-
-def _baud(text: str) -> int:
-    try:
-        baud = int(text)
-    except ValueError:
-        baud = 0
-    if not _LEAST_BAUD <= baud <= _MOST_BAUD:
-        raise argparse.ArgumentTypeError(f"'{text}' is no speed between {_LEAST_BAUD} and {_MOST_BAUD}")
-    return baud

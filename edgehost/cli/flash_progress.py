@@ -116,6 +116,8 @@ class FlashView:
             f"({size(round(rate))}/s), {checked}{skipped}."
         )
         self._out.item({"event": "done", **outcome}, line)
+        for note in outcome["notes"]:
+            self._out.note(f"Note: {note}")
 
     def _as_json(self, progress: FlashProgress) -> None:
         step = progress.done * _STEPS_AS_JSON // progress.total if progress.total else 0

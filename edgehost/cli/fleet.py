@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from edgehost.cli.flash_options import add_baud, add_manner
 from edgehost.cli.output import Output
 
 #: Verbs of a rollout, and what they say.
@@ -106,8 +107,11 @@ def _commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     flash = _command(verbs, "flash", "write signed firmware to a board on a line of the host")
     flash.add_argument("board", metavar="BOARD")
     flash.add_argument("firmware", metavar="FIRMWARE[@VERSION]")
-    flash.add_argument("--line", metavar="LINE", default="", help="where the board is")
-    flash.add_argument("--dry-run", action="store_true", help="only the plan")
+    flash.add_argument(
+        "--line", metavar="LINE", default="", help="where the board is; needed when several could be it"
+    )
+    add_baud(flash)
+    add_manner(flash, dry_run="only the plan")
     _command(verbs, "readmit", "count on a host in rollouts again that was set aside for its failures")
     cancel = verbs.add_parser("cancel", allow_abbrev=False, help="take a command back, as far as it can be")
     _access(cancel)
@@ -130,7 +134,7 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             help="seconds to wait for what hosts say to it",
         )
         if verb == "approve":
-            order.add_argument("--wave", metavar="N", type=int, help="from 0; default: the first that waits")
+            order.add_argument("--wave", metavar="N", type=int, help="from 0, and those before it; default: the first that waits")
         if verb == "resume":
             order.add_argument(
                 "--wave",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 #: Hosts that are named in a message.
 _SHOWN: Final = 3
 #: What has not begun.
-_WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED})
+_WAITS: Final = frozenset({RolloutState.WAITING, RolloutState.PREPARED, RolloutState.HALTED})
+#: Where an order changes nothing any more: the next sequence is the way on.
+_DONE: Final = frozenset({RolloutState.SUCCESSFUL, RolloutState.FAILED})
 
 
 async def give_order(work: Work) -> int:
@@ -47,7 +49,12 @@ async def give_order(work: Work) -> int:
         ],
         "silent": silent,
     }
-    work.out.result(document, *_lines(work.args.verb, order, answers, silent))
+    lines = _lines(work.args.verb, order, answers, silent)
+    if order.order is RolloutOrder.RESUME and _all_done(work, order):
+        lines.append(
+            "Every host is done with this sequence, so nothing goes on; publish it anew to try again."
+        )
+    work.out.result(document, *lines)
     if any(not answer.obeyed for answer in answers.values()):
         return FAILED
     return OK if came else TIMED_OUT
@@ -94,13 +101,16 @@ def wave_to_approve(deployment: str, reports: Mapping[str, Mapping[str, Any]], s
     ]
     if asking:
         return min(asking)
+    halted = any(each.get("state") == RolloutState.HALTED for each in waiting.values())
     why = "".join(
         f" {host}: {one_line(str(each.get('reason') or each['state']))}"
         for host, each in sorted(waiting.items())[:_SHOWN]
     )
     raise NotFoundError(
         f"No host waits for an approval of {deployment}.{why}",
-        hint="Give it once one does ('edgehost fleet watch' tells), or --wave to approve one ahead.",
+        hint=f"What is halted goes on by 'edgehost fleet resume {deployment}'."
+        if halted
+        else "Give it once one does ('edgehost fleet watch' tells), or --wave to approve one ahead.",
     )
 
 
@@ -113,6 +123,12 @@ def _asked(work: Work, order: SignedOrder) -> set[str]:
     awake = {member.name for member in work.members().values() if not member.is_asleep}
     concerned = reports_on(work, order.deployment, awake)
     return set(concerned) or awake
+
+
+def _all_done(work: Work, order: SignedOrder) -> bool:
+    reports = reports_on(work, order.deployment, None).values()
+    states = {report.get("state") for report in reports if sequence_of(report) == order.sequence}
+    return bool(states) and states <= _DONE
 
 
 def _answers(work: Work, deployment: str, mark: str) -> dict[str, OrderAnswer]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgehost.cli.fleet_commands import Given
-from edgehost.cli.output import one_line
+from edgehost.cli.output import one_line, size
 from edgehost.domain.fleet_members import Member, Presence
 
 _SPAN_S: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
@@ -63,11 +63,38 @@ def _diag(args: argparse.Namespace, given: Given) -> list[str] | None:
     return [f"{given.host}: wrote {file}."]
 
 
+def _flash(_args: argparse.Namespace, given: Given) -> list[str] | None:
+    plan, outcome = given.result.get("plan"), given.result.get("outcome")
+    if plan is None:
+        return None
+    image = plan["image"]
+    where = f"{plan['board']}{f' over {line}' if (line := plan['line']) else ''}"
+    what = f"{image['name']} {image['version']}"
+    if outcome is None:
+        tool = f" by {plan['tool']}" if plan["tool"] not in ("", "built-in") else ""
+        line = f"would write {what}, {size(image['size_bytes'])}, to {where} ({plan['protocol']}{tool})"
+        notes = plan["notes"]
+    else:
+        checked = "verified" if outcome["verified"] else "not verified"
+        line = f"wrote {what} to {where}, {outcome['chip']}, {checked}"
+        notes = outcome.get("notes", ())
+    return [one_line(each) for each in (f"{given.host}: {line}.", *(f"  Note: {note}" for note in notes))]
+
+
+def _readmit(_args: argparse.Namespace, given: Given) -> list[str] | None:
+    count = given.result.get("forgotten", 0)
+    failures = f"; {count} failed {'deployment is' if count == 1 else 'deployments are'} forgotten"
+    what = "rollouts count on it again" if given.result.get("was_set_aside") else "it was not set aside"
+    return [one_line(f"{given.host}: {what}{failures if count else ''}.")]
+
+
 _SHOWN: Final[Mapping[str, Callable[[argparse.Namespace, Given], list[str] | None]]] = {
     "logs": _logs,
     "call": _call,
     "config": _config,
     "diag": _diag,
+    "flash": _flash,
+    "readmit": _readmit,
 }
 
 

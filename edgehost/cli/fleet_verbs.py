@@ -18,7 +18,7 @@ from edgehost.adapters.fleet.operator_link import OperatorLink, open_operator_li
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.cli.bounded_file import read_bounded
 from edgehost.cli.command_table import OK
-from edgehost.cli.fleet_commands import Given, Giver, exit_code, payload_of, seconds
+from edgehost.cli.fleet_commands import Given, Giver, exit_code, seconds
 from edgehost.cli.fleet_output import components_of, member_document, outcome_lines, span_of
 from edgehost.cli.fleet_settings import FleetAccess, fleet_access
 from edgehost.cli.output import Output, one_line, table
@@ -133,6 +133,11 @@ async def _keys(work: Work) -> int:
     for member in members:
         if not member.key:
             work.out.note(f"{member.name}: it signs no reports (fleet.sign_reports).")
+    if not keys:  # an empty table would count what nobody has signed
+        raise NotFoundError(
+            "No host here signs its reports.",
+            hint="Set fleet.sign_reports = true on the hosts; each makes its key when it starts again.",
+        )
     work.out.result({"keys": keys}, "[rollout.keys]", *(f'{name} = "{key}"' for name, key in keys.items()))
     return OK
 
@@ -227,39 +232,9 @@ async def _order(work: Work) -> int:
 
 
 def _sign(args: argparse.Namespace, out: Output, access: FleetAccess) -> int:
-    key = access.key()
-    if key is None:
-        raise UsageError("a key is needed to sign: --key FILE")
-    try:
-        operation = Operation(args.operation)
-    except ValueError:
-        hint = did_you_mean(args.operation, Operation)
-        raise UsageError(f"'{args.operation}' is no operation. {hint}") from None
-    try:
-        arguments = json.loads(args.arguments)
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise UsageError(f"'{args.arguments}' is no JSON object")
-    command = new_command(
-        operation,
-        arguments,
-        fleet=access.topics.fleet,
-        audience=args.host or ["*"],
-        now=SystemClock().now(),
-        life_s=seconds(args.valid),
-        command_id=args.id,
-    )
-    Path(args.output).write_bytes(payload_of(command, key))
-    hosts = args.host or ["HOST"]
-    topics = [access.topics.host(host).command(operation, command.id) for host in hosts]
-    broker = access.options.host
-    out.result(
-        {"file": args.output, "id": command.id, "topics": topics, "expires_at": command.expires_at},
-        f"Wrote {args.output}, signed by {key.key_id[:16]}, for {', '.join(args.host) or 'every host'}.",
-        *(f"mosquitto_pub -h {broker} -q 1 -r -t {topic} -f {args.output}" for topic in topics),
-    )
-    return OK
+    from edgehost.cli.fleet_signing import sign_command  # noqa: PLC0415 - only for this verb
+
+    return sign_command(args, out, access)
 
 
 def _arguments(args: argparse.Namespace) -> dict[str, Any]:
@@ -283,14 +258,15 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
             found = {"text": text, "show": args.show, "revert": args.revert}
         case "flash":
             firmware, _, version = args.firmware.partition("@")
-            found = {"board": args.board, "firmware": firmware, "version": version, "line": args.line}
-            found["dry_run"] = args.dry_run
+            found = {"board": args.board, "firmware": firmware, "version": version}
+            found |= {name: getattr(args, name) for name in ("line", "baud", "tool", "erase_all", "dry_run")}
         case "diag" | "readmit":
             found = {}
         case _:
             found = {"component": args.component}
     found["device"] = device
-    return {name: value for name, value in found.items() if value not in (None, "", False)}
+    unsaid = {"verify": False} if getattr(args, "no_verify", False) else {}
+    return {name: value for name, value in found.items() if value not in (None, "", False)} | unsaid
 
 
 def _require_target(args: argparse.Namespace, device: str) -> None:

@@ -17,7 +17,7 @@ from edgehost.cli.finding import Finding, good, note, wrong
 from edgehost.cli.life_checks import clock_is_synchronised
 from edgehost.cli.output import size
 from edgehost.config import Config
-from edgehost.domain.disk_room import RESERVED_INODES
+from edgehost.domain.disk_room import READ_ONLY_HINT, RESERVED_INODES
 from remotes.clock_floor import EARLIEST
 
 #: Made by systemd-timesyncd and by chrony's and ntpd's units on Debian once the clock was set from the network.
@@ -83,7 +83,7 @@ def check_disk(config: Config) -> Iterator[Finding]:
     if not existing.is_dir():
         yield wrong("data", f"{existing} is no folder.", "Move it away, or set [host] data.")
         return
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK) and not disk_room(existing).read_only:
         yield wrong(
             "data", f"{existing} cannot be written by this user.", "Run as its owner, or set [host] data."
         )
@@ -105,8 +105,8 @@ def _check_room(config: Config, existing: Path) -> Iterator[Finding]:
     if room.read_only:
         yield wrong(
             "disk",
-            f"{existing} is mounted read-only.",
-            "Mount it for writing; the kernel turns a failing medium read-only: see 'dmesg'.",
+            f"{existing} is on a disk that is read-only: nothing can be written.",
+            READ_ONLY_HINT,
         )
     elif room.free_bytes < reserve:
         yield wrong("disk", f"{size(room.free_bytes)} free at {existing}.", advice)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -84,7 +83,9 @@ def check_remotes(config: Config) -> Iterator[Finding]:
         yield _check_root(subject, remote)
         match remote.carrier:
             case MqttCarrier():
-                yield _check_broker(subject, remote.carrier, "[[remotes]]")
+                from edgehost.cli.broker_check import check_broker  # noqa: PLC0415 - paho, for those who have a broker
+
+                yield check_broker(subject, remote.carrier, "[[remotes]]")
             case FolderCarrier():
                 yield _check_folder(subject, remote.carrier)
             case HttpCarrier() | TreeCarrier():
@@ -102,14 +103,13 @@ def check_remotes(config: Config) -> Iterator[Finding]:
 
 
 def check_fleet(config: Config) -> Iterator[Finding]:
-    """The fleet's broker answers, and the operators' keys can be read."""
+    """The fleet's broker takes the login, and the operators' keys can be read."""
     fleet = config.fleet
     if not fleet.enabled:
         return
-    carrier = MqttCarrier(
-        fleet.host, fleet.tcp_port, fleet.tls, fleet.ca_file, fleet.cert_file, fleet.key_file
-    )
-    yield _check_broker(f"fleet {fleet.name}", carrier, "[fleet]")
+    from edgehost.cli.broker_check import check_broker  # noqa: PLC0415 - as above
+
+    yield check_broker(f"fleet {fleet.name}", fleet, "[fleet]")
     if fleet.commands == "trusted-broker":
         yield note(
             f"fleet {fleet.name}",
@@ -127,11 +127,11 @@ def check_fleet(config: Config) -> Iterator[Finding]:
 
 
 def check_upstreams(config: Config) -> Iterator[Finding]:
-    """Each upstream system's broker answers, and who may press its buttons is said."""
+    """Each upstream system's broker takes the login, and who may press its buttons is said."""
     for name, each in config.upstream.items():
-        broker = each.carrier
-        carrier = MqttCarrier(broker.host, broker.tcp_port, broker.tls, broker.ca_file)
-        yield _check_broker(f"upstream {name}", carrier, f"[upstream.{name}]")
+        from edgehost.cli.broker_check import check_broker  # noqa: PLC0415 - as above
+
+        yield check_broker(f"upstream {name}", each.carrier, f"[upstream.{name}]")
         if isinstance(each.options, HomeAssistantOptions) and each.options.buttons:
             yield note(
                 f"upstream {name}",
@@ -159,24 +159,6 @@ def _check_root(subject: str, remote: RemoteSettings) -> Finding:
             "Copy the newest root.json when the remote cannot be checked.",
         )
     return good(subject, f"root {remote.root}, version {signed.get('version')}, until {expires:%Y-%m-%d}")
-
-
-def _check_broker(subject: str, carrier: MqttCarrier, table: str) -> Finding:
-    port = carrier.tcp_port or (8883 if carrier.tls else 1883)
-    address = f"{carrier.host}:{port}"
-    advice = f"Check {table} host and tcp_port, the network and the broker; what runs keeps running."
-    try:
-        with socket.create_connection((carrier.host, port), timeout=_ANSWER_S) as connection:
-            if carrier.tls:
-                context = ssl.create_default_context(cafile=carrier.ca_file)
-                context.wrap_socket(connection, server_hostname=carrier.host).close()
-    except ssl.SSLError as problem:
-        return wrong(
-            subject, f"{address} does not speak TLS as expected: {problem.reason}.", "Check tls and ca_file."
-        )
-    except OSError as problem:
-        return wrong(subject, f"the broker {address} does not answer: {problem.strerror or problem}.", advice)
-    return good(subject, f"the broker {address} answers")
 
 
 def _check_folder(subject: str, carrier: FolderCarrier) -> Finding:

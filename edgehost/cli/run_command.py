@@ -53,8 +53,22 @@ class CommandModule(Protocol):
         """Do it; returns the exit code."""
 
 
+class _Verbs(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 - argparse has no other name for it
+    """The help of a verb begins with what its command's help says of it."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - as argparse
+        if summary := options.get("help"):
+            options.setdefault("description", f"{summary[0].upper()}{summary[1:]}.")
+        parser: argparse.ArgumentParser = super().add_parser(name, **options)
+        return parser
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors as everywhere else, in one line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as argparse
+        super().__init__(*args, **options)
+        self.register("action", "parsers", _Verbs)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See '{self.prog} --help'.")

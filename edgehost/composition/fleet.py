@@ -95,7 +95,7 @@ class HostFleet:
                 {**host.labels, "class": host.device_class},
                 self.link,
                 signatures,
-                lambda name: 0.0 if commands is None else commands.book.journal.orders.get(name, 0.0),
+                lambda name: 0.0 if commands is None else commands.book.journal.oldest_order(name),
                 _no_note if commands is None else commands.book.note_order,
             )
             self._view.own_key = self.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import logging
 import os
@@ -23,6 +24,7 @@ from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.crash_notes import death_report
 from edgehost.config import Config, parse_config, read_config_file
 from edgehost.domain.boot_record import Ending
+from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import InvalidConfigError, RefusedError, UnavailableError
 from edgehost.usecases.configuration_generations import ConfigurationGenerations
 
@@ -90,6 +92,11 @@ def _owned(data: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = _locked(folder, patience_s)
     except OSError as problem:
+        if problem.errno == errno.EROFS:
+            raise UnavailableError(
+                f"host.data is {data}, on a disk that is read-only; a host cannot start on it.",
+                hint=f"{READ_ONLY_HINT} 'edgehost diag' collects what can still be read.",
+            ) from None
         if problem.errno in FULL_ERRNOS:
             raise storage_error(problem, folder) from None
         raise InvalidConfigError(

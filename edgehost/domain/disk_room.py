@@ -6,6 +6,11 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+#: What to do about a disk that was turned read-only.
+READ_ONLY_HINT: Final = (
+    "The kernel does that to a medium that fails: see 'dmesg', check it ('fsck') or replace it, "
+    "then mount it for writing ('mount -o remount,rw')."
+)
 #: Journals, ledgers and configurations make a handful of files; compaction and updates need some spare ones.
 RESERVED_INODES: Final = 64
 #: Above the reserve by this factor nobody need be told.

@@ -98,3 +98,4 @@ class FlashOutcome:
     verified: bool
     seconds: float
     skipped_bytes: int = 0  # that were there already
+    notes: tuple[str, ...] = ()  # what is left to do by hand, in sentences

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -18,7 +19,7 @@ OPEN: Final = frozenset({CommandState.INIT, CommandState.EXECUTING})
 MOST_OPEN: Final = 32
 #: Outcomes that are kept until their requester clears them; then the oldest go, and their topics with them.
 MOST_FINAL: Final = 64
-#: Rollouts whose newest order is remembered; the ones that were ordered longest ago go.
+#: Rollouts whose newest order is remembered; the ones that were ordered longest ago go, and leave a floor.
 MOST_ORDERS: Final = 64
 #: A longer result is shown once and not kept.
 RESULT_KEPT_BYTES: Final = 4096
@@ -46,6 +47,7 @@ class Journal:
     entries: Mapping[str, Entry] = field(default_factory=dict)  # by id, oldest first
     replays: Replays = field(default_factory=Replays)
     orders: Mapping[str, float] = field(default_factory=dict)  # deployment: issue of the newest order
+    orders_floor: float = 0.0  # any rollout that is not among them may have had an order of then
 
     def with_entry(self, entry: Entry) -> tuple[Journal, tuple[Entry, ...]]:
         """After a change; beside it the outcomes that had to go."""
@@ -65,9 +67,21 @@ class Journal:
         """After an order to a rollout was obeyed."""
         orders = {key: each for key, each in self.orders.items() if key != deployment}
         orders[deployment] = issued_at
+        floor = self.orders_floor
         while len(orders) > MOST_ORDERS:
-            del orders[min(orders, key=lambda each: orders[each])]
-        return replace(self, orders=orders)
+            floor = max(floor, orders.pop(min(orders, key=lambda each: orders[each])))
+        return replace(self, orders=orders, orders_floor=floor)
+
+    def oldest_order(self, deployment: str) -> float:
+        """An order to this rollout that was issued before this moment is not obeyed again.
+
+        That very order may come again for a rollout that is remembered: a broker retains it. Of one that is not,
+        nobody can say whether it was followed by another.
+        """
+        known = self.orders.get(deployment)
+        if known is not None:
+            return known
+        return math.nextafter(self.orders_floor, math.inf) if self.orders_floor else 0.0
 
     def open_entries(self) -> tuple[Entry, ...]:
         """Those that must still come to an end."""
@@ -83,6 +97,7 @@ def journal_document(journal: Journal) -> dict[str, Any]:
         "newest": journal.replays.newest,
         "lost_at": journal.replays.lost_at,
         "orders": dict(journal.orders),
+        "orders_floor": journal.orders_floor,
     }
 
 
@@ -101,10 +116,14 @@ def read_journal(document: Mapping[str, Any]) -> Journal:
         floors = {str(key): float(value) for key, value in document.get("floors", {}).items()}
         orders = {str(key): float(value) for key, value in document.get("orders", {}).items()}
         newest, lost_at = float(document.get("newest", 0.0)), float(document.get("lost_at", 0.0))
+        orders_floor = float(document.get("orders_floor", 0.0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RefusedError(f"It is no journal of commands: {error!r}.") from None
     return Journal(
-        {each.command.id: each for each in entries}, Replays(nonces, floors, newest, lost_at), orders
+        {each.command.id: each for each in entries},
+        Replays(nonces, floors, newest, lost_at),
+        orders,
+        orders_floor,
     )
 
 

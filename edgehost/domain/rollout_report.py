@@ -57,4 +57,4 @@ class RolloutCommand:
     sequence: int
     order: RolloutOrder
     wave: int = 0  # of an approval, or the last one that it is resumed from
-    by: str = ""  # key id of the operator
+    by: str = ""  # the operator, as people are told

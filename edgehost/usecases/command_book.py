@@ -33,7 +33,8 @@ class CommandBook:
             self.journal = read_journal(await self.store.load())
         except RefusedError as error:
             log.error("The journal of commands is lost: %s", error)  # noqa: TRY400 - a sentence, not a traceback
-            self.journal = Journal(replays=Replays(lost_at=self.clock.now(), newest=self.clock.now()))
+            now = self.clock.now()
+            self.journal = Journal(replays=Replays(lost_at=now, newest=now), orders_floor=now)
 
     def entry(self, command_id: str) -> Entry | None:
         """What is known of a command."""

@@ -167,6 +167,10 @@ class FlashBoards:
             "firmware": "its name in a remote",
             "version": "exactly this one; without it the newest",
             "line": "where the board is; needed when several could be it",
+            "baud": "bits per second; without it the board's",
+            "tool": "what writes it: built-in, esptool, openocd or pyocd; without it the board's",
+            "verify": "false: do not read back what was written",
+            "erase_all": "true: erase what lies beside the image too",
             "dry_run": "true: only the plan",
         },
     }

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
-from edgehost.domain.disk_room import DiskRoom, Room
+from edgehost.domain.disk_room import READ_ONLY_HINT, DiskRoom, Room
 from edgehost.domain.errors import StorageFullError
 from edgehost.domain.host_events import DiskMoved
 from edgehost.ports.clock import Clock
@@ -94,7 +94,7 @@ class DiskWatch:
                 self._sentence(self.room),
                 "Free some space; until then nothing new is fetched, so that records can be written."
                 if self.state is not Room.READ_ONLY
-                else "Mount it for writing; a medium that fails is often turned read-only by the kernel.",
+                else f"{READ_ONLY_HINT} What runs keeps running, and records are taken again by themselves.",
             )
 
     async def _measured(self) -> Room:
@@ -119,6 +119,8 @@ class DiskWatch:
         )
 
     def _sentence(self, room: DiskRoom) -> str:
+        if room.read_only:
+            return "The data folder's disk is read-only: nothing can be written, no record and no release."
         inodes = f" and {room.free_inodes} inodes" if room.total_inodes else ""
         return (
             f"The data folder's disk is {self.state}: {room.free_bytes} bytes{inodes} are free, "

@@ -18,8 +18,9 @@ from edgehost.adapters.boards import esp_reset
 from edgehost.adapters.boards.esp_chips import CHIPS
 from edgehost.adapters.boards.esp_loader import SECURITY_INFO, SYNC, slip, unslip
 from edgehost.adapters.boards.esp_programmer import PIECE, EspProgrammer
-from edgehost.adapters.boards.esptool_output import failure_of
+from edgehost.adapters.boards.esptool_output import EsptoolOutput, failure_of
 from edgehost.adapters.boards.esptool_programmer import EsptoolProgrammer
+from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.tool_process import ToolEnd
 from edgehost.domain.board import FlashFacts
@@ -153,6 +154,24 @@ async def test_esptool_erases_everything_when_asked_and_says_so() -> None:
         assert bytes(mock.flash.data[0x3F0000:0x3F0004]) == b"\xff" * 4
     phases = [report.phase for report in reports]
     assert phases.index(Phase.ERASE) < phases.index(Phase.WRITE)
+
+
+async def test_esptool_on_a_line_that_cannot_reset_says_that_the_board_waits_for_a_hand() -> None:
+    with mock_of("esp32") as mock:
+        for reset in ("manual", "classic"):  # a TCP socket has no modem lines, whatever the board's file says
+            job = job_on(mock.line, "esp32", (0x10000, b"\xe9" * 5000), reset=reset)
+            reports = Reports()
+            (note,) = (await EsptoolProgrammer(SerialLines()).flash(job, reports)).notes
+            assert "press EN (RST)" in note
+            assert Phase.RESTART not in {each.phase for each in reports}
+            assert not (await programmer().flash(job, Reports())).notes  # the ROM's loader starts it
+
+
+def test_a_terminal_without_modem_lines_is_known_by_what_esptool_says() -> None:
+    output = EsptoolOutput(FlashRun(job_on("/dev/pts/9", "esp32"), Reports()), ())
+    assert output.was_reset
+    output.take("Warning: Chip was NOT reset. Setting RTS/DTR lines is not supported for port '/dev/pts/9'.")
+    assert not output.was_reset
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,21 @@ def test_what_is_wrong_with_a_deployment_is_said_before_it_is_signed(
     assert fleet("remote", "show", "fleet")["documents"] == []
 
 
+def test_firmware_that_nobody_offers_is_named_before_it_is_signed(fleet: Edgehost) -> None:
+    Path("blinker.bin").write_bytes(bytes(range(64)))
+    words = ("--board", "uno", "--name", "blinker", "--version", "1.2.0", "--key", "keys/online.key")
+    fleet("firmware", "publish", "fleet", "blinker.bin", *words)
+    check = ("deployment", "check", "site.toml", "--repository", "fleet")
+    for wanted, complaint in (
+        ("blinker@^2", "firmware.lamp is '^2'; fleet offers 1.2.0."),
+        ("blinkr@^1", "fleet offers no firmware or component 'blinkr'."),
+    ):
+        written(f'name = "site"\n[firmware]\nlamp = "{wanted}"\n')
+        assert fleet(*check, code=5)["message"] == complaint
+    written('name = "site"\n[firmware]\nlamp = "blinker@^1"\n')
+    assert fleet(*check)["devices"] == 1
+
+
 def test_components_of_another_remote_are_named_as_such(fleet: Edgehost) -> None:
     signed = fleet("deployment", "publish", "fleet", written(), "--elsewhere", "--key", "keys/online.key")
     assert signed["sequence"] == 1

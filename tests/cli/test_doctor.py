@@ -206,7 +206,7 @@ def test_roots_expire_and_are_of_their_type(config: Callable[..., Config], tmp_p
 
 
 def test_a_broker_answers_or_does_not(
-    config: Callable[..., Config], tmp_path: Path, listener: socket.socket
+    config: Callable[..., Config], tmp_path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _root(tmp_path / "root.json")
     remote: Remote = {
@@ -216,7 +216,11 @@ def test_a_broker_answers_or_does_not(
         "host": "127.0.0.1",
         "tcp_port": listener.getsockname()[1],
     }
-    assert _states(check_remotes(config(remotes=[remote]))) == [State.GOOD, State.GOOD]
+    with monkeypatch.context() as patched:
+        patched.setattr("edgehost.cli.broker_check._ANSWER_S", 0.2)
+        silent = list(check_remotes(config(remotes=[remote])))
+    assert [each.state for each in silent] == [State.GOOD, State.WRONG]
+    assert "does not let a host without a user name in" in silent[1].what
     missing_ca = config(remotes=[{**remote, "tls": True, "ca_file": "none.pem"}])
     assert _states(check_remotes(missing_ca)) == [State.GOOD, State.WRONG]
     listener.close()

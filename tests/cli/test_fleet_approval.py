@@ -30,3 +30,10 @@ def test_an_approval_that_nobody_waits_for_is_refused_and_says_what_is_waited_fo
         NotFoundError, match=r"No host waits for an approval of site\. gate: No maintenance window"
     ):
         wave_to_approve("site", reports, 1)
+
+
+def test_what_is_halted_is_resumed_and_not_approved() -> None:
+    reports = {"gate": {"state": "halted", "wave": 1, "reason": "Operator ada said halt.", "sequence": 1}}
+    with pytest.raises(NotFoundError, match="gate: Operator ada said halt") as caught:
+        wave_to_approve("site", reports, 1)
+    assert "edgehost fleet resume site" in caught.value.hint

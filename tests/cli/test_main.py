@@ -66,6 +66,16 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert "exit codes:" in text
 
 
+@pytest.mark.parametrize("words", [("fleet", "approve"), ("certificates", "renew"), ("deployment", "plan")])
+def test_each_verb_says_what_it_does(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([words[0], "--help"]) == 0
+    whole = " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--help"]) == 0
+    _, said, _ = capsys.readouterr().out.split("\n\n", 2)
+    summary = " ".join(said.split()).removesuffix(".")
+    assert summary[1:] in whole
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -237,3 +238,28 @@ def _now(it: Scene) -> float:
     """Within the life of what the authority has just issued."""
     pair = Pair(Path(it.current.certificate).read_bytes(), Path(it.current.key).read_bytes())
     return it.workshop.facts(pair).begins + 2 * 86_400
+
+
+def test_a_program_that_ends_without_reading_its_request_is_judged_by_its_status(tmp_path: Path) -> None:
+    """On the loop that a host runs on where it can: its pipes break in another way than asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+    program = tmp_path / "later"
+    program.write_text("#!/bin/sh\nexec <&-\nexit 75\n")
+    program.chmod(0o755)
+    authority = ExecAuthority((str(program),), timeout_s=20)
+
+    async def busy() -> None:
+        while True:  # the loop is late, so that the program has ended before the request is written
+            time.sleep(0.01)  # noqa: ASYNC251 - it is meant to hold the loop up
+            await asyncio.sleep(0)
+
+    async def asked() -> None:
+        other = asyncio.create_task(busy(), name="busy")
+        try:
+            with pytest.raises(RequestPendingError):
+                await authority.sign(SigningRequest(b"request", None))
+        finally:
+            other.cancel()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asked())

@@ -62,11 +62,17 @@ class Laptop:
     broker: EmbeddedBroker
 
     async def run(self, *words: str, code: int = 0, key: str = "ada.key") -> Any:
+        """What it says to programs."""
+        lines = [json.loads(line) for line in await self.said(*words, "--json", code=code, key=key)]
+        return lines[0] if len(lines) == 1 else lines
+
+    async def said(self, *words: str, code: int = 0, key: str = "ada.key") -> list[str]:
+        """The lines of its output, or of its error when there are none."""
         (self.folder / "fleet.toml").write_text(
             f'broker = "127.0.0.1:{self.broker.tcp_port}"\nfleet = "yard"\nkey = "{key}"\n'
         )
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "edgehost", "fleet", *words, "--json"),
+            *(sys.executable, "-m", "edgehost", "fleet", *words),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={"EDGEHOST_FLEET": str(self.folder / "fleet.toml"), "PATH": "/usr/bin"},
@@ -74,8 +80,7 @@ class Laptop:
         )
         out, err = await process.communicate()
         assert process.returncode == code, (words, out, err)
-        lines = [json.loads(line) for line in (out or err).splitlines()]
-        return lines[0] if len(lines) == 1 else lines
+        return (out or err).decode().splitlines()
 
 
 @asynccontextmanager
@@ -130,6 +135,8 @@ async def test_an_operator_lists_deploys_follows_and_asks(yard: Fleet) -> None:
             assert not await tools.retained("edgehost/yard/+/cmd/+/+")  # cleared when read
             await laptop.run("deploy", "telemetry@1.0.1", code=2)  # which hosts?
             await laptop.run("logs", "--host", "three", code=5)
+            assert "sign_reports = true" in (await laptop.run("keys", code=5))["error"]["hint"]
+            assert await laptop.said("readmit", "--host", "two") == ["two: it was not set aside."]
             written = await laptop.run(
                 "sign", "rollback", "--arguments", '{"component": "telemetry"}', "-o", "signed"
             )

@@ -84,6 +84,14 @@ HOSTILE: dict[str, tuple[Script, type[Exception], str]] = {
 }
 
 
+async def test_what_a_server_must_send_is_said_without_guessing_what_it_serves() -> None:
+    for name, hint in (("no length", "Content-Length or Transfer-Encoding"), ("gzip", "compression off")):
+        with pytest.raises(RemoteUnreachableError) as caught:
+            await fetched(HOSTILE[name][0], options=HASTY)
+        assert hint in caught.value.hint
+        assert "repository" not in caught.value.hint
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_server_that_misbehaves_is_named_and_left(name: str) -> None:
     script, error, words = HOSTILE[name]

@@ -42,6 +42,7 @@ class EsptoolOutput:
         self.total = sum(len(data) for _, data in pieces)
         self.chip = ""
         self.skipped = 0
+        self.was_reset = True  # until it says that it could not
         self._done = self._verified = 0
         self._is_writing = False
 
@@ -71,17 +72,20 @@ class EsptoolOutput:
         elif found := _SKIPPED.search(line):
             self.skipped += self._size(int(found["address"], 16))
             self._reach(self._behind(int(found["address"], 16)))
+        elif "Chip was NOT reset" in line:
+            self.was_reset = False
         elif line.startswith("Hash of data verified"):
             self._verified = self._done - self.skipped
 
-    def end(self) -> None:
-        """It ended well."""
+    def end(self, *, is_started: bool) -> None:
+        """It ended well, and has reset the board into its firmware or left it as it is."""
         self._reach(self.total)
         if self.verified:
             self._run.tell(Phase.VERIFY, self.total, self.total)
         else:
             self._run.tell(Phase.VERIFY, detail="this chip does not let its flash be compared: not verified")
-        self._run.tell(Phase.RESTART)
+        if is_started:
+            self._run.tell(Phase.RESTART)
 
     def _reach(self, done: int) -> None:
         """Never backwards: after a lost connection it begins its piece again."""

@@ -27,6 +27,8 @@ from edgehost.ports.programmer import Report
 _MOST_S: Final = 1800.0  # 16 MiB at 115200 baud take twenty-five minutes
 #: ``flash.reset`` to esptool's way into the loader, and out of it.
 _BEFORE: Final = {"classic": "default-reset", "usb-jtag": "usb-reset"}
+#: esptool's helper cannot be told to start the firmware, as the ROM's loader can.
+_NOT_STARTED: Final = "esptool cannot start the firmware without modem lines: press EN (RST) to start it."
 
 
 class EsptoolProgrammer:
@@ -56,12 +58,14 @@ class EsptoolProgrammer:
                 if isinstance(problem, VerifyFailedError):
                     run.state = BoardState.RESUMABLE
                 raise problem
-            output.end()
+            is_started = _resets(job) and output.was_reset
+            output.end(is_started=is_started)
             return run.outcome(
                 output.chip,
                 written=output.total - output.skipped,
                 verified=output.verified,
                 skipped=output.skipped,
+                notes=() if is_started else (_NOT_STARTED,),
             )
 
     async def _require_line(self, job: FlashJob) -> None:
@@ -75,7 +79,6 @@ def command_for(tool: Sequence[str], job: FlashJob, files: Sequence[tuple[int, P
     """The command line; what could be esptool's guess is said."""
     flash = job.board.flash
     chip = flash.chip.lower().replace("-", "") or "auto"
-    has_reset = flash.reset in _BEFORE
     erase = ["--erase-all"] if job.erase_all else ["--skip-flashed"]
     return [
         *tool,
@@ -84,11 +87,16 @@ def command_for(tool: Sequence[str], job: FlashJob, files: Sequence[tuple[int, P
             "--before",
             _BEFORE.get(flash.reset, "no-reset"),
             "--after",
-            "hard-reset" if has_reset else "no-reset",
+            "hard-reset" if _resets(job) else "no-reset",
         ),
         *("write-flash", *erase),
         *(word for address, file in files for word in (f"0x{address:x}", str(file))),
     ]
+
+
+def _resets(job: FlashJob) -> bool:
+    """Whether the board is reset over its line; where a tty has no modem lines, esptool says so later."""
+    return job.board.flash.reset in _BEFORE and not job.line.startswith("socket://")
 
 
 def _written(pieces: Sequence[tuple[int, bytes]], folder: Path) -> list[tuple[int, Path]]:

@@ -46,9 +46,11 @@ class FlashRun:
         except (OSError, EOFError) as problem:  # EOFError: asyncio's IncompleteReadError
             raise self._with_state(FlashFailedError, f"The flash broke off: {problem}.", "") from problem
 
-    def outcome(self, chip: str, *, written: int, verified: bool, skipped: int = 0) -> FlashOutcome:
+    def outcome(
+        self, chip: str, *, written: int, verified: bool, skipped: int = 0, notes: tuple[str, ...] = ()
+    ) -> FlashOutcome:
         """A flash that went well."""
-        return FlashOutcome(chip, written, verified, self._now() - self._began, skipped)
+        return FlashOutcome(chip, written, verified, self._now() - self._began, skipped, notes)
 
     def _with_state(self, kind: type[DeviceError], message: str, hint: str) -> DeviceError:
         recovery = self.job.board.recovery

@@ -138,7 +138,9 @@ async def _talk(process: Process, request: bytes) -> tuple[bytes, bytes]:
 async def _tell(process: Process, request: bytes) -> None:
     if process.stdin is None:
         return
-    with suppress(OSError):  # it need not read it
+    with suppress(
+        OSError, RuntimeError
+    ):  # it need not read it; uvloop has its own error for a pipe that is closed
         process.stdin.write(request)
         await process.stdin.drain()
     process.stdin.close()

@@ -45,7 +45,7 @@ class MqttFleetView:
     own: Mapping[str, str]  # this host's labels, and ``class``
     link: FleetLink
     signatures: Signatures | None  # None: whoever the broker lets in may order
-    newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
+    newest_order: Callable[[str], float]  # what was issued before it is not obeyed again, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
     settle_s: float = 30.0  # at a broker that had forgotten this host, for the others to come back
     unseen: int = 0  # hosts and reports beyond the bounds

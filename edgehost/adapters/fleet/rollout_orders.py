@@ -37,7 +37,7 @@ class RolloutOrders:
     topics: HostTopics
     link: FleetLink
     signatures: Signatures | None  # None: whoever the broker lets in may order
-    newest_order: Callable[[str], float]  # issue of the newest order that was obeyed, over restarts
+    newest_order: Callable[[str], float]  # what was issued before it is not obeyed again, over restarts
     note_order: Callable[[str, float], Awaitable[None]]
     changed: Callable[[], None]
     time: Callable[[], HostTime] = field(default=lambda: HostTime(0.0, is_set=False))
@@ -99,11 +99,11 @@ class RolloutOrders:
                 "It is from the future, and would be the last one that is obeyed: a clock is wrong."
             )
         if order.issued_at < newest:
-            raise RefusedError("A newer order was obeyed already.")
+            raise RefusedError("A newer order was obeyed already.", hint="Sign a new one.")
         if order.issued_at > newest:
             await self.note_order(deployment, order.issued_at)
         self._orders[deployment] = RolloutCommand(
-            deployment, order.sequence, order.order, order.wave, operator.key_id
+            deployment, order.sequence, order.order, order.wave, operator.shown
         )
         self.changed()
 

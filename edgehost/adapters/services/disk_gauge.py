@@ -8,6 +8,11 @@ from typing import Final
 
 from edgehost.domain.disk_room import DiskRoom
 
+MOUNTS: Final = Path("/proc/self/mountinfo")
+#: Some hundred mounts take a tenth of it.
+_MOST_MOUNTS_BYTES: Final = 1024 * 1024
+#: Of ext4 since Linux 6.15.
+_GAVE_UP: Final = frozenset({b"emergency_ro", b"shutdown"})
 #: JEDEC JESD84-B51: 0x01 is 0-10 % of the life used, 0x0b is beyond it.
 _LIFE_STEP_PERCENT: Final = 10
 _LIFE_STEPS: Final = 11
@@ -30,8 +35,28 @@ def disk_room(path: Path) -> DiskRoom:
         total_bytes=found.f_blocks * found.f_frsize,
         free_inodes=found.f_favail,
         total_inodes=found.f_files,
-        read_only=bool(found.f_flag & os.ST_RDONLY),
+        read_only=bool(found.f_flag & os.ST_RDONLY) or _gave_up(path),
     )
+
+
+def _gave_up(path: Path) -> bool:
+    """Whether the kernel takes no more writes after an error of the medium; newer ones keep calling the mount "rw".
+
+    Source: ext4_show_options and proc_pid_mountinfo(5): after " - " the type, the source and the super block's options.
+    """
+    try:
+        device = path.stat().st_dev
+        with MOUNTS.open("rb") as file:
+            lines = file.read(_MOST_MOUNTS_BYTES).splitlines()
+    except OSError:
+        return False
+    number = b"%d:%d" % (os.major(device), os.minor(device))
+    for line in lines:
+        mount, _, file_system = line.partition(b" - ")
+        if mount.split()[2:3] == [number]:
+            options = file_system.split()[2:3]
+            return bool(options) and not _GAVE_UP.isdisjoint(options[0].split(b","))
+    return False
 
 
 def flash_wear(path: Path, sys: Path = Path("/sys")) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
+from edgehost.adapters.storage.plain_file import NotPlainError, plain_descriptor
+from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import StorageFullError, UnavailableError
 
 #: The process or the machine has too much open; the disk and what is on it are as they should be.
@@ -35,9 +37,13 @@ class Disk:
         self.sync_folder(folder.parent)
 
     def open(self, path: Path, *, empty: bool = False) -> int:
-        """A file descriptor for reading and writing; the file is made when it is not there."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0)
-        return os.open(path, flags, _FILE_MODE)
+        """A file descriptor for reading and writing; the file is made when it is not there.
+
+        Raises:
+            NotPlainError: a pipe or a device is there; it was not written to.
+        """
+        flags = os.O_RDWR | os.O_CREAT | (os.O_TRUNC if empty else 0)
+        return plain_descriptor(path, flags, _FILE_MODE)
 
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
         """All of the bytes, at this offset."""
@@ -125,6 +131,15 @@ def storage_error(error: OSError, path: Path) -> UnavailableError:
         return UnavailableError(
             f"{path.name} cannot be opened now ({error.strerror}).",
             hint="Raise the limit of open files ('ulimit -n', or LimitNOFILE of the service), or give more memory.",
+        )
+    if isinstance(error, NotPlainError):
+        return UnavailableError(
+            f"{error.filename} is a pipe, a device or a folder; a file of the host belongs there.",
+            hint="Move it away ('mv'), put a copy of the file back if there is one, and try again.",
+        )
+    if error.errno == errno.EROFS:
+        return UnavailableError(
+            f"The disk did not take {path.name}: it is read-only; nothing was changed.", hint=READ_ONLY_HINT
         )
     return UnavailableError(
         f"The disk did not take {path.name} ({error.strerror or error}); nothing was changed.",

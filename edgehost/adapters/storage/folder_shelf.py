@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from edgehost.adapters.storage.disk import SHORT_ERRNOS, Disk, storage_error, write_whole_file
+from edgehost.adapters.storage.disk import SHORT_ERRNOS, Disk, remove_quietly, storage_error, write_whole_file
 from edgehost.adapters.storage.document_codec import encode_document
 from edgehost.adapters.storage.journal_lines import Change
 from edgehost.adapters.storage.journal_reading import Damage, log_damages
 from edgehost.adapters.storage.opening import opened_in_thread
+from edgehost.adapters.storage.plain_file import open_plain_file
 from edgehost.adapters.storage.release_ledger import (
     MAX_RELEASES,
     changed_entries,
@@ -173,7 +175,8 @@ class FolderShelf:
             )
         path = self._files / digest
         try:
-            content = path.read_bytes()
+            with open_plain_file(path) as file:
+                content = file.read()
             require_content(digest, content)
         except FileNotFoundError as error:
             self._drop(digest)
@@ -197,7 +200,7 @@ class FolderShelf:
         if digest not in self._sizes:
             raise NotFoundError(f"There is no file {digest[:12]} on the shelf.")
         try:
-            with (self._files / digest).open("rb") as file:
+            with open_plain_file(self._files / digest) as file:
                 file.seek(offset)
                 return file.read(size_bytes)
         except OSError as error:
@@ -253,7 +256,7 @@ class FolderShelf:
         sizes: dict[str, int] = {}
         for path in self._files.iterdir():
             if path.suffix == ".tmp":
-                self._disk.remove(path)
+                remove_quietly(self._disk, path)
             elif is_digest(path.name):
                 sizes[path.name] = path.stat().st_size
         return sizes
@@ -266,7 +269,8 @@ class FolderShelf:
 def _same_content(path: Path, content: bytes) -> bool:
     """Whether the file is there and undamaged."""
     try:
-        return path.stat().st_size == len(content) and path.read_bytes() == content
+        with open_plain_file(path) as file:
+            return os.fstat(file.fileno()).st_size == len(content) and file.read() == content
     except OSError:
         return False
 

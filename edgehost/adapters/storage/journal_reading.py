@@ -15,6 +15,7 @@ from edgehost.adapters.storage.journal_lines import (
     parse_base_line,
     split_journal_line,
 )
+from edgehost.adapters.storage.plain_file import open_plain_file
 
 #: Damaged bytes that are kept per place: enough to look at, too few to fill the memory.
 KEPT_BYTES: Final = 64 * 1024
@@ -63,7 +64,7 @@ class ReadJournal:
 def _lines(path: Path, limit_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each line; one that is longer than the limit comes in parts."""
     offset = 0
-    with path.open("rb") as file:
+    with open_plain_file(path) as file:
         while line := file.readline(limit_bytes):
             yield offset, line
             offset += len(line)

@@ -158,7 +158,7 @@ async def test_the_newest_order_holds_whose_signature_does() -> None:
             await until(view, lambda: _order(view) is RolloutOrder.HALT)
             found = view.command("spring")
             assert found is not None
-            assert (found.by, found.sequence, found.wave) == (ADA.key_id, 3, 1)
+            assert (found.by, found.sequence, found.wave) == (f"ada ({ADA.key_id[:8]})", 3, 1)
             await tools.publish(topic, order(RolloutOrder.APPROVE, 10.0))  # replayed
             await tools.publish(topic)
             await tools.publish(FLEET.order("summer"), order(RolloutOrder.RESUME, 1.0, deployment="summer"))

@@ -9,9 +9,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from edgehost.adapters.storage import folder_shelf
 from edgehost.adapters.storage.disk import Disk
 from edgehost.adapters.storage.folder_shelf import MAX_DAMAGED_FILES, FolderShelf, open_shelf
 from edgehost.adapters.storage.release_ledger import decode_release
@@ -296,13 +298,13 @@ async def test_a_damaged_file_that_cannot_be_set_aside_is_forgotten_all_the_same
 async def test_a_process_with_too_much_open_does_not_take_a_good_file_for_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_path: Path) -> bytes:
+    def refused(_path: Path) -> BinaryIO:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     async with open_shelf(tmp_path) as shelf:
         await shelf.put(digest_of(OLD), OLD)
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "read_bytes", refused)
+            patched.setattr(folder_shelf, "open_plain_file", refused)
             with pytest.raises(UnavailableError, match="Too many open files"):
                 await shelf.get(digest_of(OLD))
         assert await shelf.get(digest_of(OLD)) == OLD

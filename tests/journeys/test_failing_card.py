@@ -1,0 +1,66 @@
+"""A card that fails is turned read-only by the kernel under the running host."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_MOUNTS = 'set -e; truncate -s 4M "$0"; mkfs.ext4 -q -O ^has_journal "$0"; mount -o loop "$0" /mnt; mount -o remount,abort /mnt'
+
+
+def may_mount_a_card(folder: Path) -> bool:
+    """Whether a file can be mounted as a disk here, and be told that it failed."""
+    if os.geteuid() or shutil.which("unshare") is None or shutil.which("mkfs.ext4") is None:
+        return False
+    probe = ["unshare", "-m", "bash", "-c", _MOUNTS, str(folder / "probe.img")]
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+def test_on_a_card_that_turns_read_only_calls_and_reads_go_on_and_writes_say_what_to_do(
+    tmp_path: Path,
+) -> None:
+    if not may_mount_a_card(tmp_path):
+        pytest.skip("needs root, mount namespaces, a loop device and mkfs.ext4 for a card that fails")
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-m", "tests.journeys.failing_card", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout)
+    # Under a mount that is read-only, and when it is gone: the host goes on by itself.
+    states = [seen[moment]["state"] for moment in ("before", "covered", "uncovered", "aborted", "again")]
+    assert states == ["ok", "read-only", "ok", "read-only", "read-only"]
+    assert [seen[moment]["status"] for moment in ("before", "covered", "uncovered", "aborted")] == states[:4]
+    assert seen["uncovered"]["findings"] == []
+    assert seen["uncovered"]["write"] == {}
+    # On a card that the kernel has given up, though the mount is still called "rw".
+    for moment in ("aborted", "again"):
+        assert seen[moment]["records"] == 4
+        assert seen[moment]["write"]["kind"] == "UnavailableError"
+        assert "read-only" in seen[moment]["write"]["message"]
+        assert "fsck" in seen[moment]["write"]["hint"]
+        (finding,) = seen[moment]["findings"]
+        assert finding["state"] == "failed"
+        assert "nothing can be written" in finding["detail"]
+    assert seen["calls"] == [True, True]
+    assert seen["live"] == "1.0.0"
+    assert sum("read-only" in line.lower() for line in seen["lines"]) <= 4, seen["lines"]
+    assert not [line for line in seen["lines"] if line.startswith(("ERROR", "CRITICAL"))]
+    assert seen["run"]["code"] > 0
+    assert "read-only" in seen["run"]["said"]
+    assert "remount,rw" in seen["run"]["said"]
+    assert "Traceback" not in seen["run"]["said"]
+    assert seen["doctor"]["code"] == 1
+    assert "nothing can be written" in seen["doctor"]["said"]
