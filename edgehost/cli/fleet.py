@@ -134,7 +134,12 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             help="seconds to wait for what hosts say to it",
         )
         if verb == "approve":
-            order.add_argument("--wave", metavar="N", type=int, help="from 0, and those before it; default: the first that waits")
+            order.add_argument(
+                "--wave",
+                metavar="N",
+                type=int,
+                help="from 0, and those before it; default: the first that waits",
+            )
         if verb == "resume":
             order.add_argument(
                 "--wave",
