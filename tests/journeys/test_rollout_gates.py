@@ -65,7 +65,7 @@ BAD = (
     Bad("1.1.0", "TRAPS=3", {"calls_min": 6, "error_rate": 0.1}, "calls failed; 10.0% is the most."),
     # An error that it gives itself is no fault.
     Bad("1.2.0", "REFUSES=3", {"calls_min": 6, "refusal_rate": 0.5}, "calls; 50.0% is the most."),
-    Bad("1.3.0", "SLOW=4000000", {"calls_min": 5, "latency_ms": 30}, "ms; 30 ms is the most."),
+    Bad("1.3.0", "SLOW=40000000", {"calls_min": 5, "latency_ms": 30}, "ms; 30 ms is the most."),
     Bad(
         "1.4.0",
         "DIES",
