@@ -7,22 +7,20 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import sys
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import STDOUT
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from edgehost.domain.errors import FlashFailedError, UnavailableError
+from remotes.owned_process import owned_process
 
 _CHUNK: Final = 4096
 _MOST_LINE: Final = 4096
 _KEPT_LINES: Final = 40
 _ENDS: Final = re.compile(rb"[\r\n]+")
-_KILL_S: Final = 3.0
 #: Python's programs buffer what they say into a pipe, and the pretty ones fold it at 80 columns.
 _ENVIRONMENT: Final = {"PYTHONUNBUFFERED": "1", "COLUMNS": "400", "NO_COLOR": "1"}
 
@@ -89,23 +87,15 @@ async def run_tool(
     Raises:
         FlashFailedError: it takes longer than ``timeout_s``.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
-        start_new_session=True,
-        env={**os.environ, **_ENVIRONMENT},
-    )
     try:
-        async with asyncio.timeout(timeout_s):
+        async with (
+            asyncio.timeout(timeout_s),
+            owned_process(command, environment={**os.environ, **_ENVIRONMENT}, stderr=STDOUT) as process,
+        ):
             lines = await _read(process, on_line, on_rest)
             return ToolEnd(await process.wait(), lines)
     except TimeoutError:
         raise FlashFailedError(f"{command[0]} has not come to an end in {timeout_s:.0f} s.") from None
-    finally:
-        if process.returncode is None:
-            await asyncio.shield(_end(process))
 
 
 async def _read(
@@ -135,19 +125,3 @@ def _take(line: bytes, kept: deque[str], on_line: Callable[[str], None]) -> None
     if text.strip():
         kept.append(text)
         on_line(text)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Its whole group: OpenOCD and the Python tools may have started others."""
-    _signal_group(process.pid, signal.SIGTERM)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_KILL_S):
-            await process.wait()
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal_group(leader: int, number: signal.Signals) -> None:
-    """The group has its leader's number as long as one of its members lives."""
-    with suppress(ProcessLookupError):  # all of them ended meanwhile
-        os.killpg(leader, number)

@@ -19,13 +19,13 @@ from typing import Final
 from edgehost.domain.errors import RefusedError, UnavailableError
 from edgehost.domain.redaction import Redactor
 from edgehost.ports.certificate_authority import PairPaths, RequestPendingError, SigningRequest
+from remotes.owned_process import owned_process, signal_group
 
 #: A chain of large RSA certificates has about 10 KiB.
 ANSWER_MOST_BYTES: Final = 128 * 1024
 _SAID_MOST_BYTES: Final = 16 * 1024
 _SHOWN_CHARACTERS: Final = 300
 _READ_BYTES: Final = 8192
-_KILL_S: Final = 3.0
 #: sysexits.h: "temporary failure; the user is invited to retry".
 _TEMPFAIL: Final = 75
 _PENDING_S: Final = 3600.0
@@ -47,9 +47,16 @@ class ExecAuthority:
 
     async def sign(self, request: SigningRequest) -> bytes:
         """What the program answers."""
-        process = await self._started(request.current)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with (
+                asyncio.timeout(self._timeout_s),
+                owned_process(
+                    (self._program(), *self._command[1:]),
+                    environment=_environment(request.current),
+                    stdin=PIPE,
+                    folder="/",
+                ) as process,
+            ):
                 output, said = await _talk(process, request.pem)
                 status = await process.wait()
         except TimeoutError:
@@ -57,11 +64,8 @@ class ExecAuthority:
                 f"{self._name} has not come to an end within {self._timeout_s:g} s.",
                 hint="Try it by hand, or give it more time by timeout_s.",
             ) from None
-        finally:
-            if process.returncode is None:
-                await asyncio.shield(_end(process))
-            else:
-                _kill_group(process, signal.SIGKILL)  # what it has left behind holds nothing of ours
+        except OSError as problem:
+            raise UnavailableError(f"{self._name} cannot be run: {problem.strerror}.") from None
         if status == _TEMPFAIL:
             raise RequestPendingError(
                 f"{self._name} says that the request has to wait{_shown(said)}", retry_after_s=_PENDING_S
@@ -95,25 +99,14 @@ class ExecAuthority:
             )
         return path
 
-    async def _started(self, current: PairPaths | None) -> Process:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["EDGEHOST_RENEWING"] = "" if current is None else "1"
-        if current is not None:
-            environment["EDGEHOST_CERT_FILE"] = current.certificate
-            environment["EDGEHOST_KEY_FILE"] = current.key
-        try:
-            return await asyncio.create_subprocess_exec(
-                self._program(),
-                *self._command[1:],
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                env=environment,
-                cwd="/",
-                start_new_session=True,  # its children end with it
-            )
-        except OSError as problem:
-            raise UnavailableError(f"{self._name} cannot be run: {problem.strerror}.") from None
+
+def _environment(current: PairPaths | None) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment["EDGEHOST_RENEWING"] = "" if current is None else "1"
+    if current is not None:
+        environment["EDGEHOST_CERT_FILE"] = current.certificate
+        environment["EDGEHOST_KEY_FILE"] = current.key
+    return environment
 
 
 async def _talk(process: Process, request: bytes) -> tuple[bytes, bytes]:
@@ -152,25 +145,9 @@ async def _heard(stream: asyncio.StreamReader | None, most_bytes: int, stop: Pro
     while stream is not None and (content := await stream.read(_READ_BYTES)):
         heard += content[: most_bytes - len(heard)]
         if len(heard) >= most_bytes and stop is not None:
-            _kill_group(stop, signal.SIGKILL)
+            signal_group(stop, signal.SIGKILL)
             break
     return bytes(heard)
-
-
-async def _end(process: Process) -> None:
-    _kill_group(process, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(_KILL_S):
-            await process.wait()
-    except TimeoutError:
-        pass
-    _kill_group(process, signal.SIGKILL)
-    await process.wait()
-
-
-def _kill_group(process: Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # all have ended
-        os.killpg(process.pid, number)
 
 
 def _shown(said: bytes) -> str:

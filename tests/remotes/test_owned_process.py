@@ -1,0 +1,97 @@
+"""A program that is run leaves no process of its group and no descriptor behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from remotes.owned_process import owned_process
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+_ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+def _run(loop: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(work())
+
+
+def _descriptors() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+async def _line(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    return (await stream.readline()).decode().strip()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_pipes_are_closed_although_somebody_who_left_holds_them(loop: str) -> None:
+    async def work() -> None:
+        before = _descriptors()
+        async with owned_process(
+            ("sh", "-c", "setsid sh -c 'echo $$; exec sleep 600' & wait"), environment=_ENVIRONMENT
+        ) as process:
+            left = int(await _line(process.stdout))
+        try:
+            # A transport closes its pipe in the next turn of the loop, uvloop's in the one after.
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert _descriptors() <= before
+            assert process.returncode is not None
+        finally:
+            os.kill(left, signal.SIGKILL)
+
+    async def warmed_up() -> None:
+        async with owned_process(("true",), environment=_ENVIRONMENT) as process:
+            await process.wait()  # what watches over children stays open for the next one
+        await asyncio.sleep(0)
+        await work()
+
+    _run(loop, warmed_up)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_whole_group_ends_although_it_will_not(loop: str, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    stubborn = f"trap '' TERM; exec 5>{alive}; (while :; do sleep 600; done) & echo ready; wait"
+
+    async def work() -> None:
+        held = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            async with owned_process(
+                ("sh", "-c", stubborn), environment=_ENVIRONMENT, grace_s=0.05
+            ) as process:
+                assert await _line(process.stdout) == "ready"
+            assert process.returncode == -signal.SIGKILL
+            os.set_blocking(held, True)
+            assert await asyncio.to_thread(os.read, held, 1) == b""  # nobody holds the other end any more
+        finally:
+            os.close(held)
+
+    _run(loop, work)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_program_that_has_ended_is_left_alone(loop: str) -> None:
+    async def work() -> None:
+        async with owned_process(("sh", "-c", "echo done; exit 3"), environment=_ENVIRONMENT) as process:
+            assert await _line(process.stdout) == "done"
+            assert await process.wait() == 3
+        assert process.returncode == 3
+
+    _run(loop, work)
+
+
+async def test_what_cannot_be_started_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with owned_process((str(tmp_path / "nothing"),), environment=_ENVIRONMENT):
+            raise AssertionError("it was started")
