@@ -81,4 +81,4 @@ async def avr_board(folder: Path) -> AsyncIterator[AvrBoard]:
     finally:
         if process.returncode is None:
             process.kill()
-        await process.wait()
+        await process.communicate()  # to its end, or the pipe stays open

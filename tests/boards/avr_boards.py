@@ -170,7 +170,7 @@ async def powered(
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)
-        await process.wait()
+        await process.communicate()  # to its end, or the pipe stays open
 
 
 async def avrdude(board: EmulatedBoard, *words: str) -> None:

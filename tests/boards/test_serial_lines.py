@@ -113,7 +113,7 @@ async def test_the_program_that_has_a_line_is_named() -> None:
                 pass
         assert other.stdin is not None
         other.stdin.close()
-        await other.wait()
+        await other.communicate()  # to its end, or the pipe stays open
 
 
 async def test_what_is_not_there_or_no_line_is_said() -> None:

@@ -286,4 +286,4 @@ async def host_fleet(folder: Path) -> AsyncIterator[HostFleet]:
             reading.cancel()
             await fleet.stop()
             watch.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
-            await watch.wait()
+            await watch.communicate()  # to its end, or the pipe stays open

@@ -169,7 +169,7 @@ async def test_what_the_broker_refuses_gives_way_to_the_last_good_one_and_the_fl
                 assert len(stranger.issued) == 1
         finally:
             watch.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
-            await watch.wait()
+            await watch.communicate()  # to its end, or the pipe stays open
 
 
 async def _until_stopped(watch: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:
@@ -183,7 +183,7 @@ async def _until_stopped(watch: asyncio.subprocess.Process) -> AsyncIterator[dic
                     return
     finally:
         watch.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
-        await watch.wait()
+        await watch.communicate()  # to its end, or the pipe stays open
 
 
 async def _watched(it: Site, below: str) -> asyncio.subprocess.Process:

@@ -88,7 +88,7 @@ async def test_libcoaps_client_hears_of_each_new_timestamp(tmp_path: Path) -> No
                     before = news
         finally:
             process.terminate()
-            await process.wait()
+            await process.communicate()  # to its end, or the pipe stays open
 
 
 async def test_libcoaps_client_fetches_over_tls_with_its_certificate(tmp_path: Path) -> None:

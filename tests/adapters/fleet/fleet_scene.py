@@ -69,7 +69,7 @@ class Tools:
             yield heard
         finally:
             process.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
-            await process.wait()
+            await process.communicate()  # to its end, or the pipe stays open
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ async def forgotten(
         yield
     finally:
         process.kill()
-        await process.wait()
+        await process.communicate()  # to its end, or the pipe stays open
 
 
 @asynccontextmanager
@@ -202,7 +202,7 @@ async def plant_heard(broker: EmbeddedBroker) -> AsyncIterator[Plant]:
         yield Plant(process.stdout, schema)
     finally:
         process.kill()  # its handler of SIGTERM may wait for a lock that it holds itself
-        await process.wait()
+        await process.communicate()  # to its end, or the pipe stays open
 
 
 def sparkplug_schema() -> Any:
