@@ -252,10 +252,10 @@ def _require_consistent(config: Config) -> None:
     _require_devices(config)
     config.shelf.require_consistent()
     require_upstreams(config.upstream, config.devices)
-    require_shown(
-        config.certificates,
-        ((where, each.cert_file, each.key_file) for where, each in config.certificate_carriers()),
-    )
+    shown = [(f"{at}.key_file", each.cert_file, each.key_file) for at, each in config.certificate_carriers()]
+    shelf = config.shelf
+    shown.append(("shelf.coap_key_file", shelf.coap_cert_file, shelf.coap_key_file))
+    require_shown(config.certificates, shown)
     for name, component in config.components.items():
         known = (*BUILT_IN, *config.sources)
         if component.source and component.source not in known:

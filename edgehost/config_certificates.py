@@ -1,4 +1,4 @@
-"""[[certificates]]: client certificates that this host renews before they end."""
+"""[[certificates]]: certificates of this host that it renews before they end."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _EXEC_KEYS: Final = ("command", "timeout_s")
 
 @dataclass(frozen=True, slots=True)
 class CertificateSettings:
-    """[[certificates]]: client certificates that this host renews before they end."""
+    """[[certificates]]: certificates of this host that it renews before they end."""
 
     name: Annotated[str, Text("name in status, events and logs", NAME)]
     cert_file: Annotated[
         Path,
         FilePath(
-            "as in [fleet], [[remotes]] or [upstream.NAME], whose connections are made anew with it; becomes a link "
-            "into the data folder, so that it is replaced together with its key"
+            "as in [fleet], [[remotes]] or [upstream.NAME], whose connections are made anew with it, or in [shelf], "
+            "which shows it from then on; becomes a link into the data folder, replaced together with its key"
         ),
     ]
     key_file: Annotated[Path, FilePath("the key of cert_file; becomes a link as well")]
@@ -117,7 +117,7 @@ def read_certificates(top: SpecReader, folder: Path) -> tuple[CertificateSetting
 def require_shown(
     certificates: tuple[CertificateSettings, ...], shown: Iterable[tuple[str, Path | None, Path | None]]
 ) -> None:
-    """Refuse certificates that a connection shows with another key; ``shown``: where, certificate file, key file.
+    """Refuse certificates that are shown with another key; ``shown``: name of the key, certificate file, key file.
 
     Raises:
         InvalidConfigError: the connection would be left with a key that does not fit.
@@ -128,7 +128,7 @@ def require_shown(
         for where, key in keys.items():
             if key != each.key_file:
                 raise InvalidConfigError(
-                    f"certificates[{index}].key_file is {each.key_file}, and {where}.key_file is {key or 'not set'}.",
+                    f"certificates[{index}].key_file is {each.key_file}, and {where} is {key or 'not set'}.",
                     hint="Name the same file.",
                 )
 

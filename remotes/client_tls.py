@@ -19,13 +19,18 @@ def client_tls_context(
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if cert_file is not None:
-            _load_pair(context, cert_file, key_file)
+            load_pair(context, cert_file, key_file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise unusable_tls_files(whose, error) from error
     return context
 
 
-def _load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
+def load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
+    """A certificate and its key, also while they are being replaced by others. Blocking.
+
+    Raises:
+        OSError, ValueError: they cannot be used, and may have been left half loaded.
+    """
     try:
         context.load_cert_chain(cert_file, key_file, password=no_passphrase)
     except ssl.SSLError as error:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgehost.domain.errors import InvalidConfigError
-from remotes.client_tls import client_tls_context, no_passphrase, unusable_tls_files
+from remotes.client_tls import client_tls_context, load_pair, unusable_tls_files
+from remotes.listener_certificate import ListenerCertificate
 
 COAP_PORT: Final = 5683
 COAPS_PORT: Final = 5684
@@ -123,16 +124,21 @@ class CoapServing:
             )
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """None without a certificate.
+        """Shows at each handshake what is in the files then; None without a certificate. Blocking.
 
         Raises:
             InvalidConfigError: a file cannot be read.
         """
         if self.cert_file is None:
             return None
+        files = (self.cert_file, self.key_file, self.client_ca_file)
+        return ListenerCertificate([each for each in files if each is not None], self._tls_as_of_now).context
+
+    def _tls_as_of_now(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(self.cert_file, self.key_file, password=no_passphrase)
+            if self.cert_file is not None:
+                load_pair(context, self.cert_file, self.key_file)
             if self.client_ca_file is not None:
                 context.load_verify_locations(self.client_ca_file)
                 context.verify_mode = ssl.CERT_REQUIRED

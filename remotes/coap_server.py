@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ async def open_coap_server(
         UnavailableError: a port cannot be had.
     """
     serving.require_consistent()
-    tls = serving.tls_context()
+    tls = await asyncio.to_thread(serving.tls_context)
     async with AsyncExitStack() as stack:
         oscore = None
         if serving.oscore_folder is not None:
@@ -66,7 +67,7 @@ async def open_coap_server(
             if tls is not None:
                 streams = sockets.stream(serving.tls_port)
                 tls_port = streams.getsockname()[1]
-                await _add_streams(context, sockets.given_away(streams), serving, tls=True)
+                await _add_streams(context, sockets.given_away(streams), serving, tls)
         host = f"[{serving.host}]" if ":" in serving.host else serving.host
         yield CoapServed(
             udp=f"coap://{host}:{udp}" if udp else "",
@@ -121,15 +122,15 @@ class _Sockets:
 
 
 async def _add_streams(
-    context: aiocoap.Context, sock: socket.socket, serving: CoapServing, *, tls: bool = False
+    context: aiocoap.Context, sock: socket.socket, serving: CoapServing, tls: ssl.SSLContext | None = None
 ) -> None:
     tokens = TokenManager(context)
     streams = BoundedStreams(
-        tokens, tls=tls, most=serving.most_connections, idle_timeout_s=serving.idle_timeout_s
+        tokens, tls=tls is not None, most=serving.most_connections, idle_timeout_s=serving.idle_timeout_s
     )
     tokens.token_interface = streams
     try:
-        await streams.listen(sock, serving.tls_context() if tls else None)
+        await streams.listen(sock, tls)
     except OSError as error:
         sock.close()
         raise cannot_listen(serving.host, sock.getsockname()[1], error) from error

@@ -16,6 +16,7 @@ from tests.adapters.certificates.openssl_ca import OpensslCA
 FOLDER = Path("/etc/edgehost")
 EST = '[[certificates]]\nname = "broker"\ncert_file = "gate.crt"\nkey_file = "gate.key"\nurl = "https://est.example"\n'
 EXEC = EST.replace('url = "https://est.example"', 'method = "exec"\ncommand = ["/bin/issue", "gate"]')
+SHELF = '[shelf]\ncoap_listen = "::1"\ncoap_cert_file = "gate.crt"\ncoap_key_file = "{key}"\n'
 FLEET = '[fleet]\nname = "yard"\nhost = "broker"\ntls = true\ncert_file = "gate.crt"\nkey_file = "{key}"\n'
 
 
@@ -57,6 +58,7 @@ def test_both_methods_are_read_and_the_connections_that_show_a_certificate_are_k
         (EST + "renew_at = 1.0\n", "renew_at"),
         (EST + "renews = true\n", "renews"),
         (FLEET.format(key="other.key") + EST, "fleet.key_file is /etc/edgehost/other.key"),
+        (SHELF.format(key="other.key") + EST, "shelf.coap_key_file is /etc/edgehost/other.key"),
     ],
 )
 def test_what_contradicts_itself_or_would_do_nothing_is_refused(text: str, message: str) -> None:
