@@ -9,22 +9,28 @@ from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.x509.oid import NameOID
 
-from edgehost.domain.certificate_life import SKEW_S, CertificateFacts, day
+from edgehost.adapters.certificates.tls_rehearsal import refusal
+from edgehost.adapters.certificates.x509_chain import (
+    is_authority,
+    led_to_anchor,
+    ordered,
+    read_anchors,
+    read_certificates,
+    require_holds,
+)
+from edgehost.domain.certificate_life import CertificateFacts
 from edgehost.domain.errors import RefusedError
 from edgehost.ports.certificate_authority import Pair
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 #: A leaf, three between it and its root, and a root that was renewed; more is no chain.
 MOST_CERTIFICATES: Final = 12
-#: Anchors may be a whole list of authorities.
-_MOST_ANCHORS: Final = 1000
-_DEEPEST: Final = 6
 _RSA_BITS: Final = (2048, 4096)
 _PEM: Final = serialization.Encoding.PEM
 
@@ -106,17 +112,23 @@ class X509Workshop:
                 "The certificate that came is for another key than the one that was sent.",
                 hint="Look at the authority: it answers somebody else's request, or ignores the request.",
             )
-        _require_holds(leaf, now)
-        if _is_authority(leaf):
+        require_holds(leaf, now)
+        if is_authority(leaf):
             raise RefusedError("The certificate that came is an authority's, which a host must not have.")
         others = [each for each in found if each is not leaf]
         if anchors is None:
-            chain = _ordered(leaf, others)
+            chain = ordered(leaf, others)
         else:
             self.require_authorities(between, anchors, now=now)
             others += read_certificates(between, "the authority's list")
-            chain = led_to_anchor(leaf, others, read_anchors(anchors), now=now)
-        return Pair(b"".join(each.public_bytes(_PEM) for each in (leaf, *chain)), key)
+            chain = led_to_anchor(
+                leaf,
+                others,
+                read_anchors(anchors),
+                now=now,
+                against=lambda way, anchor: _beyond_constraints(leaf, way, anchor, key),
+            )
+        return Pair(_pem(leaf, *chain), key)
 
     def certificates_in(self, pkcs7: bytes) -> bytes:
         """The certificates of a certs-only PKCS#7 (RFC 5652; RFC 7030, 4.1.3), PEM."""
@@ -146,67 +158,6 @@ class X509Workshop:
             "does not lead to issuer_file.",
             hint="Somebody else may be answering. Check url, ca_file and issuer_file.",
         )
-
-
-def read_certificates(pem: bytes, what: str) -> list[x509.Certificate]:
-    """The certificates of a PEM text, none for an empty one.
-
-    Raises:
-        RefusedError: it is something else.
-    """
-    if not pem.strip():
-        return []
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise RefusedError(f"In {what} is no certificate ({_first_line(problem)}).") from None
-
-
-def read_anchors(pem: bytes) -> list[x509.Certificate]:
-    """The certificates that are trusted.
-
-    Raises:
-        RefusedError: there is none, or too many.
-    """
-    found = read_certificates(pem, "issuer_file")
-    if not found or len(found) > _MOST_ANCHORS:
-        raise RefusedError(f"issuer_file holds {len(found)} certificates; 1 to {_MOST_ANCHORS} can be used.")
-    return found
-
-
-def led_to_anchor(
-    leaf: x509.Certificate,
-    others: Sequence[x509.Certificate],
-    anchors: Sequence[x509.Certificate],
-    *,
-    now: float,
-) -> list[x509.Certificate]:
-    """Those between a certificate and an anchor, in order; the anchor itself only when it is no root.
-
-    Each must be an authority's, hold now, and have signed the one before it (RFC 5280, 6.1, without policies and
-    name constraints: those are for whoever checks the certificate in a handshake).
-
-    Raises:
-        RefusedError: no way leads there.
-    """
-    ways: list[list[x509.Certificate]] = [[]]
-    while ways:
-        way = ways.pop()
-        last = way[-1] if way else leaf
-        for anchor in anchors:
-            if _has_signed(anchor, last, depth=len(way), now=now):
-                return way if anchor.subject == anchor.issuer else [*way, anchor]
-        if len(way) < _DEEPEST:
-            ways += [
-                [*way, each]
-                for each in others
-                if each not in way and each != leaf and _has_signed(each, last, depth=len(way), now=now)
-            ]
-    raise RefusedError(
-        f"The certificate of '{leaf.subject.rfc4514_string()[:100]}' does not lead to an authority in issuer_file; "
-        f"it was issued by '{leaf.issuer.rfc4514_string()[:100]}'.",
-        hint="Check that the right authority is asked, and what issuer_file holds.",
-    )
 
 
 def read_key(pem: bytes) -> Key:
@@ -243,64 +194,25 @@ def _signed(builder: x509.CertificateSigningRequestBuilder, key: Key) -> bytes:
     return builder.sign(key, None if is_plain else hashes.SHA256()).public_bytes(_PEM)
 
 
-def _require_holds(leaf: x509.Certificate, now: float) -> None:
-    begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    if begins > now + SKEW_S:
-        raise RefusedError(
-            f"The certificate that came begins on {day(begins)}, and this machine's clock says {day(now)}.",
-            hint="Check the clock of this machine first; then the authority's.",
-        )
-    if ends <= now:
-        raise RefusedError(
-            f"The certificate that came ended on {day(ends)}, and this machine's clock says {day(now)}.",
-            hint="Check the clock of this machine first; then the authority's.",
-        )
+def _beyond_constraints(
+    leaf: x509.Certificate, way: Sequence[x509.Certificate], anchor: x509.Certificate, key: bytes
+) -> str:
+    """What is wrong by the name constraints of the authorities; "" where none has any."""
+    if not any(_has(each, x509.NameConstraints) for each in (*way, anchor)):
+        return ""
+    return refusal(Pair(_pem(leaf, *way), key), _pem(anchor))
 
 
-def _has_signed(issuer: x509.Certificate, child: x509.Certificate, *, depth: int, now: float) -> bool:
-    """Whether this one is an authority's that may, and did; ``depth``: authorities below it."""
-    if issuer.subject != child.issuer or not _is_authority(issuer, depth):
-        return False
-    if not issuer.not_valid_before_utc.timestamp() - SKEW_S <= now < issuer.not_valid_after_utc.timestamp():
-        return False
+def _has(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> bool:
     try:
-        child.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        certificate.extensions.get_extension_for_class(kind)
+    except (x509.ExtensionNotFound, ValueError):
         return False
     return True
 
 
-def _is_authority(certificate: x509.Certificate, depth: int = 0) -> bool:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-    if not constraints.ca or (constraints.path_length is not None and constraints.path_length < depth):
-        return False
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except (x509.ExtensionNotFound, ValueError):
-        return True
-
-
-def _ordered(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """Each followed by its issuer, as TLS sends them; roots are for the other side to know."""
-    chain: list[x509.Certificate] = []
-    last = leaf
-    while len(chain) < _DEEPEST:
-        above = next(
-            (
-                each
-                for each in others
-                if each.subject == last.issuer and each.subject != each.issuer and each not in chain
-            ),
-            None,
-        )
-        if above is None:
-            break
-        chain.append(above)
-        last = above
-    return chain
+def _pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(each.public_bytes(_PEM) for each in certificates)
 
 
 def _alternative_names(leaf: x509.Certificate) -> x509.Extension[x509.SubjectAlternativeName] | None:
@@ -342,7 +254,3 @@ def _is_of(certificate: x509.Certificate, key: Key) -> bool:
 def _public(key: object) -> bytes:
     encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     return bytes(key.public_bytes(encoding, form))  # type: ignore[attr-defined]
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).partition("\n")[0][:120].rstrip(".")
