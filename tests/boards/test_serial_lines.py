@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pty
 import socket
@@ -12,13 +13,15 @@ import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import serial
 from serial.rfc2217 import PortManager
 
+from edgehost.adapters.boards import serial_lines, socket_line
 from edgehost.adapters.boards.serial_lines import SerialLines
-from edgehost.domain.errors import LineBusyError, LineLostError, NotFoundError, RefusedError
+from edgehost.domain.errors import LineBusyError, LineLostError, NoLineError, NotFoundError, RefusedError
 from edgehost.ports.device_line import LineSettings
 
 LINES = SerialLines()
@@ -128,6 +131,49 @@ async def test_what_is_not_there_or_no_line_is_said() -> None:
         with pytest.raises(kind):
             async with LINES.open(path, LineSettings()):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("null", "Did you mean /dev/null?"),
+        ("socket://127.0.0.1:1", "socket://127.0.0.1:1: Connection refused."),
+        ("socket://a..b:1", "a..b"),
+        ("rfc2217://a..b:1", "a..b"),
+        ("rfc2217://127.0.0.1:1", "rfc2217://127.0.0.1:1: Connection refused."),
+    ],
+)
+async def test_why_there_is_no_line_is_said_in_words(path: str, said: str) -> None:
+    with pytest.raises(NoLineError) as caught:
+        async with LINES.open(path, LineSettings()):
+            pass
+    assert said in str(caught.value)
+    assert "rrno" not in str(caught.value)
+
+
+def test_a_name_that_is_not_known_is_no_unknown_error() -> None:
+    problem = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert socket_line._in_words(problem) == "Name or service not known"
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "said"),
+    [
+        ("uucp", 0o660, "sudo usermod -aG uucp $USER"),
+        ("uucp", 0o600, "sudo chgrp dialout"),
+        ("root", 0o660, "sudo chgrp dialout"),
+    ],
+)
+def test_nobody_is_told_to_join_a_group_that_may_not_or_that_is_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, mode: int, said: str
+) -> None:
+    line = tmp_path / "ttyACM0"
+    line.touch(mode)
+    line.chmod(mode)
+    monkeypatch.setattr(Path, "group", lambda _: group)
+    # By hand: root, who may run this, is never refused.
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    assert said in serial_lines._explained(str(line), refusal, LineSettings()).hint
 
 
 async def test_a_socket_is_a_line_until_it_is_closed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,14 @@ from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.uf2_image import uf2_segments
 from edgehost.adapters.boards.uf2_programmer import Uf2Programmer
 from edgehost.adapters.boards.uf2_writer import uf2_file
-from edgehost.domain.errors import ChipMismatchError, FlashFailedError, LineLostError, NoSyncError
+from edgehost.domain.errors import (
+    ChipMismatchError,
+    FlashFailedError,
+    LineDeniedError,
+    LineLostError,
+    NoLineError,
+    NoSyncError,
+)
 from edgehost.domain.flashing import BoardState, FlashJob, FlashProgress, Phase, Segment
 from tests.boards.programmer_bench import Reports, job_for, some_bytes, some_image
 from tests.boards.uf2_bench import BASE, RP2040, FolderDrive, Uf2Bench
@@ -100,6 +109,27 @@ async def test_a_full_drive_is_a_lost_line(bench: Uf2Bench, monkeypatch: pytest.
     with pytest.raises(LineLostError, match="No space left") as caught:
         await bench.programmer.flash(job_for(bench), Reports())
     assert caught.value.state == BoardState.PARTIAL
+    assert "nothing else on it" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "hint"),
+    [
+        (errno.EROFS, "mounted read-only", "remount,rw"),
+        (errno.EACCES, "This user may not write", "mount -o uid="),
+    ],
+)
+async def test_a_drive_that_may_not_be_written_says_how_it_may(
+    bench: Uf2Bench, monkeypatch: pytest.MonkeyPatch, number: int, said: str, hint: str
+) -> None:
+    def refused(_: Path) -> int:  # whoever runs this may be root, to whom no drive is closed
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(volume_drives, "_opened", refused)
+    with pytest.raises(LineDeniedError, match=said) as caught:
+        await bench.programmer.flash(job_for(bench), Reports())
+    assert caught.value.state == BoardState.UNTOUCHED
+    assert hint in caught.value.hint
 
 
 async def test_without_a_drive_the_hint_says_what_to_press(bench: Uf2Bench) -> None:
@@ -107,13 +137,14 @@ async def test_without_a_drive_the_hint_says_what_to_press(bench: Uf2Bench) -> N
     with pytest.raises(NoSyncError) as caught:
         await bench.programmer.flash(job_for(bench), Reports())
     assert "BOOTSEL" in caught.value.hint
+    assert "lsblk" in caught.value.hint, "a host without a desktop mounts no drive by itself"
 
 
 async def test_two_drives_are_named_and_neither_is_written(bench: Uf2Bench) -> None:
     other = bench.drive.root / "someone" / "OTHER"
     other.mkdir()
     (other / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nBoard-ID: SAMD21G18A-Feather-v0\n")
-    with pytest.raises(FlashFailedError, match="several such drives"):
+    with pytest.raises(NoLineError, match="several such drives"):
         await bench.programmer.flash(job_for(bench), Reports())
     await bench.programmer.flash(job_for(bench, line=str(bench.drive.folder)), Reports())
     assert bench.drive.restarts == 1

@@ -12,7 +12,13 @@ import pytest
 from edgehost.adapters.boards.volume_drives import read_note
 from edgehost.adapters.boards.volume_programmer import VolumeProgrammer, hex_file
 from edgehost.domain.board import FlashFacts
-from edgehost.domain.errors import ChipMismatchError, FlashFailedError, LineLostError, NoSyncError
+from edgehost.domain.errors import (
+    ChipMismatchError,
+    FlashFailedError,
+    LineLostError,
+    NoLineError,
+    NoSyncError,
+)
 from edgehost.domain.flashing import BoardState, FlashJob
 from tests.boards.programmer_bench import Reports, some_board, some_bytes, some_image
 
@@ -86,7 +92,7 @@ async def test_several_drives_are_named(tmp_path: Path) -> None:
     for name in ("A", "B"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "DETAILS.TXT").write_text(DETAILS)
-    with pytest.raises(FlashFailedError, match="several such drives"):
+    with pytest.raises(NoLineError, match="several such drives"):
         await VolumeProgrammer((tmp_path,)).flash(FlashJob(BOARD, IMAGE, ""), Reports())
 
 

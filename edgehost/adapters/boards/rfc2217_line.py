@@ -129,7 +129,8 @@ async def open_rfc2217(path: str, settings: LineSettings) -> AsyncIterator[Devic
     try:
         line = await asyncio.to_thread(_connected, path, settings)
     except (OSError, ValueError) as problem:
-        why = str(problem).removeprefix(f"Could not open port {path}: ")
+        cause = problem.__context__ if isinstance(problem.__context__, OSError) else problem
+        why = getattr(cause, "strerror", None) or str(problem).removeprefix(f"Could not open port {path}: ")
         raise NoLineError(
             f"There is no line at {path}: {why}.", hint="Is the server running there?"
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import stat
 import termios
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -105,16 +106,12 @@ def _explained(path: str, problem: OSError, settings: LineSettings) -> EdgehostE
     if problem.errno in _ABSENT:
         return NoLineError(
             f"There is no line {path}.",
-            hint="Plug the board in; 'edgehost boards detect' shows what is there.",
+            hint=f"{_with_folder(path)}Plug the board in; 'edgehost boards detect' shows what is there.",
         )
     if problem.errno in _BUSY:
         return _busy(path, holders_of(str(Path(path).resolve()), with_self=True))
     if problem.errno in (errno.EACCES, errno.EPERM):
-        group = _group_of(path)
-        return LineDeniedError(
-            f"This user may not open {path}.",
-            hint=f"Add yourself to {group} (sudo usermod -aG {group} $USER) and log in again.",
-        )
+        return LineDeniedError(f"This user may not open {path}.", hint=_way_in(path))
     if problem.errno == errno.EINVAL and settings.parity != "none":
         return RefusedError(
             f"{path} cannot carry {settings.parity} parity, which the bootloader of this board wants.",
@@ -125,8 +122,17 @@ def _explained(path: str, problem: OSError, settings: LineSettings) -> EdgehostE
     return LineLostError(f"{path} cannot be opened: {problem.strerror or problem}.")
 
 
-def _group_of(path: str) -> str:
-    try:
-        return Path(path).group()
-    except (OSError, KeyError):
-        return "dialout"
+def _with_folder(path: str) -> str:
+    """What somebody means who writes ``ttyACM0``."""
+    device = f"/dev/{path}"
+    return f"Did you mean {device}? " if "/" not in path and Path(device).is_char_device() else ""
+
+
+def _way_in(path: str) -> str:
+    """Who may open the line, and how to become one of them."""
+    group, may = "dialout", True
+    with suppress(OSError, KeyError):
+        group, may = Path(path).group(), bool(Path(path).stat().st_mode & stat.S_IWGRP)
+    if may and group != "root":
+        return f"Add yourself to {group} (sudo usermod -aG {group} $USER) and log in again."
+    return f"It is open to its owner alone: sudo chgrp dialout {path} && sudo chmod g+rw {path}, then join dialout."

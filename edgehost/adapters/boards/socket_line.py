@@ -102,6 +102,8 @@ async def open_socket(path: str, settings: LineSettings) -> AsyncIterator[Device
             connection = await _connected(host, tcp_port)
     except TimeoutError:
         raise NoLineError(f"Nobody answers at {path}.") from None
+    except UnicodeError:  # of a name that no server for names could be asked for
+        raise NoLineError(f"There is no line at {path}: that is no name of a host.") from None
     except OSError as problem:
         raise NoLineError(
             f"There is no line at {path}: {_in_words(problem)}.", hint="Is the server running there?"
@@ -113,7 +115,9 @@ async def open_socket(path: str, settings: LineSettings) -> AsyncIterator[Device
 
 
 def _in_words(problem: OSError) -> str:
-    return os.strerror(problem.errno) if problem.errno else str(problem)  # asyncio's own text names the call
+    if problem.errno and problem.errno > 0:
+        return os.strerror(problem.errno)  # asyncio's own text names the call
+    return problem.strerror or str(problem)  # of a name that is not known: its numbers are another table's
 
 
 async def _connected(host: str, tcp_port: int) -> socket.socket:

@@ -111,6 +111,6 @@ def _require_chip(job: FlashJob, drive: Drive, family: int) -> None:
     said = f"{drive.facts.get('board-id', '')} {drive.facts.get('model', '')}"
     if wanted and said.strip() and wanted.lower() not in said.lower():
         raise ChipMismatchError(
-            f"The board '{job.board.id}' is a {wanted}; the drive at {drive.folder} is of {said.strip()}.",
+            f"The board '{job.board.id}' wants a drive of {wanted}; the one at {drive.folder} says '{said.strip()}'.",
             hint="Choose the right board, or name the right drive as --line.",
         )

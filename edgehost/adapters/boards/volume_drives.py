@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.adapters.boards.flash_run import FlashRun
-from edgehost.domain.errors import FlashFailedError, LineLostError, NoSyncError
+from edgehost.domain.errors import DeviceError, LineDeniedError, LineLostError, NoLineError, NoSyncError
 from edgehost.domain.flashing import BoardState, Phase
 
 #: Where desktops, udisks and people mount drives.
@@ -23,6 +24,9 @@ _SECTOR: Final = 512
 _LOOK_S: Final = 0.25
 _APPEAR_LOOKS: Final = 60
 _GO_LOOKS: Final = 40
+#: A host without a desktop mounts no drive by itself.
+_MOUNT: Final = "A drive that 'lsblk' shows and nobody has mounted: {how}, and --line {folder}."
+_MOUNT_IT: Final = "sudo mount -o uid=$(id -u) /dev/NAME {folder}"
 
 Pause = Callable[[float], Awaitable[object]]
 
@@ -81,7 +85,7 @@ async def the_drive(
 
     Raises:
         NoSyncError: there is none.
-        FlashFailedError: there are several.
+        NoLineError: there are several.
     """
     roots = tuple(roots)
     for look in range(max(1, looks)):
@@ -89,14 +93,15 @@ async def the_drive(
             await pause(_LOOK_S)
         found = await asyncio.to_thread(drives, roots, notes)
         if len(found) > 1:
-            raise FlashFailedError(
+            raise NoLineError(
                 f"There are several such drives: {', '.join(str(each.folder) for each in found)}.",
                 hint="Name one of them as --line.",
             )
         if found:
             return found[0]
     places = ", ".join(map(str, roots))
-    raise NoSyncError(f"There is no drive of {kind} below {places}.", hint=hint)
+    unmounted = _MOUNT.format(how=_MOUNT_IT.format(folder="/mnt"), folder="/mnt")
+    raise NoSyncError(f"There is no drive of {kind} below {places}.", hint=f"{hint} {unmounted}")
 
 
 def looks_after_touch() -> int:
@@ -108,14 +113,13 @@ async def copy(run: FlashRun, drive: Drive, name: str, data: bytes) -> None:
     """Write the file, each piece through to the drive; a drive that goes with the last piece has all of it.
 
     Raises:
-        LineLostError: it went before that.
+        LineDeniedError: this user may not write there, or nobody may.
+        LineLostError: it went before that, or is full.
     """
     run.tell(Phase.WRITE, 0, len(data))
     done = 0
     try:
-        # A stick that plays a drive must not lead us to another file of this machine.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = await asyncio.to_thread(os.open, drive.folder / name, flags, 0o644)
+        descriptor = await asyncio.to_thread(_opened, drive.folder / name)
         try:
             for end in _ends(len(data)):
                 run.state = BoardState.PARTIAL
@@ -128,12 +132,29 @@ async def copy(run: FlashRun, drive: Drive, name: str, data: bytes) -> None:
             await asyncio.shield(asyncio.to_thread(_close, descriptor))
     except OSError as problem:
         if done + _SECTOR < len(data) or await _is_there(drive):
-            raise LineLostError(
-                f"The drive {drive.folder} took {done} of {len(data)} bytes ({problem.strerror or 'it is gone'}).",
-                hint="Plug the board in again, in its bootloader, and flash again.",
-            ) from None
+            raise _untaken(drive, problem, done, len(data)) from None
         run.tell(Phase.WRITE, len(data), len(data))
     run.state = BoardState.WRITTEN
+
+
+def _untaken(drive: Drive, problem: OSError, done: int, size: int) -> DeviceError:
+    folder = drive.folder
+    if problem.errno == errno.EROFS:
+        return LineDeniedError(
+            f"The drive {folder} is mounted read-only.",
+            hint=f"Plug the board in again, in its bootloader; or: sudo mount -o remount,rw {folder}.",
+        )
+    if problem.errno in (errno.EACCES, errno.EPERM):
+        again = _MOUNT_IT.format(folder=folder)
+        return LineDeniedError(
+            f"This user may not write to the drive {folder}.",
+            hint=f"Mount it for yourself: sudo umount {folder} && {again}.",
+        )
+    hint = "Plug the board in again, in its bootloader, and flash again."
+    if problem.errno == errno.ENOSPC:
+        hint = f"Is {folder} the bootloader's drive, and is nothing else on it? {hint}"
+    why = problem.strerror or "it is gone"
+    return LineLostError(f"The drive {folder} took {done} of {size} bytes ({why}).", hint=hint)
 
 
 async def gone(drive: Drive, pause: Pause) -> bool:
@@ -153,6 +174,11 @@ def _ends(size: int) -> list[int]:
     """Where pieces end. The last sector is one of its own: a board that restarts takes no more than that from us."""
     last = max(0, size - _SECTOR)
     return [*range(_CHUNK, last, _CHUNK), *([last] if last else []), size]
+
+
+def _opened(path: Path) -> int:
+    # A stick that plays a drive must not lead us to another file of this machine.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 
 def _write(descriptor: int, piece: bytes) -> None:
