@@ -81,6 +81,8 @@ def _firmware(firmware: Mapping[str, Any]) -> list[str]:
         lines.append(f"  flash     {flash['firmware']} {flash['version']}: {flash['stage']}{done}")
     if firmware["lost"]:
         lines.append(f"  lost      {one_line(firmware['lost'])}")
+    if by_hand := firmware["by_hand"]:
+        lines.append(f"  by hand   {one_line(by_hand['problem'])}")
     lines += [f"  refused   {digest[:12]}: {one_line(why)}" for digest, why in firmware["failed"].items()]
     return lines
 

@@ -52,5 +52,5 @@ def _board_control(
         bus=rooms.bus,
         clock=rooms.clock,
         spawn=spawn,
-        flashed=None if firmware is None else firmware.flash.flashed,
+        by_hand=None if firmware is None else firmware.flash.by_hand,
     )

@@ -109,6 +109,8 @@ def start_devices(
         name: device.state.document() | {"firmware": view.of(name)} for name, device in devices.known.items()
     }
     control.more_findings += [devices.findings, view.findings]
+    devices.ailing = lambda name: bool(firmware.flash.by_hand.told(name)[0])
+    keep_running(spawn, firmware.flash.by_hand.watch, "edgehost.bridge.by-hand")
     _record(rooms, devices, spawn)
     for hosted in rooms.ports.services.values():
         if hosted.kind == _SERVICE:

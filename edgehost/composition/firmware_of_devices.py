@@ -50,7 +50,9 @@ class Sites:
         """The site of a device."""
         state, settings = self.devices.get(device).state, self.settings[device]
         said = "" if state.identity is None else state.identity.board
-        name = settings.board or said or self.book.page(device).board
+        page = self.book.page(device)
+        by_hand = "" if page.by_hand is None else page.by_hand.board
+        name = settings.board or said or page.board or by_hand
         board = self.board_of(name) if name else None
         if board is None:
             what = f"No board '{name}' is known here." if name else f"What board '{device}' is, is not known."

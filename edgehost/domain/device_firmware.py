@@ -75,6 +75,17 @@ class FlashUnderWay:
 
 
 @dataclass(frozen=True, slots=True)
+class FlashByHand:
+    """A flash that a person has ordered: kept before the board is touched, so that one that is cut is known."""
+
+    image: KnownImage
+    line: str
+    board: str  # what it was said to be
+    began_at: float  # epoch seconds
+    why: str = ""  # it broke off; "" while it goes on, and of one that was cut with its host
+
+
+@dataclass(frozen=True, slots=True)
 class FirmwarePage:
     """What is known of one device's firmware."""
 
@@ -85,6 +96,7 @@ class FirmwarePage:
     failed: Mapping[str, Failure] = field(default_factory=dict)  # by digest, oldest first
     board: str = ""  # what board it was flashed as; a device that does not answer says no more
     lost: str = ""  # neither old nor new answers: why, and what a person can do
+    by_hand: FlashByHand | None = None  # has begun, and nothing is known of how it went, or it broke off
 
     @property
     def images(self) -> tuple[KnownImage, ...]:
@@ -108,7 +120,7 @@ class FirmwarePage:
         """
         _require_move(self.under_way, FlashStage.WRITING)
         flash = FlashUnderWay(FlashStage.WRITING, image, deployment)
-        return replace(self, running=running, under_way=flash, board=board, lost="")
+        return replace(self, running=running, under_way=flash, board=board, lost="", by_hand=None)
 
     def moved_to(self, stage: FlashStage, **changes: Any) -> FirmwarePage:  # noqa: ANN401 - fields of the flash
         """The flash goes on.
@@ -140,7 +152,9 @@ class FirmwarePage:
         others = (() if self.running is None else (self.running,)) + self.earlier
         earlier = tuple(each for each in others if each.digest != image.digest)[:_MOST_EARLIER]
         failed = {digest: why for digest, why in self.failed.items() if digest != image.digest}
-        return replace(self, running=image, earlier=earlier, under_way=None, failed=failed, lost="")
+        return replace(
+            self, running=image, earlier=earlier, under_way=None, failed=failed, lost="", by_hand=None
+        )
 
     def condemned(self, digest: str, failure: Failure) -> FirmwarePage:
         """The image is not brought there again by itself."""
@@ -171,6 +185,7 @@ class FirmwarePage:
             },
             board=str(document["board"]),
             lost=str(document["lost"]),
+            by_hand=_read_by_hand(document.get("by_hand")),
         )
 
 
@@ -187,6 +202,18 @@ def _read_flash(document: Mapping[str, Any]) -> FlashUnderWay:
         str(document["deployment"]),
         int(document["attempts"]),
         str(document["failing"]),
+        str(document["why"]),
+    )
+
+
+def _read_by_hand(document: Mapping[str, Any] | None) -> FlashByHand | None:
+    if document is None:  # an earlier version kept none
+        return None
+    return FlashByHand(
+        _required_image(document["image"]),
+        str(document["line"]),
+        str(document["board"]),
+        float(document["began_at"]),
         str(document["why"]),
     )
 

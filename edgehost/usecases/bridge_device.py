@@ -96,6 +96,7 @@ class Devices:
 
     known: dict[str, BridgedDevice] = field(default_factory=dict)
     ears: dict[str, DeviceEars] = field(default_factory=dict)
+    ailing: Callable[[str], bool] = lambda _name: False  # whether its firmware is why it is silent
 
     def get(self, name: str) -> BridgedDevice:
         """One of them.
@@ -138,6 +139,8 @@ class Devices:
                 yield _finding(name, "ok", detail, "")
             else:
                 hint = "Check power, cable and line; see 'edgehost bridge show'."
+                if self.ailing(name):
+                    hint = f"See what is said of the firmware of {name}."
                 yield _finding(
                     name, "warning", f"It is offline: {state.reason}", "" if state.paused else hint
                 )

@@ -158,7 +158,8 @@ class ImageHands:
         if why := page.failure(image.digest, held.deployment.digest):
             return ComponentPlan(name, Standing.FAILED, why)
         if not state.online and not page.lost:
-            return ComponentPlan(name, Standing.BLOCKED, f"It is offline: {state.reason}")
+            by_hand, _ = self.flash.by_hand.told(state.name)
+            return ComponentPlan(name, Standing.BLOCKED, by_hand or f"It is offline: {state.reason}")
         try:
             self.flash.writer.sites(state.name)
         except NotFoundError as error:

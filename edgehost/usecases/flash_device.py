@@ -15,9 +15,8 @@ from typing import Any, Final, NoReturn
 from edgehost.domain.device_firmware import Failure, FirmwarePage, FlashStage, FlashUnderWay, KnownImage
 from edgehost.domain.errors import ChipMismatchError, DeviceError, EdgehostError, RefusedError
 from edgehost.domain.flashing import BoardState
-from edgehost.domain.signed_document import SignedDocument
 from edgehost.usecases.firmware_book import FirmwareBook
-from edgehost.usecases.flash_site import known_image
+from edgehost.usecases.flash_by_hand import FlashesByHand
 from edgehost.usecases.key_locks import KeyLocks
 from edgehost.usecases.write_to_device import WriteToDevice
 
@@ -34,7 +33,12 @@ class FlashDevice:
 
     book: FirmwareBook
     writer: WriteToDevice
+    by_hand: FlashesByHand = field(init=False)
     _turns: KeyLocks = field(default_factory=KeyLocks)
+
+    def __post_init__(self) -> None:
+        """Whoever flashes by hand keeps the same book, in turn with deployments."""
+        self.by_hand = FlashesByHand(self.book, self.writer, self._turns)
 
     async def prepare(self, device: str, image: KnownImage) -> None:
         """Fetch it, check it against the board, and keep it on the shelf; the device is left alone.
@@ -89,27 +93,17 @@ class FlashDevice:
         async with self._turns.held(device):
             await self._go_on(device)
 
-    async def flashed(self, line: str, document: SignedDocument, content: bytes) -> None:
-        """Note what somebody flashed over a line by hand: it can be brought back, and is no failure any more."""
-        for device in self.writer.on_line(line):
-            async with self._turns.held(device):
-                image = known_image(document)
-                try:
-                    await self.writer.images.shelf.put(image.digest, content)
-                    page = self.book.page(device)
-                    await self.book.keep(device, page.proved(image))
-                except EdgehostError as error:
-                    log.warning("%s: %s was flashed and cannot be noted: %s", device, image.label, error)
-
     def running(self, device: str) -> KnownImage | None:
         """The image that is there, as far as this host brought it and the device says the same of itself."""
         known, said = self.book.page(device).running, self.version(device)
-        return known if known is not None and said in {"", known.version} else None
+        if known is None or said not in {"", known.version} or self.by_hand.cut(device) is not None:
+            return None
+        return known
 
     def version(self, device: str) -> str:
         """What the device said last of its firmware, since this host runs; "" when nothing, or when it is lost."""
         lost = self.book.page(device).lost and not self.writer.is_online(device)
-        return "" if lost else self.writer.version(device)
+        return "" if lost or self.by_hand.cut(device) else self.writer.version(device)
 
     # The stages
 

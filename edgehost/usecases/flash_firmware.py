@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from edgehost.domain.board import Board
 from edgehost.domain.errors import BusyError, DeviceError, EdgehostError, NotFoundError
 from edgehost.domain.flash_events import FlashBegan, FlashEnded
-from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashProgress
+from edgehost.domain.flashing import BoardState, FirmwareImage, FlashJob, FlashProgress
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.ports.board_catalog import BoardCatalog
 from edgehost.ports.clock import Clock
@@ -22,6 +22,7 @@ from edgehost.ports.event_bus import EventBus
 from edgehost.ports.remote import Remote
 from edgehost.usecases.choose_line import choose_line, guess
 from edgehost.usecases.flash_board import FlashBoard, FlashPlan, plan_document
+from edgehost.usecases.flash_by_hand import FlashesByHand
 from edgehost.usecases.flash_order import choose_firmware, offered_firmware, read_flash_order
 
 log = logging.getLogger("edgehost.boards")
@@ -29,6 +30,9 @@ log = logging.getLogger("edgehost.boards")
 _REMEMBERED: Final = 32
 _AT_ONCE: Final = 4
 _LONGEST_WAIT_S: Final = 30.0
+_INTERNAL: Final = "internal"
+#: A problem that is no programmer's came before the board was touched.
+_UNTOUCHED: Final = frozenset({"", str(BoardState.UNTOUCHED)})
 
 
 @dataclass(slots=True)
@@ -80,9 +84,7 @@ class FlashFirmware:
     bus: EventBus
     clock: Clock
     spawn: Callable[[Coroutine[Any, Any, None], str], object]
-    flashed: Callable[[str, SignedDocument, bytes], Awaitable[None]] | None = (
-        None  # is told what is on which line
-    )
+    by_hand: FlashesByHand | None = None  # where devices are bridged: keeps what happens to them
     _flashes: OrderedDict[int, Flash] = field(default_factory=OrderedDict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -147,11 +149,17 @@ class FlashFirmware:
         return flash.document()
 
     async def _flash(self, flash: Flash, plan: FlashPlan, document: SignedDocument, content: bytes) -> None:
-        await self._run(flash, plan)
-        if self.flashed is not None and flash.problem is None:
-            await self.flashed(plan.job.line, document, content)
+        await self._run(flash, plan, document)
+        if self.by_hand is None:
+            return
+        line, board, problem = plan.job.line, plan.job.board.id, flash.problem
+        if problem is None:
+            await self.by_hand.done(line, board, document, content)
+        else:
+            untouched = problem["code"] != _INTERNAL and problem["board_state"] in _UNTOUCHED
+            await self.by_hand.failed(line, board, problem["message"], untouched=untouched)
 
-    async def _run(self, flash: Flash, plan: FlashPlan) -> None:
+    async def _run(self, flash: Flash, plan: FlashPlan, document: SignedDocument) -> None:
         job = plan.job
         began = FlashBegan(
             at=self.clock.now(),
@@ -169,6 +177,8 @@ class FlashFirmware:
         self.bus.publish(began)
         state = ""
         try:
+            if self.by_hand is not None:
+                await self.by_hand.begun(job.line, job.board.id, document)
             flash.outcome = asdict(await self.flasher.run(plan, report))
         except EdgehostError as error:
             state = str(error.state) if isinstance(error, DeviceError) else ""
@@ -188,7 +198,7 @@ class FlashFirmware:
             raise
         except Exception as error:  # of a programmer: the host runs on
             flash.problem = {
-                "code": "internal",
+                "code": _INTERNAL,
                 "message": f"{type(error).__name__}: {error}",
                 "hint": "The host's log has more.",
                 "board_state": "",

@@ -22,7 +22,7 @@ class FirmwareView:
         """One device; ``image`` is "" when this host did not bring what runs there."""
         page, running = self.flash.book.page(device), self.flash.running(device)
         version = self.flash.version(device) or ("" if running is None else running.version)
-        flash = page.under_way
+        flash, by_hand = page.under_way, self.flash.by_hand.cut(device)
         return {
             "running": version,
             "image": "" if running is None else running.name,
@@ -38,6 +38,14 @@ class FirmwareView:
                 "progress": self.flash.writer.progress.get(device),
             },
             "lost": page.lost,
+            "by_hand": None
+            if by_hand is None
+            else {
+                "firmware": by_hand.image.name,
+                "version": by_hand.image.version,
+                "began_at": by_hand.began_at,
+                "problem": " ".join(self.flash.by_hand.told(device)),
+            },
             "failed": {digest: failure.reason for digest, failure in page.failed.items()},
         }
 
@@ -51,6 +59,9 @@ class FirmwareView:
             elif page.lost and not self.flash.writer.is_online(device):
                 hint = "Then deploy the next version, or flash it by 'edgehost flash'."
                 yield _finding(device, "failed", page.lost, hint)
+            detail, hint = self.flash.by_hand.told(device)
+            if detail:
+                yield _finding(device, "failed", detail, hint)
 
     def _wanted(self, device: str) -> str:
         """The version that a deployment wants there; "" when none wants an image."""

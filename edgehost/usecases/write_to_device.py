@@ -40,9 +40,17 @@ class WriteToDevice:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def on_line(self, line: str) -> list[str]:
-        """The devices that are bridged or flashed over a line."""
-        return [name for name in self.devices.known if line and self._is_on(name, line)]
+    def on_line(self, line: str, board: str = "") -> list[str]:
+        """The devices that are bridged or flashed over a line; without one, the only device that is such a board."""
+        if line:
+            return [name for name in self.devices.known if self._is_on(name, line)]
+        alike = [name for name in self.devices.known if board and self._is_found_by_board(name, board)]
+        return alike if len(alike) == 1 else []
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Is set at the next ``moved``."""
+        return self._news
 
     def _is_on(self, device: str, line: str) -> bool:
         try:
@@ -50,6 +58,13 @@ class WriteToDevice:
         except EdgehostError:
             own = ""
         return line == own or self.devices.get(device).is_on(line)
+
+    def _is_found_by_board(self, device: str, board: str) -> bool:
+        try:
+            site = self.sites(device)
+        except EdgehostError:
+            return False
+        return (site.board.id, site.line) == (board, "")
 
     def version(self, device: str) -> str:
         """What the device said last of its firmware, since this host runs; "" when nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import subprocess
 import time
@@ -111,6 +112,7 @@ async def test_a_host_and_its_device_get_a_component_and_firmware_together_or_no
                 "wanted": "0.2.0",
                 "flash": None,
                 "lost": "",
+                "by_hand": None,
                 "failed": {},
             }
             assert host.live_version("telemetry") == "1.0.1"
@@ -164,6 +166,65 @@ async def test_a_flash_that_the_host_s_end_broke_off_is_finished_when_it_is_back
             async with asyncio.timeout(60):
                 while (await host.get("/api/host/status"))["deployments"]["site"]["state"] != "successful":
                     await asyncio.sleep(0.05)
+        finally:
+            await host.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_flash_by_hand_that_the_host_s_end_broke_off_is_told_until_it_is_repeated(
+    tmp_path: Path, image: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = Fleet(tmp_path)
+    board_folder(tmp_path / "boards")
+    newer = image.replace(VERSION, b"0.2.0")
+    await publish_firmware(fleet, "0.2.0", newer)
+    with flashable_board(tmp_path / "board", image) as board:
+        settings = config(fleet, board.line)
+        assert settings.path is not None
+        host = DemoHost(settings.path, settings.unix_socket)
+        order = [
+            "flash",
+            BOARD,
+            "--firmware",
+            "lamp-firmware@0.2.0",
+            "--line",
+            board.line,
+            "-c",
+            str(tmp_path),
+        ]
+        await host.start()
+        try:
+            await until(host, lambda lamp: lamp["online"])
+            async with asyncio.timeout(60):
+                while not (await host.get("/api/host/firmware"))["firmware"]:
+                    await asyncio.sleep(0.05)
+            ordered = asyncio.create_task(asyncio.to_thread(main, order))
+            async with asyncio.timeout(60):
+                while not board.target.erased_pages:
+                    await asyncio.sleep(0.005)
+            await host.kill()
+            assert await ordered != OK
+            assert not board.holds(newer)
+            await host.start()
+            lamp = await host.get("/api/host/devices/lamp")
+            assert (lamp["online"], lamp["firmware"]["by_hand"]["version"]) == (False, "0.2.0")
+            capsys.readouterr()
+            await asyncio.to_thread(main, ["bridge", "show", "lamp", "-c", str(tmp_path)])
+            assert "by hand   The flash of lamp-firmware 0.2.0 by hand" in capsys.readouterr().out
+            await asyncio.to_thread(main, ["doctor", "--json", "-c", str(tmp_path)])
+            told = {each["subject"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+            again = f"edgehost flash {BOARD} --firmware lamp-firmware@0.2.0 --line {board.line}"
+            assert again in told["host: firmware of lamp"]["advice"]
+            assert "Set BOOT0 to 1 and press reset." in told["host: firmware of lamp"]["advice"]
+            assert "cable" not in told["host: device lamp"]["advice"]
+
+            async with asyncio.timeout(60):
+                while not (await host.get("/api/host/firmware"))["firmware"]:
+                    await asyncio.sleep(0.05)
+            assert await asyncio.to_thread(main, order) == OK
+            await until(host, lambda lamp: lamp["online"] and lamp["identity"]["firmware"] == "0.2.0")
+            assert (await host.get("/api/host/devices/lamp"))["firmware"]["by_hand"] is None
         finally:
             await host.stop()
 

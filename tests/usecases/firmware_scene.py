@@ -186,7 +186,7 @@ class WithLamp(Desired):
         devices = Devices({"lamp": cast("BridgedDevice", self.lamp)})  # it is only looked at and held
         self.firmware_book = FirmwareBook(FirmwareStore(world))
         flasher = FlashBoard({"scripted": lambda: ScriptedProgrammer(world, self.lamp)}, devices)
-        images = SignedImages(lambda: [world], self.shelf, _parsed, Lines(), _no_catalog, flasher)
+        images = SignedImages(lambda: [world], self.shelf, parsed, Lines(), _no_catalog, flasher)
 
         def site(device: str) -> FlashSite:
             if device != "lamp":
@@ -273,7 +273,7 @@ def _identity(version: str) -> DeviceIdentity:
     )
 
 
-def _parsed(name: str, content: bytes, _board: Board, version: str) -> FirmwareImage:
+def parsed(name: str, content: bytes, _board: Board, version: str) -> FirmwareImage:
     digest = hashlib.sha256(content).hexdigest()
     return FirmwareImage(name, "bin", (Segment(BASE, content),), digest, version=version)
 
