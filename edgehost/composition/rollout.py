@@ -49,5 +49,6 @@ def start_deployments(
     desired.view.wave = wave
     desired.view.advice = rollout.advice
     desired.reconciler.turn = rollout
+    desired.reconciler.plans.elsewhere = rollout.bridging
     keep_running(spawn, rollout.run, "edgehost.rollout")
     keep_running(spawn, desired.reconciler.run, "edgehost.deployments")

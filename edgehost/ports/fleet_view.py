@@ -29,6 +29,10 @@ class FleetView(Protocol):
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         ...
 
+    def bridging(self, device: str) -> Collection[str]:
+        """Ids of the other hosts that say that they bridge a device of this name."""
+        ...
+
     def away(self) -> Collection[str]:
         """Ids of the hosts that are offline, as they or their broker say."""
         ...

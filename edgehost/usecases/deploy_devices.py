@@ -23,6 +23,8 @@ from edgehost.usecases.deployment_firmware import device_of, plan_name
 from edgehost.usecases.device_conduct import DeviceConduct
 
 _BACK = "back to"
+#: Devices that are named in a reason.
+_NAMED = 8
 
 
 @dataclass(slots=True)
@@ -48,11 +50,23 @@ class DeviceHands:
         """Whether firmware of this name is on offer, or was brought to a device here."""
         return self.images.offers.knows(wanted.partition("@")[0])
 
+    def bridges(self, device: str) -> bool:
+        """Whether this host has such a device."""
+        return device in self.devices.known
+
+    def _unknown(self, device: str) -> str:
+        names = sorted(self.devices.known)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        there = f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:_NAMED])}{more}"
+        return f"There is no device '{device}' here; {there}."
+
     async def plan(self, held: HeldDeployment, device: str, wanted: str, *, back: bool) -> ComponentPlan:
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran."""
         name = plan_name(device)
-        if device not in self.devices.known:
-            return ComponentPlan(name, Standing.REACHED, "This host bridges no such device.")
+        if not self.bridges(device):
+            if back:  # nothing was done there
+                return ComponentPlan(name, Standing.REACHED, "This host bridges no such device.")
+            return ComponentPlan(name, Standing.BLOCKED, self._unknown(device))
         state = self.devices.get(device).state
         if self.is_image(wanted):
             return self.images.plan(held, state, wanted, back=back)

@@ -17,8 +17,12 @@ class FirmwareHands(Protocol):
     async def plan(self, held: HeldDeployment, device: str, wanted: str, *, back: bool) -> ComponentPlan:
         """What is left to do for a device that should run ``NAME@RANGE``, or that goes back to what it ran.
 
-        The plan's component is ``plan_name(device)``; a device that this host does not have is REACHED.
+        The plan's component is ``plan_name(device)``; a device that this host does not have is BLOCKED.
         """
+        ...
+
+    def bridges(self, device: str) -> bool:
+        """Whether this host has such a device."""
         ...
 
     async def before(self, device: str) -> Before:
@@ -53,6 +57,10 @@ class NoBoards:
         """It cannot be done here; nothing was done, so nothing goes back."""
         standing = Standing.FAILED if back else Standing.BLOCKED
         return ComponentPlan(plan_name(device), standing, f"This host flashes no boards, so {wanted} waits.")
+
+    def bridges(self, device: str) -> bool:  # noqa: ARG002 - as above
+        """It has none."""
+        return False
 
     async def before(self, device: str) -> Before:  # noqa: ARG002 - as above
         """Nothing that this host could bring back."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgehost.domain.deployment import OnFailure, WantedComponent
+from edgehost.domain.deployment import Deployment, OnFailure, WantedComponent
 from edgehost.domain.deployment_life import Before, HeldDeployment, owners, rank_of
 from edgehost.domain.deployment_order import in_order
 from edgehost.domain.deployment_plan import ComponentPlan, Standing, plan_component, plan_restore
@@ -15,6 +16,9 @@ from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards, plan_
 
 _WATCHED = frozenset({RolloutState.APPLYING, RolloutState.SOAKING})
 
+#: The other hosts that a deployment is for, and that bridge a device of this name, as far as this host sees.
+Elsewhere = Callable[[Deployment, str], Sequence[str]]
+
 
 @dataclass(slots=True)
 class DeploymentPlans:
@@ -23,6 +27,7 @@ class DeploymentPlans:
     book: DeploymentBook
     facts: HostFacts
     firmware: FirmwareHands = field(default_factory=NoBoards)
+    elsewhere: Elsewhere = lambda _deployment, _device: ()
 
     async def of(self, held: HeldDeployment) -> tuple[ComponentPlan, ...]:
         """What is left to do for each component, each after those that it comes after."""
@@ -47,6 +52,12 @@ class DeploymentPlans:
         back = goes_back(held, name)
         if name in held.failed and not back:
             return ComponentPlan(name, Standing.FAILED, held.failed[name])
+        bridged_here = back or self.firmware.bridges(device)
+        if not bridged_here and (there := self.elsewhere(held.deployment, device)):
+            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+            return ComponentPlan(
+                name, Standing.REACHED, f"It is a device of {there[0]}{more}, not of this host."
+            )
         return await self.firmware.plan(held, device, wanted, back=back)
 
     def _taker(self, held: HeldDeployment, device: str, wanted: str) -> HeldDeployment | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -241,6 +241,18 @@ class FleetRollout:
             if report != self._told.get(name):
                 self._told[name] = report
                 await self.view.report(report)
+
+    def bridging(self, deployment: Deployment, device: str) -> Sequence[str]:
+        """The other hosts that the deployment is for, and that bridge a device of this name."""
+        if self.view is None:
+            return ()
+        members, found = self.view.members(), self.view.bridging(device)
+        return sorted(
+            host
+            for host in found
+            if (labels := members.get(host)) is not None
+            and deployment.hosts.includes(host, labels.get("class", ""), labels)
+        )
 
     def place(self, deployment: Deployment) -> Place:
         """Where the host stands in a rollout, as it sees its fleet now."""

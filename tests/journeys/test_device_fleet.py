@@ -12,10 +12,11 @@ from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, open_broker
 from edgehost.cli.main import main
 from edgehost.config import Config
 from remotes.keys import generate_key
-from tests.adapters.fleet.fleet_scene import ROOT, Heard, Tools
+from tests.adapters.fleet.fleet_scene import ROOT, Heard, Tools, fleet_host
 from tests.bridge.device_scene import BLINK, UID, Workshop, blink, pty_device, publish
 from tests.journeys.fleet import Fleet
 from tests.journeys.test_device_bridge import lamp, online
+from tests.journeys.test_deployments import deploy, state
 
 FLEET = '[fleet]\nname = "yard"\nhost = "127.0.0.1"\ntcp_port = {port}\nmeasure_s = 60\ncommands = "{mode}"\n'
 
@@ -42,6 +43,7 @@ async def test_a_device_is_shown_and_commanded_from_the_fleet(tmp_path: Path) ->
                 twin = await heard.until(
                     f"{ROOT}/twin/devices", lambda twin: twin["lamp"]["state"] == "online"
                 )
+                assert (await tools.retained())[ROOT]["devices"] == ["lamp"]
                 found = twin["lamp"]
                 assert (found["board"], found["uid"]) == ("posix", UID.hex())
                 assert found["budgets"]["slot_bytes"] > 0
@@ -120,3 +122,13 @@ async def test_an_operator_of_one_component_commands_the_devices_that_run_it(tmp
                 for words in (("restart",), ("rollback",), ("logs",), ("deploy", "device-blink")):
                     code, said = await told(*words, "--device", "lamp")
                     assert (code, "may not command 'device-blink'" in said) == (1, True), said
+
+
+async def test_a_device_that_another_host_of_the_fleet_shows_is_left_to_that_host(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    async with open_broker(kind="mosquitto") as broker, fleet_host(fleet, broker) as host:
+        await deploy(fleet, {"name": "site", "firmware": {"lamp": "device-blink@^1"}})
+        await host.until(lambda: state(host) == "applying 1")
+        other = {"@type": "host", "id": "other", "class": "generic", "labels": {}, "devices": ["lamp"]}
+        await Tools(broker).publish("edgehost/yard/other", other)
+        await host.until(lambda: state(host) == "successful 1")

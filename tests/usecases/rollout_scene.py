@@ -37,6 +37,7 @@ class Board:
     orders: dict[str, RolloutCommand] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     failures: dict[str, FailureCount] = field(default_factory=dict)  # by host
+    devices: dict[str, Collection[str]] = field(default_factory=dict)  # by host
     changes: int = 0
 
 
@@ -50,6 +51,9 @@ class BoardView:
 
     def members(self) -> Mapping[str, Mapping[str, str]]:
         return self.board.members
+
+    def bridging(self, device: str) -> Collection[str]:
+        return [host for host, names in self.board.devices.items() if device in names and host != self.host]
 
     def away(self) -> Collection[str]:
         return self.board.away
@@ -131,6 +135,7 @@ class RolloutHost(Desired):
                 failures=await self._failures(),
             )
             reconciler.turn = self.rollout
+            reconciler.plans.elsewhere = self.rollout.bridging
             yield self.rollout
 
     async def _failures(self) -> FailureCount | None:

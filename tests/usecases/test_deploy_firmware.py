@@ -20,6 +20,7 @@ from edgehost.domain.flashing import BoardState
 from edgehost.domain.rollout_report import RolloutState
 from edgehost.ports.device_control import DeviceControl
 from edgehost.usecases.fleet_device_operations import devices_twin
+from edgehost.usecases.view_deployments import DeploymentsView
 from edgehost.usecases.view_firmware import FirmwareView
 from tests.usecases.desired_scene import Held
 from tests.usecases.firmware_scene import (
@@ -106,6 +107,27 @@ async def test_the_plan_says_from_what_to_what_and_what_happens_when_it_fails() 
         plan = await host.plan()
         assert plan.steps[0].what == "lamp-firmware 1.0.0 to 1.1.0"
         assert "does not have" not in plan.reason
+
+
+async def test_a_device_that_is_not_here_is_said_beforehand_and_never_counts_as_reached() -> None:
+    world = LampWorld()
+    world.firmware("1.1.0")
+    firmware = {"lmap": "lamp-firmware@^1"}
+    told = "There is no device 'lmap' here; there is lamp."
+    host = LampHost(world)
+    async with host.on():
+        view = DeploymentsView(host.reconciler, host.words)
+        (planned,) = (await view.plan({"name": "site", "firmware": firmware}))["deployments"]
+        assert [(each["standing"], each["reason"]) for each in planned["components"]] == [("blocked", told)]
+        world.deploy(1, firmware=firmware, deadline_s=60)
+        await host.settle()
+        assert view.rows()["site"]["state"] == RolloutState.APPLYING
+        assert view.rows()["site"]["reason"] == f"device lmap: {told}"
+        world.clock.pass_by(61)
+        await host.settle()
+        assert host.held().state is RolloutState.FAILED
+        assert told in host.held().reason
+    assert world.written == []
 
 
 async def test_all_or_none_holds_for_a_component_and_an_image() -> None:

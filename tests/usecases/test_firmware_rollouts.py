@@ -114,3 +114,30 @@ async def test_all_hosts_and_their_devices_go_together_or_not_at_all() -> None:
             await fleet.pass_by(20)
         assert set(fleet.states(2).values()) == {RolloutState.FAILED}
         assert fleet.run() == ["1.0.0"] * 3
+
+
+async def test_a_device_of_another_host_holds_nobody_up_and_one_that_no_host_has_holds_all() -> None:
+    fleet = LampFleet("one", "two")
+    fleet.board.devices = {"one": ["lamp", "heater"], "two": ["lamp"]}
+    async with fleet.on() as hosts:
+        fleet.firmware("1.0.0")
+        heater = {"lamp": "lamp-firmware@=1.0.0", "heater": "lamp-firmware@=1.0.0"}
+        fleet.deploy(1, firmware=heater)
+        await fleet.settle()
+        assert hosts["two"].held().state is RolloutState.SUCCESSFUL
+        standing = {each.component: each for each in hosts["two"].reconciler.standing["site"]}
+        assert standing["device heater"].reason == "It is a device of one, not of this host."
+
+        fleet.deploy(2, firmware={"heeter": "lamp-firmware@=1.0.0"})
+        await fleet.settle()
+        assert set(fleet.states(2).values()) == {RolloutState.APPLYING}
+        said = {each.reason for each in fleet.board.reports.values()}
+        assert said == {"device heeter: There is no device 'heeter' here; there is lamp."}
+        fleet.board.devices["two"] = ["heeter"]  # it comes after all: who does not have it waits no more
+        hosts["one"].reconciler.wake()
+        await fleet.settle()
+        assert hosts["one"].held().state is RolloutState.SUCCESSFUL
+
+        fleet.deploy(3, firmware={"heeter": "lamp-firmware@=1.0.0"}, hosts={"ids": ["one"]})
+        await fleet.settle()
+        assert hosts["one"].held().state is RolloutState.APPLYING  # it is not for the host that has it

@@ -52,6 +52,7 @@ class MqttFleetView:
     own_key: HostKey | None = None  # with which this host signs its reports, and looks at those of others
     _signed: SignedReports = field(init=False)
     _members: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _devices: dict[str, frozenset[str]] = field(default_factory=dict)  # by host, where it bridges some
     _reports: dict[str, dict[str, RolloutReport]] = field(default_factory=dict)
     _set_aside: dict[str, frozenset[str]] = field(default_factory=dict)
     _away: set[str] = field(default_factory=set)
@@ -100,6 +101,10 @@ class MqttFleetView:
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Every registered host's labels by its id, with ``class`` for its device class; itself included."""
         return MappingProxyType({**self._members, self.host: self.own})
+
+    def bridging(self, device: str) -> Collection[str]:
+        """Ids of the other hosts that say that they bridge a device of this name."""
+        return [host for host, devices in self._devices.items() if device in devices]
 
     def away(self) -> Collection[str]:
         """Ids of the hosts that are offline, as they or their broker say."""
@@ -222,8 +227,8 @@ class MqttFleetView:
         if host == self.host:
             return  # by its own word, whatever stands there
         if not payload:
-            self._members.pop(host, None)
-            self._set_aside.pop(host, None)
+            for known in (self._members, self._set_aside, self._devices):
+                known.pop(host, None)
             return
         if host not in self._members and len(self._members) >= MOST_HOSTS:
             self.unseen += 1
@@ -237,8 +242,12 @@ class MqttFleetView:
         if not isinstance(document, Mapping):
             raise RefusedError("Its registration is no object.")
         table = SpecReader(document, error=RefusedError)
-        labels = table.text_map("labels")
+        labels, devices = table.text_map("labels"), table.texts("devices", default=())
         self._members[host] = {**labels, "class": table.text("class", default="", pattern=NAME)}
+        if devices:
+            self._devices[host] = frozenset(devices)
+        else:
+            self._devices.pop(host, None)
         if table.document("set_aside"):
             self._set_aside[host] = frozenset(failures_in(document))
         else:
@@ -282,6 +291,7 @@ class MqttFleetView:
     def _forget_unseen(self) -> None:
         """What the broker does not retain any more was taken away while there was no link."""
         self._members = {host: labels for host, labels in self._members.items() if self._is_there(host, "")}
+        self._devices = {host: names for host, names in self._devices.items() if host in self._members}
         self._set_aside = {host: what for host, what in self._set_aside.items() if host in self._members}
         self._away = {host for host in self._away if self._is_there(host, _STATUS)}
         for deployment, reports in self._reports.items():

@@ -148,3 +148,21 @@ async def test_a_report_of_an_earlier_run_is_known_and_can_be_taken_away() -> No
     view.withdraw("spring")
     assert view.shown() == set()
     assert link.kept == {"edgehost/yard/one/twin/deployment/spring": None}
+
+
+async def test_a_host_knows_which_others_bridge_a_device_for_as_long_as_they_are_registered() -> None:
+    view = view_of(Link())
+    for host, devices in (("two", ["lamp", "heater"]), ("three", ["lamp"])):
+        shows(view, host, {"class": "pi4", "labels": {}, "devices": devices})
+    assert set(view.bridging("lamp")) == {"two", "three"}
+    assert set(view.bridging("heater")) == {"two"}
+    shows(view, "three", {"class": "pi4", "labels": {}})
+    assert set(view.bridging("lamp")) == {"two"}
+    shows(view, "four", {"class": "pi4", "labels": {}, "devices": "lamp"})  # no list: it is passed over
+    assert "four" not in view.members()
+    view.link_moved()
+    shows(view, "three", {"class": "pi4", "labels": {}, "devices": ["pump"]})
+    view.all_came(False)
+    assert (set(view.bridging("lamp")), set(view.bridging("pump"))) == (set(), {"three"})
+    shows(view, "three")
+    assert set(view.bridging("pump")) == set()
