@@ -15,8 +15,8 @@ from remotes.keys import generate_key
 from tests.adapters.fleet.fleet_scene import ROOT, Heard, Tools, fleet_host
 from tests.bridge.device_scene import BLINK, UID, Workshop, blink, pty_device, publish
 from tests.journeys.fleet import Fleet
-from tests.journeys.test_device_bridge import lamp, online
 from tests.journeys.test_deployments import deploy, state
+from tests.journeys.test_device_bridge import lamp, online
 
 FLEET = '[fleet]\nname = "yard"\nhost = "127.0.0.1"\ntcp_port = {port}\nmeasure_s = 60\ncommands = "{mode}"\n'
 
