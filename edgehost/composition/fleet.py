@@ -17,7 +17,6 @@ from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.small_table_file import SmallTableFile
-from edgehost.adapters.storage.withheld_files import WithheldTable
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.broker_options import broker_options
 from edgehost.composition.fleet_bundles import bundle_operation
@@ -35,7 +34,7 @@ from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.fleet_topics import FleetTopics, part_of
 from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.json_text import write_json
-from edgehost.ports.fleet_link import Signatures, TableStore
+from edgehost.ports.fleet_link import Signatures
 from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
@@ -48,7 +47,6 @@ from edgehost.usecases.fleet_readmit import Readmit
 from edgehost.usecases.look_for_deployment import LookForDeployment
 from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
-from edgehost.usecases.withheld_operation import withheld_operations
 from remotes.clock_floor import EARLIEST
 from remotes.mqtt_options import MqttOptions
 from remotes.owned_tasks import Spawn, keep_running
@@ -196,10 +194,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     bundles = bundle_operation(rooms, control, received)
     if bundles is not None:
         operations[Operation.BUNDLE] = bundles
-    withheld = None if life is None else life.withheld
-    key = None  # and none is made that could not be kept
-    if settings.sign_reports and (withheld is None or os.access(host.data / _KEY, os.R_OK)):
-        key = await open_host_key(host.data / _KEY)
+    key = await open_host_key(host.data / _KEY) if settings.sign_reports else None
     failures = FailureCount(
         SmallTableFile(host.data / _FAILURES, _FAILURES_MOST_BYTES, None),
         clock,
@@ -209,10 +204,6 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     operations[Operation.READMIT] = Readmit(failures)
     control.more_findings.append(failures.findings)
     commands = None
-    journal: TableStore = SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None)
-    if withheld is not None:
-        journal = WithheldTable(journal)
-        operations = withheld_operations(operations, withheld.why, withheld.hint)
     if settings.commands != OFF:
         commands = FleetCommands(
             link.topics,
@@ -224,7 +215,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
                 load_operators(settings.operators),
                 lambda: HostTime(clock.now(), is_set()),
             ),
-            CommandBook(journal, clock),
+            CommandBook(SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None), clock),
             operations,
             link,
             clock,
