@@ -62,6 +62,11 @@ def read_floor(folder: Path) -> ClockFloor:
     return _read(folder) or ClockFloor()
 
 
+def newest_floor(folders: Iterable[Path]) -> int:
+    """The newest of several persisted floors, in seconds since 1970; 0 when there is none."""
+    return max((read_floor(each).seconds for each in folders), default=0)
+
+
 def is_damaged_floor(folder: Path) -> bool:
     """Whether there is a file, and it is no floor."""
     return (folder / FLOOR_FILE).exists() and _read(folder) is None

@@ -13,6 +13,7 @@ from typing import Any, Final
 from edgehost.cli.finding import Finding, good, note, wrong
 from edgehost.config import Config
 from edgehost.domain.errors import EdgehostError
+from remotes.clock_floor import EARLIEST, from_seconds, newest_floor
 
 _SECRET_ENDS: Final = ("token_file", "password_file", "key_file", "url_file")
 _CERTIFICATE_ENDS: Final = ("ca_file", "cert_file", "issuer_file")
@@ -75,6 +76,7 @@ def _secret(key: str, path: Path) -> Finding:
 def check_certificates(config: Config) -> Iterator[Finding]:
     """Certificates hold, and will for a while."""
     renewed = {each.cert_file for each in config.certificates}
+    time = _time(config)
     for key, path in named_files(config):
         if not key.endswith(_CERTIFICATE_ENDS):
             continue
@@ -82,13 +84,33 @@ def check_certificates(config: Config) -> Iterator[Finding]:
         yield (
             _to_come(key, path)
             if by_itself and not path.exists()
-            else _certificate(key, path, datetime.now(UTC), by_itself=by_itself)
+            else _certificate(key, path, time, by_itself=by_itself)
         )
 
 
-def _certificate(key: str, path: Path, now: datetime, *, by_itself: bool) -> Finding:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Time:
+    """What certificates are judged by."""
+
+    now: datetime
+    is_least: bool  # it may be later
+
+    def __str__(self) -> str:
+        said = "signed dates are from" if self.is_least else "this machine's clock says"
+        return f"{said} {self.now:%Y-%m-%d}"
+
+
+def _time(config: Config) -> _Time:
+    if config.host.trust_clock:
+        return _Time(datetime.now(UTC), is_least=False)
+    folders = (config.host.data / "remotes" / each.name / "trusted" for each in config.remotes)
+    return _Time(max(EARLIEST, from_seconds(newest_floor(folders))), is_least=True)
+
+
+def _certificate(key: str, path: Path, time: _Time, *, by_itself: bool) -> Finding:
     from remotes.certificate_dates import certificate_dates  # noqa: PLC0415 - for those who have certificates
 
+    now = time.now
     try:
         found = certificate_dates(path)
     except EdgehostError as problem:
@@ -97,16 +119,16 @@ def _certificate(key: str, path: Path, now: datetime, *, by_itself: bool) -> Fin
     first = min(found, key=lambda each: each.ends)
     latest = max(each.ends for each in found)
     whose = f"'{first.subject}' in {path}"
-    if found[0].begins > now:
+    if found[0].begins > now and not time.is_least:
         return wrong(
             key,
-            f"{whose} holds from {found[0].begins:%Y-%m-%d} on, and this machine's clock says {now:%Y-%m-%d}.",
+            f"{whose} holds from {found[0].begins:%Y-%m-%d} on, and {time}.",
             "Check the clock of this machine first; then of whoever issued it.",
         )
     if (key.endswith("cert_file") and first.ends <= now) or latest <= now:
         return wrong(
             key,
-            f"{whose} ended on {first.ends:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}.",
+            f"{whose} ended on {first.ends:%Y-%m-%d}, and {time}.",
             "Check the clock; if it is right, renew it. A new file is taken at the next connection."
             if not by_itself
             else "Check the clock; 'edgehost certificates ls' says why the host has not renewed it.",

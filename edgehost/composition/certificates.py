@@ -29,7 +29,7 @@ from edgehost.usecases.renew_certificates import CertificateRenewal, RenewalPlan
 from edgehost.usecases.view_certificates import Certificates
 from remotes import certificate_trial
 from remotes.certificate_connections import connect_anew
-from remotes.clock_floor import EARLIEST, read_floor
+from remotes.clock_floor import EARLIEST, newest_floor
 from remotes.durable_file import read_bounded
 from remotes.http_options import HttpOptions
 from remotes.owned_tasks import Spawn, keep_running
@@ -60,14 +60,42 @@ async def certificates_on_disk(config: Config) -> Sequence[Mapping[str, Any]]:
 def make_certificates(config: Config, bus: EventBus, clock: Clock) -> Certificates:
     """The renewals; none of them has begun."""
     workshop = ChildWorkshop()
+    time = HostTime(config, clock)
     return Certificates(
-        {each.name: _renewal(config, each, bus, clock, workshop) for each in config.certificates},
+        {each.name: _renewal(config, each, bus, time, workshop) for each in config.certificates},
         workshop.close,
     )
 
 
+class HostTime:
+    """The machine's time and what signatures vouch for; or, where the machine's is never right, the latter alone."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock, self._trusts = clock, config.host.trust_clock
+        trusted = (config.host.data / "remotes" / each.name / "trusted" for each in config.remotes)
+        self._folders = tuple(trusted)
+        self._known = EARLIEST.timestamp(), clock.monotonic()  # so late it was at least, and when
+
+    def now(self) -> float:
+        """Unix seconds."""
+        if self._trusts:
+            return self._clock.now()
+        least, known_at = self._known
+        return least + self._clock.monotonic() - known_at
+
+    def moment(self) -> HostMoment:
+        """A few small files are read."""
+        floor = float(newest_floor(self._folders))
+        if self._trusts:
+            # The machine's own: time that runs on from a floor knows no date well enough to ask for a certificate.
+            return HostMoment(self.now(), SystemClock().now() >= EARLIEST.timestamp(), floor)
+        if floor > self.now():
+            self._known = floor, self._clock.monotonic()
+        return HostMoment(self.now(), is_set=True, floor=floor, is_least=True)
+
+
 def _renewal(
-    config: Config, settings: CertificateSettings, bus: EventBus, clock: Clock, workshop: ChildWorkshop
+    config: Config, settings: CertificateSettings, bus: EventBus, time: HostTime, workshop: ChildWorkshop
 ) -> CertificateRenewal:
     return CertificateRenewal(
         plan=RenewalPlan(
@@ -77,14 +105,14 @@ def _renewal(
             new_key=settings.new_key,
             tries_a_day=settings.tries_a_day,
         ),
-        authority=_authority(settings, clock, workshop),
+        authority=_authority(settings, time, workshop),
         workshop=workshop,
         store=PairFolder(
             config.host.data / "certificates" / settings.name, settings.cert_file, settings.key_file
         ),
         bus=bus,
-        moment=partial(_moment, config, clock),
-        now=clock.now,
+        moment=time.moment,
+        now=time.now,
         anchors=partial(_anchors, settings.issuer_file),
         chance=partial(_chance, config.host.name),
         users=_users(config, settings),
@@ -92,7 +120,9 @@ def _renewal(
     )
 
 
-def _authority(settings: CertificateSettings, clock: Clock, workshop: ChildWorkshop) -> CertificateAuthority:
+def _authority(
+    settings: CertificateSettings, time: HostTime, workshop: ChildWorkshop
+) -> CertificateAuthority:
     if settings.method == EXEC:
         from edgehost.adapters.certificates.exec_authority import ExecAuthority  # noqa: PLC0415 - one of the two
 
@@ -105,7 +135,7 @@ def _authority(settings: CertificateSettings, clock: Clock, workshop: ChildWorks
         password_file=settings.password_file,
         proxy=settings.proxy,
     )
-    return EstAuthority(EstServer(settings.url, options), clock.now, workshop.certificates_in)
+    return EstAuthority(EstServer(settings.url, options), time.now, workshop.certificates_in)
 
 
 def _users(config: Config, settings: CertificateSettings) -> tuple[CertificateUser, ...]:
@@ -133,17 +163,6 @@ async def _tried(carrier: CertificateCarrier, pair: PairPaths) -> Verdict:
     else:
         taken = partial(certificate_trial.mqtt_takes, broker_options(carrier), *files)
     return Verdict.TAKEN if await taken() else Verdict.NOT_TAKEN
-
-
-def _moment(config: Config, clock: Clock) -> HostMoment:
-    """The machine's time and what signatures vouch for; a few small files are read."""
-    floors = [
-        read_floor(config.host.data / "remotes" / remote.name / "trusted").seconds
-        for remote in config.remotes
-    ]
-    # The machine's own: time that runs on from a floor knows no date well enough to ask for a certificate.
-    is_set = config.host.trust_clock and SystemClock().now() >= EARLIEST.timestamp()
-    return HostMoment(clock.now(), is_set, float(max(floors, default=0)))
 
 
 def _anchors(issuer_file: Path | None) -> bytes | None:

@@ -58,11 +58,18 @@ class HostMoment:
 
     now: float
     is_set: bool  # the machine's clock was set at all
-    floor: float = 0.0  # the newest moment that signatures vouch for
+    floor: float = 0.0  # the newest moment that signatures vouch for; 0: none does
+    #: The machine's clock is never believed: ``now`` runs on from the floor, and it may be later than that.
+    is_least: bool = False
 
 
 def clock_doubt(moment: HostMoment, begins: float | None) -> str:
-    """Why the clock cannot be believed about a certificate that begins then; "" when it can."""
+    """Why the clock cannot be believed about a certificate that begins then; "" when it can.
+
+    What is known to be the least needs no belief: what has ended by it has ended, and what is due by it is due.
+    """
+    if moment.is_least:
+        return ""
     if not moment.is_set:
         return "this machine's clock is not set"
     if moment.now < moment.floor - SKEW_S:
@@ -91,12 +98,17 @@ class RenewalNotes:
     on_trial: str = ""  # fingerprint of a new certificate that nobody has taken yet
     refused: str = ""  # fingerprint of the last one that was given back
     renewed_at: float = 0.0
+    seen: float = 0.0  # the last moment that was noted while something was to be done
 
     def as_of(self, now: float) -> RenewalNotes:
         """Without what a clock that ran ahead has written: the future forbids nothing."""
         tries = tuple(each for each in self.tries if each <= now + SKEW_S)
         not_before = 0.0 if self.not_before > now + _MOST_WAIT_S + SKEW_S else self.not_before
         return replace(self, tries=tries[-_MOST_TRIES_KEPT:], not_before=not_before)
+
+    def ahead_of(self, now: float) -> float:
+        """Seconds by which these notes were written later: of a time that begins anew with each start."""
+        return max(max((*self.tries, self.seen)) - now, 0.0)
 
     def may_try_at(self, now: float, tries_a_day: int) -> float:
         """The first moment at which the authority may be asked again; ``now`` or before: at once."""

@@ -43,6 +43,7 @@ class SigningRequest:
 
     pem: bytes  # PKCS#10 (RFC 2986)
     current: PairPaths | None  # the pair that still holds, which vouches for the host; None: there is none
+    may_have_ended: bool = False  # of the current one: nobody here knows the time well enough
 
 
 class CertificateAuthority(Protocol):
@@ -100,16 +101,27 @@ class CertificateWorkshop(Protocol):
         ...
 
     def paired(
-        self, answer: bytes, key: bytes, *, now: float, anchors: bytes | None, between: bytes = b""
+        self,
+        answer: bytes,
+        key: bytes,
+        *,
+        now: float,
+        is_least: bool = False,
+        anchors: bytes | None,
+        between: bytes = b"",
     ) -> Pair:
         """The certificate of this key out of an answer, with those between it and an anchor.
+
+        ``is_least``: it is at least ``now``, so that what begins later may have begun.
 
         Raises:
             RefusedError: it is not for this key, does not hold now, or does not lead to an anchor.
         """
         ...
 
-    def require_authorities(self, between: bytes, anchors: bytes, *, now: float) -> None:
+    def require_authorities(
+        self, between: bytes, anchors: bytes, *, now: float, is_least: bool = False
+    ) -> None:
         """Refuse a list of authorities of which none leads to an anchor; an empty list passes.
 
         Raises:

@@ -78,11 +78,13 @@ class CertificateRenewal:
     facts: CertificateFacts | None = None
     standing: Standing = Standing.HOLDS  # until the first look
     why: str = ""  # of a standing that needs a reason
+    judged_by: HostMoment | None = None  # at the last look
     notes: RenewalNotes = field(default_factory=RenewalNotes)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _trials: int = 0
     _is_open: bool = False
+    _ahead: float = 0.0  # of the notes: pauses and tries a day are counted by this time, certificates are not
 
     async def run(self) -> None:
         """Look and renew until cancelled; a fault of one turn is the owner's to log."""
@@ -102,11 +104,14 @@ class CertificateRenewal:
             if self.notes.on_trial:
                 await self._go_on_with_trial()
             now = self.moment().now
-            if self.standing in _TO_RENEW and not self.notes.on_trial and self.next_try_at(now) <= now:
-                try:
-                    await self._renew()
-                except EdgehostError as problem:
-                    log.warning("The certificate '%s' is not renewed: %s", self.plan.name, problem)
+            if self.standing in _TO_RENEW and not self.notes.on_trial:
+                if self.next_try_at(now) <= now:
+                    try:
+                        await self._renew()
+                    except EdgehostError as problem:
+                        log.warning("The certificate '%s' is not renewed: %s", self.plan.name, problem)
+                else:
+                    await self._note_seen(now + self._ahead)
             return self._pause_s()
 
     async def renew_now(self) -> None:
@@ -142,7 +147,7 @@ class CertificateRenewal:
 
     async def look(self) -> None:
         """See how it is, and change nothing."""
-        self.notes = await asyncio.to_thread(self.store.notes)
+        await self._open_notes()
         await self._read()
 
     def renew_at(self) -> float:
@@ -153,7 +158,8 @@ class CertificateRenewal:
 
     def next_try_at(self, now: float) -> float:
         """The first moment at which the authority may be asked."""
-        return self.notes.as_of(now).may_try_at(now, self.plan.tries_a_day)
+        paced = now + self._ahead
+        return self.notes.as_of(paced).may_try_at(paced, self.plan.tries_a_day) - self._ahead
 
     async def _look(self) -> None:
         """Read what is in use, and judge it by the clock; the first time, finish what a power cut left undone."""
@@ -163,13 +169,23 @@ class CertificateRenewal:
                 await asyncio.to_thread(self.store.mend)
             except UnavailableError as problem:
                 log.warning("The certificate '%s' is not in its place: %s", self.plan.name, problem)
-            self.notes = await asyncio.to_thread(self.store.notes)
+            await self._open_notes()
         before = self.facts
         await self._read()
         if before is not None and self._vouches() and self.facts != before:
             self.connect_anew()  # somebody has put another one there
         if self.notes.on_trial and (self.facts is None or self.facts.fingerprint != self.notes.on_trial):
             await self._note(replace(self.notes, on_trial=""))
+
+    async def _open_notes(self) -> None:
+        self.notes = await asyncio.to_thread(self.store.notes)
+        moment = await asyncio.to_thread(self.moment)
+        self._ahead = self.notes.ahead_of(moment.now) if moment.is_least else 0.0
+
+    async def _note_seen(self, paced: float) -> None:
+        """Where time begins anew with each start, a pause would never end for a host that is off at night."""
+        if self.judged_by is not None and self.judged_by.is_least and paced >= self.notes.seen + LOOK_S:
+            await self._note(replace(self.notes, seen=paced))
 
     async def _read(self) -> None:
         pair = await asyncio.to_thread(self.store.current)
@@ -183,7 +199,7 @@ class CertificateRenewal:
         self._stand(*self._judged(why))
 
     def _judged(self, unusable: str) -> tuple[Standing, str]:
-        moment = self.moment()
+        moment = self.judged_by = self.moment()
         doubt = clock_doubt(moment, None if self.facts is None else self.facts.begins)
         if doubt:
             return Standing.WAITS_FOR_CLOCK, doubt
@@ -209,7 +225,7 @@ class CertificateRenewal:
         Raises:
             RefusedError, UnavailableError: nothing was changed, and it is noted.
         """
-        now = self.moment().now
+        now = self._paced()
         self.notes = self.notes.as_of(now).tried(now)
         await asyncio.to_thread(self.store.note, self.notes)  # an unwritten try would not count after a crash
         on_trial = bool(self.users) and self.facts is not None
@@ -243,15 +259,18 @@ class CertificateRenewal:
         anchors = await asyncio.to_thread(self.anchors)
         between = b"" if anchors is None else await self._require_authorities(anchors)
         try:
-            answer = await self.authority.sign(SigningRequest(request, current))
-            return await asyncio.to_thread(
-                lambda: self.workshop.paired(
-                    answer, key, now=self.moment().now, anchors=anchors, between=between
-                )
-            )
+            asked = SigningRequest(request, current, may_have_ended=self.moment().is_least)
+            answer = await self.authority.sign(asked)
+            return await asyncio.to_thread(self._paired, answer, key, anchors, between)
         except RefusedError:
             await asyncio.to_thread(self.store.drop_pending)  # the next try begins afresh
             raise
+
+    def _paired(self, answer: bytes, key: bytes, anchors: bytes | None, between: bytes) -> Pair:
+        moment = self.moment()
+        return self.workshop.paired(
+            answer, key, now=moment.now, is_least=moment.is_least, anchors=anchors, between=between
+        )
 
     async def _request(self, pair: Pair | None, like: bytes | None) -> tuple[bytes, bytes]:
         """The key and the request, kept before they are sent: the same request may have to be sent again."""
@@ -272,12 +291,16 @@ class CertificateRenewal:
 
     async def _require_authorities(self, anchors: bytes) -> bytes:
         between = await self.authority.authorities()
-        now = self.moment().now
-        await asyncio.to_thread(lambda: self.workshop.require_authorities(between, anchors, now=now))
+        moment = self.moment()
+        await asyncio.to_thread(
+            lambda: self.workshop.require_authorities(
+                between, anchors, now=moment.now, is_least=moment.is_least
+            )
+        )
         return between
 
     async def _failed(self, problem: EdgehostError) -> None:
-        now = self.moment().now
+        now = self._paced()
         chance = self.chance(f"{self.notes.failures}/{now}")
         notes = replace(self.notes.failed(now, problem.message, problem.hint, chance), on_trial="")
         await self._note(notes)
@@ -307,7 +330,7 @@ class CertificateRenewal:
 
     async def _put_back(self, by: str) -> None:
         fingerprint = self.notes.on_trial
-        now = self.moment().now
+        now = self._paced()
         await asyncio.to_thread(self.store.put_back)
         why = f"{by} refuses the new certificate and takes the one before, which is in use again."
         hint = f"Let {by} know the authority and the name of the new one; 'edgehost certificates renew {self.plan.name}' tries again."
@@ -336,6 +359,10 @@ class CertificateRenewal:
             await asyncio.to_thread(self.store.note, notes)
         except UnavailableError as problem:  # what it does is worth more than its memory of it
             log.warning("What happened to the certificate '%s' is not noted: %s", self.plan.name, problem)
+
+    def _paced(self) -> float:
+        """The time that is noted: it goes on where the notes end."""
+        return self.moment().now + self._ahead
 
     def _pause_s(self) -> float:
         now = self.moment().now

@@ -96,7 +96,17 @@ def _judgement_while_it_holds(each: CertificateRenewal, now: float) -> tuple[str
         is_late = ends - now < _LATE * (ends - each.renew_at())
         what = _with_trouble(f"{until}.", notes.trouble)
         return "failed" if is_late else "warning", what, notes.hint or f"{_AFTER}."
-    return "ok", f"{until}, and is renewed from {day(each.renew_at())} on", ""
+    due = f"{until}, and is renewed from {day(each.renew_at())} on"
+    moment = each.judged_by
+    if moment is None or not moment.is_least:
+        return "ok", due, ""
+    if not moment.floor:
+        return (
+            "warning",
+            f"{due}, by signed dates alone (trust_clock = false), and nothing signed was accepted yet.",
+            f"Follow a remote that is refreshed. Until then 'edgehost certificates renew {each.plan.name}' renews it.",
+        )
+    return "ok", f"{due} by signed dates, of which the newest is {day(moment.floor)}", ""
 
 
 def _with_trouble(what: str, trouble: str) -> str:

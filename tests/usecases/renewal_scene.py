@@ -74,7 +74,7 @@ class Scene:
 
     def __init__(self, folder: Path, *, with_pair: bool = True, users: bool = True, **plan: Any) -> None:
         self.folder = folder
-        self.now, self.is_set, self.floor = START, True, 0.0
+        self.now, self.is_set, self.floor, self.is_least = START, True, 0.0, False
         self.ca = OpensslCA(folder / "ca")
         self.authority = Authority(self.ca, lambda: self.now)
         self.broker = Broker(lambda: self.now)
@@ -99,7 +99,7 @@ class Scene:
                 self.folder / "data" / "broker", self.folder / "gate.crt", self.folder / "gate.key"
             ),
             bus=self.bus,
-            moment=lambda: HostMoment(self.now, self.is_set, self.floor),
+            moment=lambda: HostMoment(self.now, self.is_set, self.floor, self.is_least),
             now=lambda: self.now,
             anchors=lambda: self.anchors,
             chance=lambda _seed: 0.5,

@@ -8,6 +8,7 @@ A certificate that holds vouches for its successor (``simplereenroll``). Without
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +22,13 @@ from edgehost.adapters.certificates.est_answers import (
     request_body,
     retry_after_s,
 )
-from edgehost.domain.errors import RefusedError, UnavailableError
+from edgehost.domain.errors import EdgehostError, RefusedError, UnavailableError
 from edgehost.ports.certificate_authority import PairPaths, RequestPendingError, SigningRequest
 from remotes.http_client import read_origin
 from remotes.http_connection import HttpAnswer, open_connection
 from remotes.http_options import HttpOptions
+
+log = logging.getLogger("edgehost.certificates")
 
 #: RFC 7030, 3.2.2.
 WELL_KNOWN: Final = "/.well-known/est"
@@ -69,15 +72,29 @@ class EstAuthority:
         return f"{self._origin} answers; {operation} would be asked for, vouched for by {how}"
 
     async def sign(self, request: SigningRequest) -> bytes:
-        """What the server answers to simplereenroll, or simpleenroll."""
-        operation, _ = self._way(request.current)
+        """What the server answers to simplereenroll, or simpleenroll.
+
+        A certificate that may have ended is no longer taken then, and the password still is.
+        """
+        try:
+            return await self._signed(request.pem, request.current)
+        except RequestPendingError:
+            raise
+        except EdgehostError as problem:
+            if request.current is None or not request.may_have_ended or not self._server.options.username:
+                raise
+            log.info("The certificate in use, which may have ended, is not taken: %s", problem)
+            return await self._signed(request.pem, None)
+
+    async def _signed(self, request: bytes, current: PairPaths | None) -> bytes:
+        operation, _ = self._way(current)
         answer = await self._ask(
             "POST",
             operation,
             {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"},
-            body=request_body(request.pem),
-            current=request.current,
-            with_password=request.current is None,
+            body=request_body(request),
+            current=current,
+            with_password=current is None,
         )
         if answer.status == _ACCEPTED:
             raise RequestPendingError(

@@ -69,15 +69,26 @@ class ChildWorkshop:
         return bool(self._asked("fits", request, key, like=like))
 
     def paired(
-        self, answer: bytes, key: bytes, *, now: float, anchors: bytes | None, between: bytes = b""
+        self,
+        answer: bytes,
+        key: bytes,
+        *,
+        now: float,
+        is_least: bool = False,
+        anchors: bytes | None,
+        between: bytes = b"",
     ) -> Pair:
         """As the port has it."""
-        pair: Pair = self._asked("paired", answer, key, now=now, anchors=anchors, between=between)
+        pair: Pair = self._asked(
+            "paired", answer, key, now=now, is_least=is_least, anchors=anchors, between=between
+        )
         return pair
 
-    def require_authorities(self, between: bytes, anchors: bytes, *, now: float) -> None:
+    def require_authorities(
+        self, between: bytes, anchors: bytes, *, now: float, is_least: bool = False
+    ) -> None:
         """As the port has it."""
-        self._asked("require_authorities", between, anchors, now=now)
+        self._asked("require_authorities", between, anchors, now=now, is_least=is_least)
 
     def certificates_in(self, pkcs7: bytes) -> bytes:
         """As the port has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
@@ -16,6 +17,27 @@ _MOST_ANCHORS: Final = 1000
 _DEEPEST: Final = 6
 #: Authorities that have signed each other in every order have thousands of ways through them.
 _MOST_WAYS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """What certificates are judged by."""
+
+    now: float  # unix seconds
+    is_least: bool = False  # it may be later
+
+    def __str__(self) -> str:
+        if self.is_least:
+            return f"by signed dates it is {day(self.now)} at least"
+        return f"this machine's clock says {day(self.now)}"
+
+    def has_begun(self, certificate: x509.Certificate) -> bool:
+        """Whether it may be in use already."""
+        return self.is_least or certificate.not_valid_before_utc.timestamp() <= self.now + SKEW_S
+
+    def has_ended(self, certificate: x509.Certificate) -> bool:
+        """Whether it has for sure."""
+        return certificate.not_valid_after_utc.timestamp() <= self.now
 
 
 def read_certificates(pem: bytes, what: str) -> list[x509.Certificate]:
@@ -49,7 +71,7 @@ def led_to_anchor(
     others: Sequence[x509.Certificate],
     anchors: Sequence[x509.Certificate],
     *,
-    now: float,
+    at: Time,
     against: Callable[[Sequence[x509.Certificate], x509.Certificate], str] = lambda _way, _anchor: "",
 ) -> list[x509.Certificate]:
     """Those between a certificate and an anchor, in order; the anchor itself only when it is no root.
@@ -67,7 +89,7 @@ def led_to_anchor(
         way = ways.pop()
         last = way[-1] if way else leaf
         for anchor in anchors:
-            if not _has_signed(anchor, last, depth=len(way), now=now):
+            if not _has_signed(anchor, last, depth=len(way), at=at):
                 continue
             wrong = against(way, anchor)
             why = why or wrong
@@ -77,7 +99,7 @@ def led_to_anchor(
             ways += [
                 [*way, each]
                 for each in others
-                if each not in way and each != leaf and _has_signed(each, last, depth=len(way), now=now)
+                if each not in way and each != leaf and _has_signed(each, last, depth=len(way), at=at)
             ]
     if why:
         raise RefusedError(
@@ -93,30 +115,33 @@ def led_to_anchor(
     )
 
 
-def require_holds(leaf: x509.Certificate, now: float) -> None:
+def require_holds(leaf: x509.Certificate, at: Time) -> None:
     """Refuse what has ended, or has not begun.
 
     Raises:
         RefusedError.
     """
-    begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    if begins > now + SKEW_S:
+    if not at.has_begun(leaf):
+        begins = leaf.not_valid_before_utc.timestamp()
         raise RefusedError(
-            f"The certificate that came begins on {day(begins)}, and this machine's clock says {day(now)}.",
+            f"The certificate that came begins on {day(begins)}, and {at}.",
             hint="Check the clock of this machine first; then the authority's.",
         )
-    if ends <= now:
+    if at.has_ended(leaf):
+        ends = leaf.not_valid_after_utc.timestamp()
         raise RefusedError(
-            f"The certificate that came ended on {day(ends)}, and this machine's clock says {day(now)}.",
-            hint="Check the clock of this machine first; then the authority's.",
+            f"The certificate that came ended on {day(ends)}, and {at}.",
+            hint="Check the authority's clock."
+            if at.is_least
+            else "Check the clock of this machine first; then the authority's.",
         )
 
 
-def _has_signed(issuer: x509.Certificate, child: x509.Certificate, *, depth: int, now: float) -> bool:
+def _has_signed(issuer: x509.Certificate, child: x509.Certificate, *, depth: int, at: Time) -> bool:
     """Whether this one is an authority's that may, and did; ``depth``: authorities below it."""
     if issuer.subject != child.issuer or not is_authority(issuer, depth):
         return False
-    if not issuer.not_valid_before_utc.timestamp() - SKEW_S <= now < issuer.not_valid_after_utc.timestamp():
+    if not at.has_begun(issuer) or at.has_ended(issuer):
         return False
     try:
         child.verify_directly_issued_by(issuer)

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from edgehost.adapters.certificates.tls_rehearsal import refusal
 from edgehost.adapters.certificates.x509_chain import (
+    Time,
     is_authority,
     led_to_anchor,
     ordered,
@@ -99,7 +100,14 @@ class X509Workshop:
         return like is None or read.subject == _leaf(like).subject
 
     def paired(
-        self, answer: bytes, key: bytes, *, now: float, anchors: bytes | None, between: bytes = b""
+        self,
+        answer: bytes,
+        key: bytes,
+        *,
+        now: float,
+        is_least: bool = False,
+        anchors: bytes | None,
+        between: bytes = b"",
     ) -> Pair:
         """The certificate of the key, checked, with those between it and its anchor."""
         found = read_certificates(answer, "the answer")
@@ -112,20 +120,21 @@ class X509Workshop:
                 "The certificate that came is for another key than the one that was sent.",
                 hint="Look at the authority: it answers somebody else's request, or ignores the request.",
             )
-        require_holds(leaf, now)
+        at = Time(now, is_least=is_least)
+        require_holds(leaf, at)
         if is_authority(leaf):
             raise RefusedError("The certificate that came is an authority's, which a host must not have.")
         others = [each for each in found if each is not leaf]
         if anchors is None:
             chain = ordered(leaf, others)
         else:
-            self.require_authorities(between, anchors, now=now)
+            self.require_authorities(between, anchors, now=now, is_least=is_least)
             others += read_certificates(between, "the authority's list")
             chain = led_to_anchor(
                 leaf,
                 others,
                 read_anchors(anchors),
-                now=now,
+                at=at,
                 against=lambda way, anchor: _beyond_constraints(leaf, way, anchor, key),
             )
         return Pair(_pem(leaf, *chain), key)
@@ -140,7 +149,9 @@ class X509Workshop:
             raise RefusedError("That is no PKCS#7 with certificates.")
         return b"".join(each.public_bytes(_PEM) for each in found)
 
-    def require_authorities(self, between: bytes, anchors: bytes, *, now: float) -> None:
+    def require_authorities(
+        self, between: bytes, anchors: bytes, *, now: float, is_least: bool = False
+    ) -> None:
         """Refuse a list of authorities of which none leads to an anchor; an empty list passes."""
         handed, trusted = read_certificates(between, "the authority's list"), read_anchors(anchors)
         if len(handed) > MOST_CERTIFICATES:
@@ -149,7 +160,7 @@ class X509Workshop:
             return
         for each in handed:
             try:
-                led_to_anchor(each, handed, trusted, now=now)
+                led_to_anchor(each, handed, trusted, at=Time(now, is_least=is_least))
             except RefusedError:
                 continue
             return

@@ -16,7 +16,7 @@ from edgehost.adapters.certificates.est_authority import EstAuthority
 from edgehost.adapters.certificates.est_authority import EstServer as EstAddress
 from edgehost.adapters.certificates.x509_workshop import X509Workshop
 from edgehost.domain.errors import EdgehostError, RefusedError, UnavailableError
-from edgehost.ports.certificate_authority import PairPaths, SigningRequest
+from edgehost.ports.certificate_authority import PairPaths, RequestPendingError, SigningRequest
 from remotes.http_options import HttpOptions
 from tests.adapters.certificates.est_server import EstServer, Question, answer, est_server
 from tests.adapters.certificates.openssl_ca import OpensslCA
@@ -174,6 +174,24 @@ async def test_a_wrong_password_and_a_certificate_that_has_ended_are_refused(tmp
         ended = PairPaths(*map(str, server.ca.pair(tmp_path, "gate", days=-1, begins=-9)))
         with pytest.raises(UnavailableError):
             await authority.sign(SigningRequest(request().pem, ended))
+
+
+async def test_a_certificate_that_may_have_ended_is_shown_first_and_the_password_then(tmp_path: Path) -> None:
+    async with asked(tmp_path) as (server, authority):
+        for days, operations in ((9, ["simplereenroll"]), (-1, ["simpleenroll"])):
+            server.asked.clear()
+            paths = PairPaths(*map(str, server.ca.pair(tmp_path, "gate", days=days, begins=-9)))
+            answer = await authority.sign(SigningRequest(request().pem, paths, may_have_ended=True))
+            assert b"BEGIN CERTIFICATE" in answer
+            assert [each.operation for each in server.asked] == operations
+        server.pending = 1
+        paths = PairPaths(*map(str, server.ca.pair(tmp_path, "gate")))
+        with pytest.raises(RequestPendingError):
+            await authority.sign(SigningRequest(request().pem, paths, may_have_ended=True))
+        server.password = "another"
+        ended = PairPaths(*map(str, server.ca.pair(tmp_path, "gate", days=-1, begins=-9)))
+        with pytest.raises(RefusedError, match="refuses simpleenroll"):
+            await authority.sign(SigningRequest(request().pem, ended, may_have_ended=True))
 
 
 async def test_without_a_certificate_and_without_a_password_nobody_is_asked(tmp_path: Path) -> None:
