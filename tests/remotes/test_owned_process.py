@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,22 @@ from typing import Any
 import pytest
 import uvloop
 
-from remotes.owned_process import owned_process
+from remotes.owned_process import owned_process, tied
 
+#: More than any process number is (PID_MAX_LIMIT).
+_NOBODY = 1 << 23
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 _ENVIRONMENT = {"PATH": os.environ["PATH"]}
+#: A host that runs a tool; the tool says that it writes, and has one end of the pipe for as long as it lives.
+_KILLED = """
+import asyncio, sys, uvloop
+from edgehost.adapters.boards.tool_process import run_tool
+loop, alive = sys.argv[1:]
+tool = ["sh", "-c", "exec 5>" + alive + "; echo writing >&5; exec sleep 600"]
+factory = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}[loop]
+with asyncio.Runner(loop_factory=factory) as runner:
+    runner.run(run_tool(tool, print, timeout_s=600))
+"""
 
 
 def _run(loop: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -95,3 +110,39 @@ async def test_what_cannot_be_started_is_an_error_of_the_system(tmp_path: Path) 
     with pytest.raises(FileNotFoundError):
         async with owned_process((str(tmp_path / "nothing"),), environment=_ENVIRONMENT):
             raise AssertionError("it was started")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_tied_program_ends_with_a_parent_that_is_killed(loop: str, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    held = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, loop, str(alive)], stdin=subprocess.DEVNULL
+    ) as parent:
+        try:
+            os.set_blocking(held, True)
+            select.select([held], [], [])
+            assert os.read(held, 64) == b"writing\n"
+            parent.kill()
+            parent.wait()
+            assert os.read(held, 1) == b""  # nobody holds the other end any more
+        finally:
+            parent.kill()
+            os.close(held)
+
+
+def test_a_tied_program_whose_parent_is_gone_before_it_begins_does_not_begin() -> None:
+    done = subprocess.run(
+        tied(("echo", "writing"), parent=_NOBODY), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is gone" in done.stderr
+
+
+def test_a_tied_program_has_its_words_its_number_and_its_status() -> None:
+    with subprocess.Popen(
+        tied(("sh", "-c", 'echo $$ "$0"; exit 7', "a b")), stdout=subprocess.PIPE
+    ) as process:
+        told, _ = process.communicate()
+    assert (told.decode(), process.returncode) == (f"{process.pid} a b\n", 7)

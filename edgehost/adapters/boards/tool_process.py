@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgehost.domain.errors import FlashFailedError, UnavailableError
-from remotes.owned_process import owned_process
+from remotes.owned_process import owned_process, tied
 
 _CHUNK: Final = 4096
 _MOST_LINE: Final = 4096
@@ -82,6 +82,8 @@ async def run_tool(
 ) -> ToolEnd:
     """Run it to its end. Cancelling ends it and all that it started.
 
+    When this process is killed the kernel kills the program too, so that whoever comes next is alone on the board.
+
     ``on_line`` gets each line, progress bars included; ``on_rest`` the beginning of one that has not ended yet.
 
     Raises:
@@ -90,7 +92,9 @@ async def run_tool(
     try:
         async with (
             asyncio.timeout(timeout_s),
-            owned_process(command, environment={**os.environ, **_ENVIRONMENT}, stderr=STDOUT) as process,
+            owned_process(
+                tied(command), environment={**os.environ, **_ENVIRONMENT}, stderr=STDOUT
+            ) as process,
         ):
             lines = await _read(process, on_line, on_rest)
             return ToolEnd(await process.wait(), lines)
