@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.adapters.boards.flash_run import FlashRun
+from edgehost.adapters.boards.probe_errors import no_probe, probe_denied
 from edgehost.adapters.boards.tool_process import ToolEnd, require_python_tool, run_tool
 from edgehost.adapters.boards.volume_programmer import hex_file
 from edgehost.domain.board import Board
@@ -18,8 +19,6 @@ from edgehost.domain.errors import (
     ChipMismatchError,
     DeviceError,
     FlashFailedError,
-    LineDeniedError,
-    NoSyncError,
     VerifyFailedError,
 )
 from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase
@@ -27,7 +26,6 @@ from edgehost.ports.programmer import Report
 
 _MOST_S: Final = 600.0
 _STEPS: Final = 40  # of its bar where there is no terminal (pyocd/utility/progress.py)
-_HINT: Final = "Plug the board in by the USB socket of its probe; look at its cable (many carry power only)."
 
 
 class PyocdProgrammer:
@@ -98,7 +96,7 @@ def failure_of(end: ToolEnd, board: Board) -> DeviceError:
     """What its last lines mean."""
     chip = board.flash.chip
     if end.said("No connected debug probes", "No target device available", "No available debug probes"):
-        return NoSyncError("There is no debug probe.", hint=_HINT)
+        return no_probe()
     if end.said("Enter the number of a debug probe"):
         return FlashFailedError(
             "There are several debug probes.", hint="Say which: --line id:SERIAL; 'pyocd list' shows them."
@@ -109,7 +107,7 @@ def failure_of(end: ToolEnd, board: Board) -> DeviceError:
             hint=f"pyocd pack install {chip}; or try --tool openocd.",
         )
     if end.said("Access denied", "LIBUSB_ERROR_ACCESS", "insufficient permissions"):
-        return LineDeniedError("This user may not open the debug probe.", hint="Add a udev rule for it.")
+        return probe_denied()
     if end.said("No ACK", "Target not detected", "No cores were discovered", "Unexpected ACK"):
         return ChipMismatchError(f"The probe sees no {chip}.", hint="Is it the right board, and powered?")
     errors = [line for line in end.lines if " C " in line[:12] or " E " in line[:12]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from edgehost.adapters.boards.flash_run import FlashRun
+from edgehost.adapters.boards.probe_errors import no_probe, probe_denied
 from edgehost.adapters.boards.tool_process import ToolEnd, require_tool, run_tool
 from edgehost.adapters.boards.volume_programmer import hex_file
 from edgehost.domain.board import Board
@@ -14,8 +15,6 @@ from edgehost.domain.errors import (
     ChipMismatchError,
     DeviceError,
     FlashFailedError,
-    LineDeniedError,
-    NoSyncError,
     VerifyFailedError,
 )
 from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase
@@ -44,7 +43,6 @@ TARGETS: Final = {
     "stm32l1": "stm32l1",
     "stm32l4": "stm32l4x",
 }
-_HINT: Final = "Plug the board in by the USB socket of its probe; look at its cable (many carry power only)."
 
 
 class SwdProgrammer:
@@ -117,9 +115,9 @@ def command_for(tool: str, job: FlashJob, file: Path) -> list[str]:
 def failure_of(end: ToolEnd, board: Board) -> DeviceError:
     """What its last lines mean."""
     if end.said("unable to find a matching CMSIS-DAP", "open failed", "No J-Link device found"):
-        return NoSyncError("There is no debug probe.", hint=_HINT)
+        return no_probe()
     if end.said("LIBUSB_ERROR_ACCESS", "permission"):
-        return LineDeniedError("This user may not open the debug probe.", hint="Add a udev rule for it.")
+        return probe_denied()
     if end.said("UNEXPECTED idcode", "Could not find MEM-AP", "expected 1 of 1"):
         return ChipMismatchError(f"The probe sees no {board.flash.chip}.", hint="Is it the right board?")
     if end.said("** Verify Failed **", "contents differ"):
