@@ -107,15 +107,18 @@ class CertificateWorkshop(Protocol):
         *,
         now: float,
         is_least: bool = False,
+        like: bytes | None = None,
         anchors: bytes | None,
         between: bytes = b"",
     ) -> Pair:
         """The certificate of this key out of an answer, with those between it and an anchor.
 
-        ``is_least``: it is at least ``now``, so that what begins later may have begun.
+        ``is_least``: it is at least ``now``, so that what begins later may have begun; ``like``: the certificate that
+        it succeeds.
 
         Raises:
-            RefusedError: it is not for this key, does not hold now, or does not lead to an anchor.
+            RefusedError: it is not for this key, lacks a name of the one before, does not hold now, or does not lead
+                to an anchor.
         """
         ...
 

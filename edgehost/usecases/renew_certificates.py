@@ -261,16 +261,21 @@ class CertificateRenewal:
         try:
             asked = SigningRequest(request, current, may_have_ended=self.moment().is_least)
             answer = await self.authority.sign(asked)
-            return await asyncio.to_thread(self._paired, answer, key, anchors, between)
+            moment = self.moment()
+            return await asyncio.to_thread(
+                lambda: self.workshop.paired(
+                    answer,
+                    key,
+                    now=moment.now,
+                    is_least=moment.is_least,
+                    like=like,
+                    anchors=anchors,
+                    between=between,
+                )
+            )
         except RefusedError:
             await asyncio.to_thread(self.store.drop_pending)  # the next try begins afresh
             raise
-
-    def _paired(self, answer: bytes, key: bytes, anchors: bytes | None, between: bytes) -> Pair:
-        moment = self.moment()
-        return self.workshop.paired(
-            answer, key, now=moment.now, is_least=moment.is_least, anchors=anchors, between=between
-        )
 
     async def _request(self, pair: Pair | None, like: bytes | None) -> tuple[bytes, bytes]:
         """The key and the request, kept before they are sent: the same request may have to be sent again."""

@@ -163,7 +163,9 @@ async def test_who_has_to_wait_sends_the_same_request_again_after_a_bounded_time
     assert same_key(tmp_path / "gate.crt", tmp_path / "gate.key")
 
 
-@pytest.mark.parametrize("what", ["another key", "expired", "a stranger's", "junk", "an authority"])
+@pytest.mark.parametrize(
+    "what", ["another key", "another name", "to come", "expired", "a stranger's", "junk", "an authority"]
+)
 async def test_what_is_no_certificate_for_this_host_never_takes_its_place(what: str, tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     stranger = OpensslCA(tmp_path / "stranger", "a stranger")
@@ -171,6 +173,8 @@ async def test_what_is_no_certificate_for_this_host_never_takes_its_place(what: 
     other = workshop.request(workshop.new_key(None), like=None, common_name="gate")
     scene.authority.answer = {
         "another key": lambda _request: scene.ca.sign(other, now=scene.now),
+        "another name": lambda request: scene.ca.sign(request, now=scene.now, subject="/CN=shed"),
+        "to come": lambda request: scene.ca.sign(request, now=scene.now, begins=2),
         "expired": lambda request: scene.ca.sign(request, now=scene.now, begins=-9, days=-1),
         "a stranger's": lambda request: stranger.sign(request, now=scene.now),
         "junk": lambda _request: b"-----BEGIN CERTIFICATE-----\njunk\n-----END CERTIFICATE-----\n",

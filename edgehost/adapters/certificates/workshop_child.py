@@ -75,12 +75,13 @@ class ChildWorkshop:
         *,
         now: float,
         is_least: bool = False,
+        like: bytes | None = None,
         anchors: bytes | None,
         between: bytes = b"",
     ) -> Pair:
         """As the port has it."""
         pair: Pair = self._asked(
-            "paired", answer, key, now=now, is_least=is_least, anchors=anchors, between=between
+            "paired", answer, key, now=now, is_least=is_least, like=like, anchors=anchors, between=between
         )
         return pair
 

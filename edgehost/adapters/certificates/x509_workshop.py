@@ -25,6 +25,7 @@ from edgehost.adapters.certificates.x509_chain import (
     read_certificates,
     require_holds,
 )
+from edgehost.adapters.certificates.x509_names import alternative_names, names, require_names, shown
 from edgehost.domain.certificate_life import CertificateFacts
 from edgehost.domain.errors import RefusedError
 from edgehost.ports.certificate_authority import Pair
@@ -49,7 +50,7 @@ class X509Workshop:
             raise RefusedError("The key in use is not the one of the certificate in use.")
         return CertificateFacts(
             subject=leaf.subject.rfc4514_string()[:200],
-            names=tuple(_shown(each)[:100] for each in _names(leaf))[:20],
+            names=tuple(shown(each)[:100] for each in names(leaf))[:20],
             issuer=leaf.issuer.rfc4514_string()[:200],
             serial=f"{leaf.serial_number:x}",
             fingerprint=fingerprint(leaf),
@@ -82,7 +83,7 @@ class X509Workshop:
             return _signed(builder.subject_name(subject), private)
         leaf = _leaf(like)
         builder = builder.subject_name(leaf.subject)
-        extension = _alternative_names(leaf)
+        extension = alternative_names(leaf)
         if extension is not None:
             builder = builder.add_extension(extension.value, critical=extension.critical)
         return _signed(builder, private)
@@ -106,6 +107,7 @@ class X509Workshop:
         *,
         now: float,
         is_least: bool = False,
+        like: bytes | None = None,
         anchors: bytes | None,
         between: bytes = b"",
     ) -> Pair:
@@ -124,6 +126,8 @@ class X509Workshop:
         require_holds(leaf, at)
         if is_authority(leaf):
             raise RefusedError("The certificate that came is an authority's, which a host must not have.")
+        if like is not None:
+            require_names(leaf, of=_leaf(like))
         others = [each for each in found if each is not leaf]
         if anchors is None:
             chain = ordered(leaf, others)
@@ -224,23 +228,6 @@ def _has(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> bool:
 
 def _pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(each.public_bytes(_PEM) for each in certificates)
-
-
-def _alternative_names(leaf: x509.Certificate) -> x509.Extension[x509.SubjectAlternativeName] | None:
-    try:
-        return leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
-        return None
-
-
-def _names(leaf: x509.Certificate) -> list[x509.GeneralName]:
-    extension = _alternative_names(leaf)
-    return [] if extension is None else list(extension.value)
-
-
-def _shown(name: x509.GeneralName) -> str:
-    kinds = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.UniformResourceIdentifier: "URI"}
-    return f"{kinds.get(type(name), type(name).__name__)}:{name.value}"
 
 
 def _kind(key: Key) -> str:

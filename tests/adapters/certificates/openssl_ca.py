@@ -81,8 +81,9 @@ class OpensslCA:
         begins: float = -1,
         now: float | None = None,
         kind: str = "host",
+        subject: str = "",
     ) -> bytes:
-        """The certificate for a PKCS#10 request, PEM; ``begins`` and ``days`` from ``now``."""
+        """The certificate for a PKCS#10 request, PEM; ``begins`` and ``days`` from ``now``, ``subject`` instead of its own."""
         at = datetime.now(UTC) if now is None else datetime.fromtimestamp(now, UTC)
         first, last = at + timedelta(days=begins), at + timedelta(days=days)
         # After 2049 openssl wants four digits of the year; it takes them always.
@@ -92,6 +93,7 @@ class OpensslCA:
         certificate = openssl(
             *("ca", "-batch", "-notext", "-config", self.folder / "ca.cnf", "-extensions", kind),
             *("-cert", self.cert_file, "-keyfile", self.key_file, *dates, "-in", request_file),
+            *(("-subj", subject) if subject else ()),
         )
         self.issued.append(certificate)
         return certificate

@@ -107,6 +107,31 @@ def test_what_is_not_the_answer_to_the_request_is_refused_with_the_reason(
     assert workshop.paired(good, key, now=NOW, anchors=None).certificate == good
 
 
+def test_a_successor_may_have_more_names_and_lacks_none(ca: OpensslCA, tmp_path: Path) -> None:
+    workshop, before = X509Workshop(), pair_of(ca, tmp_path).certificate
+    key = workshop.new_key(None)
+    bare = workshop.request(key, like=None, common_name="gate")
+    full = workshop.request(key, like=before, common_name="")
+
+    def taken(answer: bytes, like: bytes | None = before) -> bool:
+        pair = workshop.paired(answer, key, now=NOW, like=like, anchors=ca.cert_file.read_bytes())
+        return pair.certificate == answer
+
+    named = ca.sign(bare, now=NOW)
+    assert taken(ca.sign(full, now=NOW), named)
+    assert taken(ca.sign(full, now=NOW, subject="/CN=gate/O=Fleet"))
+    assert taken(ca.sign(full, now=NOW, subject="/O=Fleet"))  # DNS:gate is among the alternative names
+    for answer, why in (
+        (named, "DNS:gate.*is missing"),
+        (ca.sign(full, now=NOW, subject="/CN=shed"), "is for 'CN=shed'.*'CN=gate': CN=gate is missing"),
+    ):
+        with pytest.raises(RefusedError, match=f"(?i){why}"):
+            taken(answer)
+        assert taken(answer, None)
+    with pytest.raises(RefusedError, match="CN=gate is missing"):
+        taken(ca.sign(bare, now=NOW, subject="/O=Fleet"), named)
+
+
 def test_a_forged_issuer_name_leads_nowhere(ca: OpensslCA, tmp_path: Path) -> None:
     workshop, twin = X509Workshop(), OpensslCA(tmp_path / "twin")  # the same name, another key
     key = workshop.new_key(None)
