@@ -155,7 +155,7 @@ def _plan(args: argparse.Namespace, out: Output) -> int:
     else:
         document, _ = _read(args.file)
         answer = host.control("POST", "deployment-plan", body=document)
-    out.result(answer, *_plan_lines(answer["deployments"]))
+    out.result(answer, *_plan_lines(answer["deployments"]), *_remote_lines(answer.get("remotes", ())))
     return OK
 
 
@@ -190,6 +190,23 @@ def _plan_lines(deployments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"  {component['component']}: {component['standing']}. {component['reason']}".rstrip()
             for step in component["steps"]:
                 yield f"  {component['component']}: {step['action']} {step['what']}: {step['reason']}"
+
+
+def _remote_lines(remotes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Up to which point it is known what remotes have."""
+    for remote in remotes:
+        name, looked = f"Remote {remote['remote']}", moment(remote["checked_at"])
+        if not remote["checked_at"]:
+            yield f"{name} has not been looked at yet ({remote['state']}): what it has is not known."
+            continue
+        if remote["state"] != "ok":
+            yield f"{name} is {remote['state']}: what it has is known as of {looked}. {remote['reason']}".rstrip()
+        news = [each for each in remote["deployments"] if each["reason"]]
+        for each in news:
+            taken = f"this host has taken in {each['taken_in'] or 'none of it'}"
+            yield f"{name} has {each['deployment']} {each['sequence']} as of {looked}; {taken}. {each['reason']}"
+        if not news and remote["state"] == "ok":
+            yield f"{name} has no deployment that this host has not taken in, as of {looked}."
 
 
 def _notes(deployment: Deployment) -> list[str]:

@@ -16,6 +16,7 @@ from edgehost.usecases.deployment_facts import HostFacts
 from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards
 from edgehost.usecases.deployment_plans import DeploymentPlans
 from edgehost.usecases.manage_components import ComponentManager
+from edgehost.usecases.offered_deployments import offered_deployments
 from edgehost.usecases.order_binding import order_binding
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.reconcile_component import ComponentHands
@@ -86,6 +87,11 @@ async def make_desired_state(
     beside = rooms.ledger.beside
     rooms.ledger.beside = lambda: {*beside(), *intake.shelved()}
     view = DeploymentsView(reconciler, words)
+    view.offered = lambda: offered_deployments(
+        intake,
+        [follower.remote for follower in manager.followers],
+        [health for health, _ in control.remotes.values()],
+    )
     control.deployment_views = view
     control.more_status["deployments"] = view.rows
     control.more_findings.append(lambda: _findings(view))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -48,9 +48,12 @@ class DeploymentIntake:
     _shelved: dict[tuple[str, str], str] = field(
         default_factory=dict
     )  # remote and name: digest of the newest
-    _seen: set[tuple[str, str]] = field(
-        default_factory=set
-    )  # remote and digest of what is not for us, or refused
+    _seen: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # remote and digest of what is not for us, or refused: why
+    _late: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # remote and name of what is not here yet: why
 
     def holds(self, component: str) -> bool:
         """Whether the component belongs to a deployment."""
@@ -58,13 +61,10 @@ class DeploymentIntake:
 
     async def look_at(self, remote: Remote) -> int:
         """Accept what the remote has of new deployments; returns how many could not be fetched or kept yet."""
-        newest: dict[str, SignedDocument] = {}
-        for document in remote.documents():  # oldest first in each name
-            if document.kind is DocumentKind.DEPLOYMENT:
-                newest[document.name] = document
         missing = 0
-        for document in newest.values():
-            if (remote.name, document.digest) in self._seen or self._is_old(remote, document):
+        for document in newest_deployments(remote):
+            self._late.pop((remote.name, document.name), None)
+            if (remote.name, document.digest) in self._seen or self._is_old(remote.name, document):
                 continue
             try:
                 await self._take(remote, document)
@@ -73,19 +73,32 @@ class DeploymentIntake:
                 self._refuse(remote, document, error)
             except EdgehostError as error:
                 missing += 1
+                self._late[remote.name, document.name] = str(error)
                 log.warning("Deployment %s %s is not here yet: %s", document.name, document.version, error)
         self.wake()  # the offers may be others
         return missing
 
-    def _is_old(self, remote: Remote, document: SignedDocument) -> bool:
+    def taken_in(self, remote: str, name: str) -> int:
+        """The largest sequence of a name that was taken in from a remote; 0 when none was."""
+        page = self.book.page(name)
+        return page.floor if page.remote == remote else 0
+
+    def why_not(self, remote: str, document: SignedDocument) -> str:
+        """Why what a remote has is not taken in; "" when it is, or a newer one."""
+        if self._is_old(remote, document):
+            return ""
+        why = self._seen.get((remote, document.digest)) or self._late.get((remote, document.name))
+        return why or "It is being taken in."
+
+    def _is_old(self, remote: str, document: SignedDocument) -> bool:
         page = self.book.page(document.name)
-        return page.remote == remote.name and page.has_had(document.sequence)
+        return page.remote == remote and page.has_had(document.sequence)
 
     async def _take(self, remote: Remote, document: SignedDocument) -> None:
         content = await self._content(remote, document)
         deployment = read_signed_deployment(content, name=document.name, sequence=document.sequence)
         if not self.host.are_among(deployment.hosts):
-            self._seen.add((remote.name, document.digest))
+            self._seen[remote.name, document.digest] = "It is not for this host."
             if self.book.page(document.name).all:
                 for before in await self.book.let_go(document.name, remote.name, document.sequence):
                     self._superseded(before, document.sequence)
@@ -130,8 +143,10 @@ class DeploymentIntake:
 
     def _refuse(self, remote: Remote, document: SignedDocument, error: EdgehostError) -> None:
         key = (remote.name, document.digest)
-        if not isinstance(error, UntrustedReleaseError):
-            self._seen.add(key)
+        if isinstance(error, UntrustedReleaseError):
+            self._late[remote.name, document.name] = str(error)
+        else:
+            self._seen[key] = f"It is refused: {error}"
         log.warning("Deployment %s %s is refused: %s", document.name, document.version, error)
         self.bus.publish(
             DeploymentRefused(
@@ -143,6 +158,15 @@ class DeploymentIntake:
                 reason=str(error),
             )
         )
+
+
+def newest_deployments(remote: Remote) -> Sequence[SignedDocument]:
+    """The newest deployment of each name that the last look at the remote found."""
+    newest: dict[str, SignedDocument] = {}
+    for document in remote.documents():  # oldest first in each name
+        if document.kind is DocumentKind.DEPLOYMENT:
+            newest[document.name] = document
+    return tuple(newest.values())
 
 
 def superseded(before: HeldDeployment, sequence: int, *, at: float) -> DeploymentSuperseded:

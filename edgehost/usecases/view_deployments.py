@@ -25,6 +25,7 @@ class DeploymentsView:
     reconciler: DeploymentReconciler
     host: HostWords
     wave: Callable[[Deployment], int | None] = lambda _deployment: None  # this host's, of those in waves
+    offered: Callable[[], Sequence[Mapping[str, Any]]] = tuple  # what the remotes have, as of the last look
     advice: Callable[[Deployment], str] = lambda _deployment: ""  # what to do about one that waits
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
@@ -69,7 +70,8 @@ class DeploymentsView:
         """
         if document is None:
             held = [page[-1] for _, page in self._pages()]
-            return {"deployments": [await self._planned(each) for each in held]}
+            planned = [await self._planned(each) for each in held]
+            return {"deployments": planned, "remotes": list(self.offered())}
         deployed = await self._planned(self._proposed(document))
         return {"deployments": [deployed]}
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgehost.cli.main import main
 from tests.cli.test_publishing import TELEMETRY, edgehost, fleet
-from tests.journeys.fleet import Fleet, telemetry
+from tests.journeys.fleet import Fleet, RunningHost, telemetry
 from tests.journeys.test_deployments import deploy, state
 from tests.json_commands import Edgehost
 
@@ -118,8 +118,21 @@ async def test_a_running_host_shows_what_it_would_do_and_what_it_holds(
         listed = await said("ls")
         assert "site 1  successful since" in listed
         assert "telemetry  reached   1.0.0" in listed
-        assert "site 1: 0 changes." in await said("plan")
+        planned = await said("plan")
+        assert "site 1: 0 changes." in planned
+        assert "Remote fleet has no deployment that this host has not taken in, as of 20" in planned
+        await deploy(fleet, {"name": "other", "unheard": True})  # as one of a later version may be
+        await host.until(lambda: any(each.startswith("It is refused") for each in _news(host)))
+        refused = await said("plan")
+        assert "Remote fleet has other 1 as of 20" in refused
+        assert "; this host has taken in none of it. It is refused: " in refused
         assert "deployments:" in await _status(config, capsys)
+
+
+def _news(host: RunningHost) -> list[str]:
+    views = host.host.control.deployment_views
+    assert views is not None
+    return [each["reason"] for row in views.offered() for each in row["deployments"] if each["reason"]]
 
 
 async def _status(config: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> str:
