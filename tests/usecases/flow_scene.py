@@ -32,6 +32,7 @@ from edgehost.usecases.record_keeping import RecordKeeping
 from edgehost.usecases.run_workflow import Workflows
 
 STEPS = ("pay", "pick", "fly", "verify")
+UNDOS = [f"un-{step}" for step in STEPS]
 
 
 def chain(
@@ -52,6 +53,21 @@ def chain(
         ports[f"un-{step}"] = {"direction": "outbound", "adapter": "world", "retries": 0}
         consumes = f"{model}.{step}-done"
     return {"name": model, "version": "1.0.0", "kind": "model", "model": {"ports": ports | dict(more or {})}}
+
+
+def shipment(**port: Any) -> dict[str, Any]:
+    """A second model, with one port."""
+    return {
+        "name": "shipment",
+        "version": "1.0.0",
+        "kind": "model",
+        "model": {
+            "domain": "logistics",
+            "ports": {
+                "land": {"direction": "outbound", "adapter": "world", "produces": "shipment.landed"} | port
+            },
+        },
+    }
 
 
 WORLD = read_component_spec({"name": "world", "version": "1.0.0", "kind": "adapter"})

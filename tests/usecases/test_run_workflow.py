@@ -1,4 +1,4 @@
-"""Workflows: step by step, through faults and kills at every step, completed or taken back."""
+"""Workflows, step by step: what follows what, what is taken back, and who else takes part."""
 
 from __future__ import annotations
 
@@ -7,24 +7,14 @@ from typing import Any
 
 import pytest
 
-from edgehost.domain.causation import CauseLimits
-from edgehost.domain.errors import (
-    ConflictError,
-    InvalidSpecificationError,
-    NotFoundError,
-    PortTimeoutError,
-    UnavailableError,
-)
-from edgehost.domain.events import ComponentNotified, EventsCut, RecordCreated
-from edgehost.domain.port_events import PortSucceeded, ServiceNotified
+from edgehost.domain.errors import ConflictError, NotFoundError, PortTimeoutError, UnavailableError
+from edgehost.domain.port_events import PortSucceeded
 from edgehost.domain.workflow import FlowState, StepState
 from edgehost.domain.workflow_events import FlowMoved
 from edgehost.usecases.delete_record import delete_record
 from edgehost.usecases.invoke_port import invoke_port
 from edgehost.usecases.update_record import update_record
-from tests.usecases.flow_scene import STEPS, FlowScene, chain, refused
-
-UNDOS = [f"un-{step}" for step in STEPS]
+from tests.usecases.flow_scene import STEPS, UNDOS, FlowScene, chain, refused
 
 
 async def test_ports_follow_each_other_by_the_events_that_they_produce_and_consume() -> None:
@@ -68,74 +58,6 @@ async def test_a_step_that_may_have_happened_is_taken_back_as_well(step: str) ->
         flow = await scene.rest()
     assert flow.state is FlowState.UNDONE
     assert scene.world.calls == [*STEPS[: STEPS.index(step) + 1], *reversed(UNDOS[: STEPS.index(step) + 1])]
-
-
-@pytest.mark.parametrize("when", ["hang before", "hang after"])
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_host_killed_in_a_step_runs_it_again_with_the_same_token(step: str, when: str) -> None:
-    scene = FlowScene()
-    scene.world.faults[step] = [when]
-    async with scene.running():
-        await scene.create()
-        await scene.world.hanging.wait()
-    async with scene.running():
-        flow = await scene.rest()
-    assert flow.state is FlowState.COMPLETED
-    assert sorted(scene.world.effects.values()) == sorted(STEPS)
-    repeated = [document["token"] for document in scene.world.documents if document["port"] == step]
-    assert len(repeated) == 2
-    assert len(set(repeated)) == 1
-    assert scene.world.calls.count(step) == 2
-    assert len(scene.world.calls) == len(STEPS) + 1
-
-
-@pytest.mark.parametrize("when", ["hang before", "hang after"])
-@pytest.mark.parametrize("undo", UNDOS[:-1])
-async def test_a_host_killed_in_an_undo_takes_back_the_rest(undo: str, when: str) -> None:
-    scene = FlowScene()
-    scene.world.faults = {"verify": [refused()], undo: [when]}
-    async with scene.running():
-        await scene.create()
-        await scene.world.hanging.wait()
-    async with scene.running():
-        flow = await scene.rest()
-    assert flow.state is FlowState.UNDONE
-    assert scene.world.effects == {}
-
-
-async def test_a_step_that_kills_the_host_every_time_is_given_up() -> None:
-    scene = FlowScene()
-    scene.world.faults["fly"] = ["hang before"] * 10
-    for _ in range(5):
-        async with scene.running():
-            if not scene.world.calls:
-                await scene.create()
-            await scene.world.hanging.wait()
-            scene.world.hanging.clear()
-    async with scene.running():
-        flow = await scene.rest()
-    assert flow.state is FlowState.UNDONE
-    assert scene.world.calls.count("fly") == 5
-    assert scene.world.effects == {}
-
-
-async def test_a_record_stored_just_before_a_kill_begins_its_workflow_afterwards_and_old_ones_do_not() -> (
-    None
-):
-    scene = FlowScene(documents=[])
-    async with scene.running():
-        scene.serve({"name": "delivery", "version": "0.9.0", "kind": "model", "model": {}})
-        await scene.create("old")
-    scene.documents = [chain()]
-    async with scene.running():
-        await scene.create("d0")
-        await scene.rest("d0")
-        scene.bus._consumers = ()  # the kill comes between the store and the event
-        await scene.create("d1")
-    async with scene.running():
-        assert (await scene.rest("d1")).state is FlowState.COMPLETED
-        assert scene.world.calls == [*STEPS, *STEPS]
-        assert await scene.workflows.history.get("delivery", "old") is None
 
 
 async def test_an_undo_that_fails_is_tried_a_few_times_and_told_and_the_others_are_done() -> None:
@@ -215,100 +137,6 @@ async def test_what_an_answer_says_becomes_part_of_the_record() -> None:
     assert record is not None
     assert record.data == {"weight": 1, "receipt": "r-17"}
     assert scene.world.documents[1]["record"]["data"]["receipt"] == "r-17"
-
-
-def shipment(**port: Any) -> dict[str, Any]:
-    return {
-        "name": "shipment",
-        "version": "1.0.0",
-        "kind": "model",
-        "model": {
-            "domain": "logistics",
-            "ports": {
-                "land": {"direction": "outbound", "adapter": "world", "produces": "shipment.landed"} | port
-            },
-        },
-    }
-
-
-async def test_a_workflow_goes_across_models_and_domains_by_the_id_that_the_other_record_holds() -> None:
-    more = {"receive": {"direction": "outbound", "adapter": "world", "consumes": "shipment.landed"}}
-    scene = FlowScene(
-        documents=[chain(steps=("pay",), more=more), shipment(consumes="edgehost.record.created")]
-    )
-    async with scene.running():
-        await scene.create("d1")
-        await scene.rest("d1")
-        await scene.create("s1", "shipment", delivery_id="d1")
-        await scene.create("s2", "shipment", delivery_id="nobody")
-        await scene.rest("s1", "shipment")
-        await scene.rest("s2", "shipment")
-        flow = await scene.rest("d1")
-        assert [step.port for step in flow.steps] == ["pay", "receive"]
-        assert flow.steps[1].trigger.key == "shipment/s1/1/land/receive"
-        assert scene.world.calls.count("receive") == 1
-
-
-async def test_a_crash_between_two_models_neither_loses_nor_repeats_the_step() -> None:
-    more = {"receive": {"direction": "outbound", "adapter": "world", "consumes": "shipment.landed"}}
-    scene = FlowScene(documents=[chain(steps=(), more=more), shipment(consumes="edgehost.record.created")])
-    scene.world.faults["receive"] = ["hang after"]
-    async with scene.running():
-        await scene.create("d1")
-        await scene.create("s1", "shipment", delivery_id="d1")
-        await scene.world.hanging.wait()
-    async with scene.running():
-        assert (await scene.rest("d1")).state is FlowState.COMPLETED
-        assert (await scene.rest("s1", "shipment")).state is FlowState.COMPLETED
-    assert len([token for token, port in scene.world.effects.items() if port == "receive"]) == 1
-
-
-async def test_an_event_of_a_component_is_about_the_record_that_its_data_names() -> None:
-    more = {"receive": {"direction": "outbound", "adapter": "world", "consumes": "courier.*"}}
-    async with FlowScene(documents=[chain(steps=(), more=more)]).running() as scene:
-        await scene.create("d1")
-        for data in (
-            {"delivery_id": "d1", "at": 7},
-            {"correlation": "d1"},
-            {"delivery_id": "nobody"},
-            3,
-            None,
-        ):
-            scene.bus.publish(ComponentNotified(at=1, component="c", name="courier.arrived", data=data))
-        flow = await scene.rest("d1")
-        assert [step.trigger.args for step in flow.steps] == [
-            {"delivery_id": "d1", "at": 7},
-            {"correlation": "d1"},
-        ]
-
-
-async def test_a_circle_over_two_models_is_refused_and_one_that_gets_through_is_cut_and_taken_back() -> None:
-    """A pattern that a later release fills can close a circle; then depth ends it, and nothing is left half done."""
-    first = chain(steps=("pay",))
-    first["model"]["ports"]["pay"] |= {"consumes": "shipment.landed"}
-    scene = FlowScene(documents=[first], limits=CauseLimits(depth=6))
-    async with scene.running():
-        circle = shipment(consumes="delivery.pay-done", undo="un-land")
-        circle["model"]["ports"]["un-land"] = {"direction": "outbound", "adapter": "world"}
-        with pytest.raises(InvalidSpecificationError, match="circle"):
-            scene.models.require_free(_spec(circle))
-        scene.serve(circle)
-        await scene.create("d1", shipment_id="s1")
-        await scene.create("s1", "shipment", delivery_id="d1")
-        scene.bus.publish(
-            ComponentNotified(at=1, component="c", name="shipment.landed", data={"delivery_id": "d1"})
-        )
-        await scene.rest("d1")
-        await scene.rest("s1", "shipment")
-        cuts = [event for event in scene.heard if isinstance(event, EventsCut)]
-        assert [cut.reason for cut in cuts] == ["depth"]
-        assert len(scene.world.calls) < 20
-
-
-def _spec(document: dict[str, Any]) -> Any:
-    from edgehost.domain.component_spec import read_component_spec  # noqa: PLC0415 - only here
-
-    return read_component_spec(document)
 
 
 async def test_a_call_of_a_port_by_somebody_else_is_a_step_that_can_be_taken_back_and_leads_on() -> None:
@@ -402,22 +230,3 @@ async def test_an_update_can_call_a_port_and_is_one_step_for_each_revision() -> 
         flow = await scene.rest("d1")
         assert [step.port for step in flow.steps] == ["sync"] * 3
         assert len({step.trigger.key for step in flow.steps}) == 3
-
-
-async def test_an_inbound_port_is_called_by_an_event_about_no_record_and_may_create_one() -> None:
-    more = {"import": {"direction": "inbound", "export": "take", "consumes": "gate.parcel"}}
-    async with FlowScene(documents=[chain(steps=("pay",), more=more)]).running() as scene:
-
-        async def take(question: Any, _context: Any) -> Any:
-            assert "id" not in question
-            return {"data": {"weight": question["args"]["grams"] / 1000}}
-
-        scene.guests.functions[("delivery", "take")] = take
-        async with scene.bus.subscription(on="edgehost.record.created") as events:
-            scene.bus.publish(ServiceNotified(at=1, service="gate", name="gate.parcel", data={"grams": 1500}))
-            created = await anext(events)
-        assert isinstance(created, RecordCreated)
-        assert created.data == {"weight": 1.5}
-        assert created.cause.depth == 1
-        flow = await scene.rest(created.id)
-        assert [step.port for step in flow.steps] == ["pay"]
