@@ -21,7 +21,6 @@ from remotes.owned_tasks import owned_tasks, require_wanted
 
 #: A fleet of some thousand hosts with a dozen topics each.
 MOST_TOPICS: Final = 100_000
-_ANSWER_S: Final = 10.0
 #: Below the fleet's name, where no host can be: the end of what is retained comes back on it.
 _MARK: Final = "_operator"
 
@@ -33,6 +32,7 @@ class OperatorLink:
     topics: FleetTopics
     options: MqttOptions
     filters: list[str]
+    answer_s: float = 10.0  # so long the broker may take for an answer
     retained: dict[str, bytes] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: ConnectionKeeper = field(init=False)
@@ -52,17 +52,13 @@ class OperatorLink:
         """Return once all that is retained has come.
 
         Raises:
-            UnavailableError: the broker does not answer.
+            UnavailableError: the broker does not answer, or this user may not read what it looks for.
         """
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(self.answer_s):
                 await self._is_complete.wait()
         except TimeoutError:
-            why = self._keeper.trouble or "it does not answer"
-            raise UnavailableError(
-                f"The broker {self.options.host}:{self.options.tcp_port}: {why.rstrip('.')}.",
-                hint="Check --broker, the credentials and what the broker lets you read.",
-            ) from None
+            raise self._silence() from None
 
     async def listen(self, topic_filter: str) -> None:
         """Bring what is retained there, too; returns once it has come."""
@@ -78,7 +74,7 @@ class OperatorLink:
             UnavailableError: the broker did not take it in time.
         """
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(self.answer_s):
                 link = await self._keeper.link()
                 properties = None
                 if expires_s and self._keeper.protocol is aiomqtt.ProtocolVersion.V5:
@@ -101,6 +97,19 @@ class OperatorLink:
         except TimeoutError:
             return False
         return True
+
+    def _silence(self) -> UnavailableError:
+        """Why the end of what is retained did not come."""
+        broker = f"The broker {self.options.host}:{self.options.tcp_port}"
+        if not self._keeper.connected:
+            why = self._keeper.trouble or "it does not answer"
+            hint = "Check --broker, the credentials and what the broker lets you read."
+            return UnavailableError(f"{broker}: {why.rstrip('.')}.", hint=hint)
+        fleet = f"{ROOT}/{self.topics.fleet}"
+        return UnavailableError(
+            f"{broker} lets you in, and what is written to {fleet}/{_MARK}/ does not come back.",
+            hint=f"Is the fleet called '{self.topics.fleet}'? If so, it must let you read {fleet}/# and write to {fleet}/{_MARK}/+.",
+        )
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         self._is_complete.clear()

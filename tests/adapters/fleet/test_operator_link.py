@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from edgehost.adapters.broker.embedded_broker import open_broker
 from edgehost.adapters.fleet.operator_link import OperatorLink
+from edgehost.domain.errors import UnavailableError
 from edgehost.domain.fleet_topics import FleetTopics
 from remotes.mqtt_connection import Link
 from remotes.mqtt_options import MqttOptions
+from remotes.owned_tasks import owned_tasks
 
 
 class AnsweringClient:
@@ -41,3 +47,21 @@ async def test_a_cancellation_that_comes_with_the_brokers_answer_ends_the_asking
     done, _ = await asyncio.wait(asking, timeout=5)
     assert done
     assert asking[0].cancelled()
+
+
+async def test_a_broker_that_lets_in_and_gives_nothing_of_the_fleet_is_told_from_one_that_is_silent(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "acl").write_text("topic read edgehost/yard/#\n")
+    rules = f"allow_anonymous true\nacl_file {tmp_path}/acl"
+    async with open_broker(kind="mosquitto", extra_config=rules) as broker, owned_tasks() as spawn:
+        options = MqttOptions(host="127.0.0.1", tcp_port=broker.tcp_port)
+        operator = OperatorLink(FleetTopics("yard"), options, ["edgehost/yard/#"], answer_s=0.0)
+        with pytest.raises(UnavailableError, match="does not answer"):
+            await operator.complete()
+        spawn(operator.run(), "operator")
+        await operator._keeper.link()
+        with pytest.raises(UnavailableError, match="lets you in") as caught:
+            await operator.complete()
+        assert "Is the fleet called 'yard'?" in caught.value.hint
+        assert "write to edgehost/yard/_operator/+" in caught.value.hint
