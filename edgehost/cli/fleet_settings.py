@@ -114,7 +114,8 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
     broker, fleet, tls = args.broker or said.broker, args.fleet or said.fleet, args.tls or said.tls
     if not broker or not fleet:
         missing = "--broker" if not broker else "--fleet"
-        raise UsageError(f"{missing} is missing, and {path} does not say it either")
+        why = "does not say it either" if path.exists() else "is not there to say it"
+        raise UsageError(f"{missing} is missing, and {path} {why}")
     require_fleet(fleet)
     host, port = _address(broker, tls=tls)
     return FleetAccess(

@@ -12,6 +12,7 @@ from edgehost.cli.command_table import FAILED, OK, TIMED_OUT
 from edgehost.cli.output import one_line
 from edgehost.domain.fleet_members import Member
 from edgehost.domain.rollout_report import FINAL_STATES, RolloutState
+from edgehost.domain.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from edgehost.cli.fleet_verbs import Work
@@ -28,6 +29,10 @@ async def watch(work: Work) -> int:
     chosen = {member.name for member in work.chosen(must=False)}
     shown: dict[str, tuple[Any, ...]] = {}
     until = time.monotonic() + work.args.timeout
+    if not reports_on(work, name, chosen):
+        others = {each for member in work.chosen(must=False) for each in member.deployments}
+        known = did_you_mean(name, others)
+        work.out.note(one_line(f"No host reports on a deployment '{name}' yet. {known}".rstrip()))
     while True:
         reports = reports_on(work, name, chosen)
         for host, report in reports.items():
@@ -45,7 +50,8 @@ async def watch(work: Work) -> int:
             return OK if set(counts) == {str(RolloutState.SUCCESSFUL)} else FAILED
         differs = partial(_differs, partial(reports_on, work, name, chosen), reports)
         if not await work.link.until(differs, until - time.monotonic()):
-            work.out.note("Not every host was done in time; they go on by themselves.")
+            in_time = "Not every host was done in time; they go on by themselves."
+            work.out.note(in_time if reports else f"No host reported on '{name}' in time.")
             return TIMED_OUT
 
 

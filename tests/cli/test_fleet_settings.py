@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgehost.cli.fleet_settings import FleetAccess, fleet_access
+from edgehost.cli.usage import UsageError
 
 SETTINGS = """
 broker = "broker.local"
@@ -44,3 +45,13 @@ def test_with_tls_the_port_is_that_of_tls(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "fleet.toml").write_text(SETTINGS)
     assert access(monkeypatch, tmp_path / "fleet.toml").options.tcp_port == 8883
     assert access(monkeypatch, tmp_path / "fleet.toml", broker="other:1884").options.tcp_port == 1884
+
+
+def test_settings_that_are_missing_and_settings_that_say_too_little_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"--broker is missing, and .*fleet\.toml is not there to say it"):
+        access(monkeypatch, tmp_path / "fleet.toml")
+    (tmp_path / "fleet.toml").write_text('broker = "broker.local"\n')
+    with pytest.raises(UsageError, match=r"--fleet is missing, and .*fleet\.toml does not say it either"):
+        access(monkeypatch, tmp_path / "fleet.toml")

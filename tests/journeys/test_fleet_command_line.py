@@ -231,6 +231,10 @@ async def test_a_deployment_is_watched_until_every_host_is_done_and_orders_find_
         await tools.publish("edgehost/yard/two/twin/deployment/spring", report | asks)
         ordered = await laptop.run("approve", "spring")
         assert (ordered["sequence"], ordered["wave"]) == (4, 1)
+        assert await laptop.said("watch", "sprung", "--timeout", "0", code=4) == [
+            "No host reports on a deployment 'sprung' yet. Did you mean 'spring'?",
+            "No host reported on 'sprung' in time.",
+        ]
         late = await laptop.run("watch", "spring", "--timeout", "0.5", code=4)
         assert {each["host"] for each in late} == {"one", "two"}
         async with asyncio.TaskGroup() as tasks:
