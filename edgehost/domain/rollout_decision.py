@@ -137,11 +137,15 @@ def advice_alone(deployment: Deployment) -> str:
     if not is_staged(deployment):
         return ""
     rollout = deployment.rollout
-    if rollout.all_hosts or rollout.approve:
-        ways = "or publish it without all_hosts and approve for this host"
-    else:
-        ways = "or publish it with rollout.blind_after_s, after which it begins by itself"
-    return f"Give the host a [fleet] table, so that it sees the others; {ways}."
+    out = ["all_hosts"] if rollout.all_hosts else []
+    out += (
+        ["an approval of wave 0"] if 0 in rollout.approve else []
+    )  # a host that sees nobody is of the first
+    ways = [f"without {' and '.join(out)}"] if out else []
+    if not rollout.blind_after_s:
+        ways.append("with rollout.blind_after_s, after which it begins by itself")
+    other = f"publish for it {', and '.join(ways)}" if ways else "wait: it begins by itself"
+    return f"Give the host a [fleet] table, so that it sees the others; or {other}."
 
 
 def must_go_back(deployment: Deployment, sight: FleetSight) -> str:

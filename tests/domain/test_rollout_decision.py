@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from edgehost.domain.deployment import Audience, Deployment, Rollout, Window
 from edgehost.domain.maintenance_window import is_open
-from edgehost.domain.rollout_decision import Decision, FleetSight, decide, must_go_back, place_of
+from edgehost.domain.rollout_decision import (
+    Decision,
+    FleetSight,
+    advice_alone,
+    decide,
+    must_go_back,
+    place_of,
+)
 from edgehost.domain.rollout_report import RolloutCommand, RolloutOrder, RolloutReport, RolloutState
 
 NOON = datetime(2026, 11, 25, 12, 0)  # noqa: DTZ001 - local time; a Wednesday
@@ -133,6 +140,35 @@ def test_who_sees_nothing_of_the_fleet_waits_unless_the_deployment_says_how_long
     assert not may(blind, alone, waited_s=3599).go
     assert may(blind, alone, waited_s=3600).go
     assert may(staged(), alone).go
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        staged(0.1, 1.0),
+        staged(0.1, 1.0, approve=(1,)),
+        staged(0.1, 1.0, approve=(0, 1)),
+        staged(approve=(0,), blind_after_s=60.0),
+        staged(all_hosts=True),
+        staged(0.5, 1.0, all_hosts=True, approve=(0,), blind_after_s=60.0),
+    ],
+)
+def test_what_is_advised_to_a_host_of_no_fleet_lets_it_begin(deployment: Deployment) -> None:
+    alone = FleetSight("pi-0", HOSTS["pi-0"], connected=False, alone=True)
+    assert not may(deployment, alone, waited_s=3600).go
+    advice, mended = advice_alone(deployment), deployment.rollout
+    if "without all_hosts" in advice:
+        mended = replace(mended, all_hosts=False)
+    if "an approval of wave 0" in advice:
+        mended = replace(mended, approve=tuple(wave for wave in mended.approve if wave))
+    if "with rollout.blind_after_s" in advice:
+        mended = replace(mended, blind_after_s=60.0)
+    assert may(replace(deployment, rollout=mended), alone, waited_s=3600).go, advice
+
+
+def test_a_host_of_no_fleet_that_will_begin_by_itself_is_advised_to_wait() -> None:
+    assert "wait: it begins by itself" in advice_alone(staged(0.1, 1.0, blind_after_s=60.0))
+    assert advice_alone(staged()) == ""
 
 
 def test_a_wave_that_needs_an_approval_waits_for_it() -> None:
