@@ -114,4 +114,5 @@ class ShelfSettings:
             client_ca_file=self.coap_client_ca_file,
             oscore_folder=self.coap_oscore_folder,
             open=self.coap_open,
+            called="shelf.coap_{}".format,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -93,6 +94,7 @@ class CoapServing:
     idle_timeout_s: float = 300.0
     most_connections: int = 64
     most_observers: int = 128
+    called: Callable[[str], str] = str  # how people know a field, for messages
 
     @property
     def has_plain(self) -> bool:
@@ -112,15 +114,18 @@ class CoapServing:
             InvalidConfigError.
         """
         if (self.cert_file is None) != (self.key_file is None):
-            raise InvalidConfigError("TLS needs both cert_file and key_file.", hint="Name both, or neither.")
+            files = f"{self.called('cert_file')} and {self.called('key_file')}"
+            raise InvalidConfigError(f"TLS needs both {files}.", hint="Name both, or neither.")
         if self.client_ca_file is not None and self.cert_file is None:
             raise InvalidConfigError(
-                "Client certificates are checked over TLS, which is off.", hint="Set cert_file and key_file."
+                "Client certificates are checked over TLS, which is off.",
+                hint=f"Set {self.called('cert_file')} and {self.called('key_file')}.",
             )
         if not self.is_open and self.client_ca_file is None and self.oscore_folder is None:
             raise InvalidConfigError(
                 f"CoAP would be served at {self.host}, which other machines reach, without credentials.",
-                hint="Set client_ca_file or oscore_folder; or 'open' if anybody may read the signed releases.",
+                hint=f"Set {self.called('client_ca_file')} or {self.called('oscore_folder')}; "
+                f"or {self.called('open')} if anybody may read the signed releases.",
             )
 
     def tls_context(self) -> ssl.SSLContext | None:

@@ -47,6 +47,13 @@ def test_what_cannot_be_is_refused_when_it_is_read(text: str, message: str) -> N
         carrier(text)
 
 
+def test_an_open_shelf_by_accident_is_refused_and_the_keys_that_help_are_named() -> None:
+    with pytest.raises(InvalidConfigError, match=r"0\.0\.0\.0") as caught:
+        config('[shelf]\ncoap_listen = "0.0.0.0"')
+    for key in ("coap_client_ca_file", "coap_oscore_folder", "coap_open"):
+        assert f"shelf.{key}" in caught.value.hint
+
+
 def test_the_shelf_is_not_served_unless_it_is_asked_for() -> None:
     assert config("").shelf.coap_serving() is None
 
@@ -69,7 +76,10 @@ def test_on_loopback_it_is_open_until_it_has_credentials() -> None:
         ('coap_listen = "::"', "without credentials"),
         ('coap_listen = "10.0.0.7"\ncoap_cert_file = "a"\ncoap_key_file = "b"', "without credentials"),
         ('coap_listen = "10.0.0.7"\ncoap_client_ca_file = "a"', "over TLS, which is off"),
-        ('coap_listen = "127.0.0.1"\ncoap_cert_file = "a"', "both cert_file and key_file"),
+        (
+            'coap_listen = "127.0.0.1"\ncoap_cert_file = "a"',
+            "both shelf.coap_cert_file and shelf.coap_key_file",
+        ),
         ("coap_open = true", "coap_listen is empty"),
         ("coap_port = 7000", "coap_listen is empty"),
     ],

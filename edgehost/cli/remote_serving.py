@@ -19,6 +19,14 @@ from remotes.coap_server import open_coap_server
 from remotes.served_repository import open_served_folder
 
 _MOST_PORT: Final = 65_535
+#: What the settings of the server are called on the command line.
+_FLAGS: Final = {
+    "cert_file": "--cert",
+    "key_file": "--cert-key",
+    "client_ca_file": "--client-ca",
+    "oscore_folder": "--oscore",
+    "open": "--open",
+}
 
 
 def serve(args: argparse.Namespace, out: Output) -> int:
@@ -39,6 +47,7 @@ def serve(args: argparse.Namespace, out: Output) -> int:
         client_ca_file=args.client_ca,
         oscore_folder=args.oscore,
         open=args.open,
+        called=lambda name: _FLAGS.get(name, name),
     )
     asyncio.run(_serve(folder, name, serving, out))
     return OK
