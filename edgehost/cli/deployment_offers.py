@@ -25,8 +25,8 @@ class _Wish(NamedTuple):
     within: VersionRange
 
 
-def require_offered(folder: Path, deployment: Deployment) -> None:
-    """Check that the repository offers what the deployment wants.
+def require_offered(folder: Path, deployment: Deployment, *, otherwise: str) -> None:
+    """Check that the repository offers what the deployment wants; ``otherwise`` is how to have it not looked at.
 
     Raises:
         NotFoundError: it does not; the message says what is there.
@@ -52,12 +52,12 @@ def require_offered(folder: Path, deployment: Deployment) -> None:
         if versions:
             raise NotFoundError(
                 f"{wish.key} is '{wish.within.text}'; {folder} offers {', '.join(versions)}.",
-                hint="Publish what is wanted first, or say --elsewhere when another remote has it.",
+                hint=f"Publish what is wanted first, or {otherwise} when another remote has it.",
             )
         raise NotFoundError(
             f"{folder} offers no {wish.kind} '{wish.name}'.",
             hint=did_you_mean(wish.name, offered)
-            or "Publish it first, or say --elsewhere when another remote has it.",
+            or f"Publish it first, or {otherwise} when another remote has it.",
         )
 
 

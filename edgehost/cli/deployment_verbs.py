@@ -43,7 +43,7 @@ def _read(file: Path) -> tuple[Mapping[str, Any], Deployment]:
 def _check(args: argparse.Namespace, out: Output) -> int:
     _, deployment = _read(args.file)
     if args.repository is not None:
-        require_offered(args.repository.expanduser(), deployment)
+        require_offered(args.repository.expanduser(), deployment, otherwise="leave --repository out")
     notes = _notes(deployment)
     counts = {"components": len(deployment.components), "devices": len(deployment.firmware)}
     document = {"deployment": deployment.name, **counts, "notes": notes}
@@ -65,7 +65,7 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     document, deployment = _read(args.file)
     targets = [read_target(text, ca_file=args.ca_file) for text in args.to]
     if not args.elsewhere:
-        require_offered(folder, deployment)
+        require_offered(folder, deployment, otherwise="say --elsewhere")
     published = publish_document(
         folder,
         DocumentKind.DEPLOYMENT,

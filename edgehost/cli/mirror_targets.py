@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -112,14 +113,20 @@ async def mirror_to_all(
             problem = first_problem(caught)
             if not isinstance(problem, EdgehostError):
                 raise
-            again = (
-                f"What was signed is kept in {folder}: 'edgehost remote mirror {folder} --to {target.text}'."
-            )
+            again = f"What was signed is kept in {folder}: '{_command(folder, target)}'."
             hint = f"{problem.hint} {_access_hint(target, problem.message)}".strip()
             failed = failed or type(problem)(problem.message, hint=f"{hint} {again}".strip())
     if failed is not None:
         raise failed
     return done
+
+
+def _command(folder: Path, target: MirrorTarget) -> str:
+    """What does the same again."""
+    words = ["edgehost", "remote", "mirror", str(folder), "--to", target.text]
+    if target.broker is not None and target.broker.ca_file is not None:
+        words += ["--ca-file", str(target.broker.ca_file)]
+    return shlex.join(words)
 
 
 def _access_hint(target: MirrorTarget, trouble: str) -> str:

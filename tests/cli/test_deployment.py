@@ -89,6 +89,15 @@ def test_firmware_that_nobody_offers_is_named_before_it_is_signed(fleet: Edgehos
     assert fleet(*check)["devices"] == 1
 
 
+def test_what_is_not_on_offer_is_refused_with_what_the_command_takes(fleet: Edgehost) -> None:
+    publish = ("deployment", "publish", "fleet", written(), "--key", "keys/online.key")
+    for command, way in (
+        (("deployment", "check", "site.toml", "--repository", "fleet"), "leave --repository out"),
+        (publish, "say --elsewhere"),
+    ):
+        assert way in fleet(*command, code=5)["hint"]
+
+
 def test_components_of_another_remote_are_named_as_such(fleet: Edgehost) -> None:
     signed = fleet("deployment", "publish", "fleet", written(), "--elsewhere", "--key", "keys/online.key")
     assert signed["sequence"] == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgehost.cli.mirror_targets import _access_hint, read_target
+from edgehost.cli.mirror_targets import _access_hint, _command, read_target
 
 REFUSED = "could not fetch metadata/timestamp.json within 10 s ([SSL: CERTIFICATE_VERIFY_FAILED] ...)"
 
@@ -24,3 +24,12 @@ def test_what_was_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_certificate_is_not_blamed_where_its_signer_was_named(tmp_path: Path) -> None:
     target = read_target("mqtts://broker.local/fleet", ca_file=tmp_path / "ca.crt")
     assert _access_hint(target, REFUSED) == ""
+
+
+def test_what_is_to_be_given_again_is_the_whole_command(tmp_path: Path) -> None:
+    target = read_target("mqtts://ada@broker.local/fleet", ca_file=tmp_path / "a ca.crt")
+    again = _command(tmp_path, target)
+    assert again == (
+        f"edgehost remote mirror {tmp_path} --to mqtts://ada@broker.local/fleet --ca-file '{tmp_path}/a ca.crt'"
+    )
+    assert _command(tmp_path, read_target("mirror")) == f"edgehost remote mirror {tmp_path} --to mirror"
