@@ -9,12 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from edgehost.domain.component_spec import Limits
-from edgehost.domain.errors import (
-    DeadlineExceededError,
-    EdgehostError,
-    GuestProtocolError,
-    SandboxDiedError,
-)
+from edgehost.domain.errors import DeadlineExceededError, EdgehostError, GuestProtocolError, SandboxDiedError
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxPlan
 from edgehost.usecases.instance_pool import InstancePool, started_pool
 

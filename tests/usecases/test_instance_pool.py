@@ -6,12 +6,7 @@ import asyncio
 
 import pytest
 
-from edgehost.domain.errors import (
-    BusyError,
-    EdgehostError,
-    InvalidComponentError,
-    UnavailableError,
-)
+from edgehost.domain.errors import BusyError, EdgehostError, InvalidComponentError, UnavailableError
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.instance_pool import InstancePool
 from edgehost.usecases.running_components import DrainingError

@@ -7,22 +7,12 @@ import asyncio
 import pytest
 
 from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
-from edgehost.domain.errors import (
-    BusyError,
-    CallDepthError,
-    DeadlineExceededError,
-)
+from edgehost.domain.errors import BusyError, CallDepthError, DeadlineExceededError
 from edgehost.ports.sandbox import CallContext, SandboxPlan
 from edgehost.usecases import instance_pool
 from edgehost.usecases.instance_pool import DEEPEST_CHAIN, InstancePool
 from tests.adapters.sandbox.guests import ASKER, plan_of
-from tests.usecases.pool_scene import (
-    Gate,
-    echo,
-    pool_over,
-    settled,
-    silent,
-)
+from tests.usecases.pool_scene import Gate, echo, pool_over, settled, silent
 
 
 async def test_a_nested_call_does_not_wait_but_gets_an_instance_of_its_own() -> None:

@@ -23,14 +23,7 @@ from edgehost.ports.sandbox import CallContext
 from edgehost.usecases import instance_pool, replacement_pace
 from edgehost.usecases.instance_pool import started_pool
 from tests.adapters.sandbox.guests import PLUGIN, plan_of
-from tests.usecases.pool_scene import (
-    Gate,
-    echo,
-    no_host_call,
-    pool_over,
-    settled,
-    silent,
-)
+from tests.usecases.pool_scene import Gate, echo, no_host_call, pool_over, settled, silent
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,10 @@ import logging
 
 import pytest
 
-from edgehost.domain.errors import (
-    SandboxDiedError,
-)
+from edgehost.domain.errors import SandboxDiedError
 from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.sparing_warnings import SparingWarnings
-from tests.usecases.pool_scene import (
-    pool_over,
-)
+from tests.usecases.pool_scene import pool_over
 
 
 async def test_deaths_of_sandboxes_are_logged_at_once_and_then_counted(
