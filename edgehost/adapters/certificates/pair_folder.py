@@ -7,11 +7,13 @@
     data/certificates/NAME/current -> pairs/2
 
 A rename of ``current`` replaces both at one instant, whenever the power goes. Files that somebody put there by hand are
-taken in as a pair of their own first.
+taken in as a pair of their own first. Where the paths are links of somebody else (``live`` of certbot, a read-only
+``/etc``), those stay, and ours are what they lead to.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -32,6 +34,8 @@ _CURRENT, _PAIRS, _LAST_GOOD = "current", "pairs", "last-good"
 _NOTES, _PENDING_KEY, _PENDING_REQUEST = "renewal.json", "pending.key", "pending.csr"
 #: The pair in use, the one before, and one being written.
 _MOST_FILE_BYTES: Final = 256 * 1024
+#: As the kernel has it.
+_MOST_LINKS: Final = 40
 _SECRET_MODE, _OPEN_MODE, _FOLDER_MODE = 0o600, 0o644, 0o700
 
 
@@ -112,12 +116,15 @@ class PairFolder:
         return PairPaths(str(folder / _CERTIFICATE), str(folder / _KEY))
 
     def mend(self) -> None:
-        """A first pair whose links the power cut prevented gets them."""
+        """A first pair whose links the power cut prevented gets them; what was left half done goes."""
         folder = self._folder / _CURRENT
         whole = _read(folder / _CERTIFICATE, folder / _KEY)
         if whole is not None and not (self._cert_file.exists() and self._key_file.exists()):
             with _written(self._folder):
                 self._require_links()
+        if (self._folder / _PAIRS).is_dir():
+            with _written(self._folder):
+                self._tidy()
 
     def put(self, pair: Pair) -> None:
         """Use this pair; the one before becomes the last good one."""
@@ -194,37 +201,50 @@ class PairFolder:
         """The paths in use lead to the pair in use; each link takes the place of a file that says the same."""
         for path, name in ((self._key_file, _KEY), (self._cert_file, _CERTIFICATE)):
             if not self._is_ours(path, name):
-                fresh = path.with_name(f".{path.name}.{self._nonce()}")
-                self._disk.link(fresh, str(self._folder / _CURRENT / name))
-                self._disk.rename(fresh, path)
-                self._disk.sync_folder(path.parent)
+                self._link(_end(path, name), str(self._folder / _CURRENT / name))
 
     def _is_ours(self, path: Path, name: str) -> bool:
-        ours = self._folder / _CURRENT / name
-        return path == ours or (path.is_symlink() and path.readlink() == ours)
+        ours, end = self._folder / _CURRENT / name, _end(path, name)
+        return end == ours or (end.is_symlink() and end.readlink() == ours)
 
     def _write_pair(self, pair: Pair) -> str:
         """A folder of its own that nothing leads to yet; returns its path below ours."""
         folder = self._folder / _PAIRS / self._nonce()
-        self._disk.make_folder(folder)
-        self._disk.write(folder / _KEY, pair.key, _SECRET_MODE)
-        self._disk.write(folder / _CERTIFICATE, pair.certificate, _OPEN_MODE)
-        self._disk.sync_folder(folder)
-        self._disk.sync_folder(folder.parent)
+        with self._whole(folder):
+            self._disk.make_folder(folder)
+            self._disk.write(folder / _KEY, pair.key, _SECRET_MODE)
+            self._disk.write(folder / _CERTIFICATE, pair.certificate, _OPEN_MODE)
+            self._disk.sync_folder(folder)
+            self._disk.sync_folder(folder.parent)
         return f"{_PAIRS}/{folder.name}"
 
     def _point(self, name: str, target: str) -> None:
         """Have a link lead elsewhere, at one instant."""
-        fresh = self._folder / f".{name}.{self._nonce()}"
-        self._disk.link(fresh, target)
-        self._disk.rename(fresh, self._folder / name)
-        self._disk.sync_folder(self._folder)
+        self._link(self._folder / name, target)
+
+    def _link(self, path: Path, target: str) -> None:
+        fresh = path.with_name(f".{path.name}.{self._nonce()}")
+        with self._whole(fresh):
+            self._disk.link(fresh, target)
+            self._disk.rename(fresh, path)
+        self._disk.sync_folder(path.parent)
 
     def _replace(self, path: Path, content: bytes, mode: int) -> None:
         fresh = path.with_name(f".{path.name}.{self._nonce()}")
-        self._disk.write(fresh, content, mode)
-        self._disk.rename(fresh, path)
+        with self._whole(fresh):
+            self._disk.write(fresh, content, mode)
+            self._disk.rename(fresh, path)
         self._disk.sync_folder(path.parent)
+
+    @contextmanager
+    def _whole(self, made: Path) -> Iterator[None]:
+        """What is made within, or nothing: a full disk does not get fuller with every try."""
+        try:
+            yield
+        except OSError:
+            with suppress(OSError):
+                self._disk.remove(made)
+            raise
 
     def _target(self, name: str) -> str:
         link = self._folder / name
@@ -238,7 +258,7 @@ class PairFolder:
                 self._disk.remove(each)
         for each in self._folder.glob(".*"):
             self._disk.remove(each)
-        for path in (self._cert_file, self._key_file):
+        for path in (_end(self._cert_file, _CERTIFICATE), _end(self._key_file, _KEY)):
             for each in path.parent.glob(f".{escape(path.name)}.*"):
                 if each.is_symlink():
                     self._disk.remove(each)
@@ -252,6 +272,15 @@ def _written(folder: Path) -> Iterator[None]:
             yield
     except OSError as problem:
         raise _cannot(problem, folder) from None
+
+
+def _end(path: Path, name: str) -> Path:
+    """Where links of somebody else lead; a link through a ``current`` is one of ours, if of another data folder."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink() or path.readlink().parts[-2:] == (_CURRENT, name):
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def _cannot(problem: OSError, folder: Path) -> UnavailableError:

@@ -231,6 +231,86 @@ def test_files_that_somebody_puts_there_by_hand_are_taken_in(tmp_path: Path) -> 
     assert (it.current(), it.last_good()) == (OLD, NEXT)
 
 
+def test_links_of_somebody_else_stay_and_lead_to_the_pair_in_use(tmp_path: Path) -> None:
+    """As certbot has it: live/NAME leads to archive/NAME, which its own renewal leaves for a new file."""
+    it, etc, archive = folder_with(tmp_path, OLD), tmp_path / "etc", tmp_path / "archive"
+    archive.mkdir()
+
+    def by_certbot(number: int, pair: Pair) -> None:
+        for name, content in (("host.crt", pair.certificate), ("host.key", pair.key)):
+            (archive / f"{number}.{name}").write_bytes(content)
+            (tmp_path / "fresh").symlink_to(Path("..", "archive", f"{number}.{name}"))
+            (tmp_path / "fresh").replace(etc / name)
+
+    by_certbot(1, OLD)
+    it.put(NEW)
+    it.put(NEXT)
+    assert (it.current(), it.last_good()) == (NEXT, NEW)
+    assert (etc / "host.key").readlink() == Path("../archive/1.host.key")
+    assert sorted(each.name for each in archive.iterdir()) == ["1.host.crt", "1.host.key"]
+    by_certbot(2, OLD)
+    assert it.current() == OLD
+    it.put(NEW)
+    assert (it.current(), it.last_good()) == (NEW, OLD)
+    assert (etc / "host.crt").readlink() == Path("../archive/2.host.crt")
+    for name in ("host.crt", "host.key"):
+        (etc / name).unlink()
+        (etc / name).symlink_to(etc / name)
+    with pytest.raises(UnavailableError, match="symbolic links"):
+        it.put(OLD)
+
+
+def test_a_first_pair_takes_its_place_where_a_link_leads_that_leads_nowhere_yet(tmp_path: Path) -> None:
+    it, persistent = folder_with(tmp_path, None), tmp_path / "persistent"
+    persistent.mkdir()
+    for name in ("host.crt", "host.key"):
+        (tmp_path / "etc" / name).symlink_to(persistent / name)
+    it.mend()
+    it.put(NEW)
+    assert it.current() == NEW
+    assert (tmp_path / "etc" / "host.crt").readlink() == persistent / "host.crt"
+
+
+def test_a_data_folder_that_was_moved_is_led_to_anew(tmp_path: Path) -> None:
+    folder_with(tmp_path, OLD).put(NEW)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = PairFolder(
+        tmp_path / "moved" / "gate", tmp_path / "etc" / "host.crt", tmp_path / "etc" / "host.key"
+    )
+    assert moved.current() is None
+    moved.mend()
+    assert (moved.current(), moved.last_good()) == (NEW, OLD)
+
+
+def test_tries_in_vain_leave_nothing_behind_and_a_start_clears_what_a_power_cut_left(tmp_path: Path) -> None:
+    class FullDisk(PairDisk):
+        """Names fit, contents do not."""
+
+        def write(self, path: Path, content: bytes, mode: int) -> None:
+            super().write(path, content[:1], mode)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    folder_with(tmp_path, OLD).put(NEW)
+    before = sorted(tmp_path.rglob("*"))
+    full = folder_with(tmp_path, None, FullDisk())
+    attempts: tuple[Callable[[], None], ...] = (
+        lambda: full.put(NEXT),
+        lambda: full.note(RenewalNotes(trouble="x")),
+        lambda: full.keep_pending(b"key", b"request"),
+    )
+    for attempt in attempts:
+        with pytest.raises(StorageFullError):
+            attempt()
+        assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(PowerCutError):
+        folder_with(tmp_path, None, CutDisk(4)).put(NEXT)
+    assert sorted(tmp_path.rglob("*")) != before
+    again = folder_with(tmp_path, None)
+    again.mend()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (again.current(), again.last_good()) == (NEW, OLD)
+
+
 def test_a_full_disk_leaves_the_pair_in_use(tmp_path: Path) -> None:
     class FullDisk(PairDisk):
         def write(self, path: Path, content: bytes, mode: int) -> None:
