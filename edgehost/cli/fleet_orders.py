@@ -7,17 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from edgehost.cli.command_table import FAILED, OK, TIMED_OUT
-from edgehost.cli.fleet_watching import reports_on, sequence_of
+from edgehost.cli.fleet_watching import reports_on, sequence_of, whole_in
 from edgehost.cli.output import one_line
 from edgehost.domain.errors import NotFoundError, RefusedError
 from edgehost.domain.json_text import write_json
 from edgehost.domain.rollout_decision import FOR_APPROVAL
 from edgehost.domain.rollout_messages import OrderAnswer, SignedOrder, order_document, order_mark, read_answer
+from edgehost.domain.rollout_numbers import numbers, wave_fault
 from edgehost.domain.rollout_report import RolloutOrder, RolloutState
 from edgehost.domain.suggestion import did_you_mean
 
 if TYPE_CHECKING:
-    from edgehost.cli.fleet_verbs import Work
+    from edgehost.cli.fleet_work import Work
 
 #: Hosts that are named in a message.
 _SHOWN: Final = 3
@@ -81,8 +82,44 @@ def _order(work: Work) -> SignedOrder:
         wave = wave_to_approve(args.deployment, reports, sequence)
     if args.verb == "resume" and wave is None:
         wave = max(_waves(current, {RolloutState.FAILED}), default=0)
+    order = RolloutOrder(args.verb)
+    require_known(args.deployment, reports, sequence, order, wave or 0, ahead=args.ahead)
     fleet = work.access.topics.fleet
-    return SignedOrder(fleet, args.deployment, sequence, RolloutOrder(args.verb), max(wave or 0, 0), work.now)
+    return SignedOrder(fleet, args.deployment, sequence, order, max(wave or 0, 0), work.now)
+
+
+def require_known(
+    deployment: str,
+    reports: Mapping[str, Mapping[str, Any]],
+    sequence: int,
+    order: RolloutOrder,
+    wave: int,
+    *,
+    ahead: bool = False,
+) -> None:
+    """See that hosts report what an order names; where nobody reports on the deployment yet, nothing is known.
+
+    ``ahead``: the sequence need not have come to any host yet.
+
+    Raises:
+        NotFoundError: they report others; those are named.
+    """
+    if not reports:
+        return
+    known: dict[int, int] = {}
+    for report in reports.values():
+        reported = sequence_of(report)
+        known[reported] = max(known.get(reported, 0), whole_in(report, "waves"))
+    if sequence not in known and not ahead:
+        more = "s" if len(known) > 1 else ""
+        raise NotFoundError(
+            f"No host reports sequence {sequence} of {deployment}; they report sequence{more} {numbers(known)}.",
+            hint="If it is on its way to them, give the order with --ahead: it holds once they have it."
+            if sequence > max(known)
+            else "Hosts that are not heard of may have it still: --ahead gives the order all the same.",
+        )
+    if fault := wave_fault(order, deployment, sequence, wave, known.get(sequence, 0)):
+        raise NotFoundError(fault, hint="Waves are counted from 0; an order covers those before it, too.")
 
 
 def wave_to_approve(deployment: str, reports: Mapping[str, Mapping[str, Any]], sequence: int) -> int:
@@ -160,6 +197,10 @@ def _lines(
             if len(refused) == len(answers)
             else f"{len(answers) - len(refused)} of {len(answers)} hosts obey it."
         )
+    said = {host: answer.reason for host, answer in answers.items() if answer.obeyed and answer.reason}
+    lines += [one_line(f"{host}: {reason}") for host, reason in sorted(said.items())[:_SHOWN]]
+    if len(said) > _SHOWN:
+        lines.append(f"{len(said) - _SHOWN} more hosts say the like.")
     if silent:
         lines.append(one_line(f"No answer from {', '.join(silent)}; the order stays for them at the broker."))
     elif not answers:

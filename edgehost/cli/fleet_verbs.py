@@ -4,76 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
-
-import semver
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from edgehost.adapters.fleet.command_signing import new_command
-from edgehost.adapters.fleet.operator_link import OperatorLink, open_operator_link
-from edgehost.adapters.services.system_clock import SystemClock
-from edgehost.cli.bounded_file import read_bounded
+from edgehost.adapters.fleet.operator_link import open_operator_link
 from edgehost.cli.command_table import OK
+from edgehost.cli.fleet_arguments import command_arguments, outdated
 from edgehost.cli.fleet_commands import Given, Giver, exit_code, seconds
 from edgehost.cli.fleet_output import components_of, member_document, outcome_lines, span_of
 from edgehost.cli.fleet_settings import FleetAccess, fleet_access
+from edgehost.cli.fleet_work import Work
 from edgehost.cli.output import Output, one_line, table
-from edgehost.cli.usage import UsageError
 from edgehost.domain.errors import NotFoundError, RefusedError
 from edgehost.domain.fleet_command import Operation
-from edgehost.domain.fleet_members import Member, Presence, Selection, members_in
+from edgehost.domain.fleet_members import Member, Presence
 from edgehost.domain.rollout_report import RolloutOrder
-from edgehost.domain.suggestion import did_you_mean
 
-_CONFIG_MOST_BYTES: Final = 64 * 1024
 _VERB_OPERATIONS: Final = frozenset(
     {"deploy", "rollback", "restart", "call", "logs", "config", "diag", "flash", "readmit"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One run of the command."""
-
-    args: argparse.Namespace
-    out: Output
-    access: FleetAccess
-    link: OperatorLink
-
-    @property
-    def now(self) -> float:
-        """By this machine's clock."""
-        return SystemClock().now()
-
-    def members(self) -> dict[str, Member]:
-        """Every registered host."""
-        return members_in(self.access.topics, self.link.retained)
-
-    def chosen(self, *, must: bool) -> list[Member]:
-        """The hosts that the command line means.
-
-        Raises:
-            UsageError: it means none, and the verb needs some.
-            NotFoundError: there are none of that kind.
-        """
-        selection = _selection(self.args)
-        if must and selection.is_empty:
-            raise UsageError("say which hosts: --host, --class, --label or --all")
-        members = self.members()
-        missing = [name for name in selection.names if name not in members]
-        if missing:
-            hint = did_you_mean(missing[0], members)
-            raise NotFoundError(f"No host '{missing[0]}' is registered in this fleet.", hint=hint)
-        chosen = selection.of(members.values())
-        if not chosen and (must or not selection.is_empty):
-            raise NotFoundError(
-                "No registered host is meant by that.", hint="'edgehost fleet ls' lists them."
-            )
-        return chosen
 
 
 Verb = Callable[[Work], Awaitable[int]]
@@ -145,7 +96,7 @@ async def _keys(work: Work) -> int:
 async def _command(work: Work) -> int:
     args, out = work.args, work.out
     operation = Operation(args.verb)
-    arguments = _arguments(args)
+    arguments = command_arguments(args)
     members = work.chosen(must=True)
     able = [member for member in members if operation in member.can]
     for member in members:
@@ -156,7 +107,7 @@ async def _command(work: Work) -> int:
             f"None of these hosts can '{operation}'.", hint="See [fleet] commands on the hosts."
         )
     if args.verb == "deploy" and args.only_outdated:
-        able = _outdated(able, arguments)
+        able = outdated(able, arguments)
         if not able:
             out.result({"commands": []}, "Every host is up to date.")
             return OK
@@ -235,93 +186,6 @@ def _sign(args: argparse.Namespace, out: Output, access: FleetAccess) -> int:
     from edgehost.cli.fleet_signing import sign_command  # noqa: PLC0415 - only for this verb
 
     return sign_command(args, out, access)
-
-
-def _arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """What the host is asked for; empty words are left out."""
-    device = getattr(args, "device", "")
-    _require_target(args, device)
-    match args.verb:
-        case "deploy":
-            name, _, version = args.target.partition("@")
-            found = {"deployment": name} if args.deployment else {"component": name, "version": version}
-        case "call":
-            found = {
-                "component": args.component,
-                "function": args.function,
-                "payload": _payload(args.payload),
-            }
-        case "logs":
-            found = {"component": args.component, "host": args.of_host, "lines": args.lines}
-        case "config":
-            text = "" if args.file is None else _text(Path(args.file))
-            found = {"text": text, "show": args.show, "revert": args.revert}
-        case "flash":
-            firmware, _, version = args.firmware.partition("@")
-            found = {"board": args.board, "firmware": firmware, "version": version}
-            found |= {name: getattr(args, name) for name in ("line", "baud", "tool", "erase_all", "dry_run")}
-        case "diag" | "readmit":
-            found = {}
-        case _:
-            found = {"component": args.component}
-    found["device"] = device
-    unsaid = {"verify": False} if getattr(args, "no_verify", False) else {}
-    return {name: value for name, value in found.items() if value not in (None, "", False)} | unsaid
-
-
-def _require_target(args: argparse.Namespace, device: str) -> None:
-    """A device holds one component: what is asked of the device itself names none."""
-    if args.verb in {"rollback", "restart", "logs"} and device and args.component:
-        raise UsageError("--device stands for what runs there: leave COMPONENT out")
-    if args.verb == "rollback" and not device and not args.component:
-        raise UsageError("say what goes back: COMPONENT, or --device DEVICE")
-    if args.verb == "deploy" and device and (args.deployment or args.only_outdated):
-        raise UsageError("--device goes with a component alone, without --deployment or --only-outdated")
-    if args.verb == "logs" and device and args.of_host:
-        raise UsageError("--device stands beside --of-host: drop one")
-
-
-def _payload(text: str | None) -> Any:  # noqa: ANN401 - JSON holds anything
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        return text
-
-
-def _text(file: Path) -> str:
-    try:
-        return read_bounded(file, _CONFIG_MOST_BYTES).decode()
-    except UnicodeDecodeError:
-        raise RefusedError(f"{file} is no text.") from None
-
-
-def _outdated(members: Sequence[Member], arguments: Mapping[str, Any]) -> list[Member]:
-    """Those that have another version than is asked for, or than the newest among them."""
-    if "deployment" in arguments:
-        name = arguments["deployment"]
-        sequences = {member.name: _sequence(member, name) for member in members}
-        top = max(sequences.values(), default=0)
-        return [member for member in members if sequences[member.name] < top or not top]
-    component, wanted = arguments["component"], arguments.get("version", "")
-    versions = {member.name: member.version_of(component) for member in members}
-    known = [semver.Version.parse(each) for each in versions.values() if semver.Version.is_valid(each)]
-    wanted = wanted or str(max(known, default=""))
-    return [member for member in members if versions[member.name] != wanted or not wanted]
-
-
-def _sequence(member: Member, deployment: str) -> int:
-    sequence = member.deployments.get(deployment, {}).get("sequence", 0)
-    return sequence if isinstance(sequence, int) else 0
-
-
-def _selection(args: argparse.Namespace) -> Selection:
-    labels = {}
-    for each in args.label:
-        key, equals, value = each.partition("=")
-        if not equals:
-            raise UsageError(f"'{each}' is no K=V")
-        labels[key] = value
-    return Selection(tuple(args.host), args.device_class, labels, args.all)
 
 
 _VERBS: Final[Mapping[str, Verb]] = {

@@ -15,7 +15,7 @@ from edgehost.domain.rollout_report import FINAL_STATES, RolloutState
 from edgehost.domain.suggestion import did_you_mean
 
 if TYPE_CHECKING:
-    from edgehost.cli.fleet_verbs import Work
+    from edgehost.cli.fleet_work import Work
 
 _FINAL: Final = frozenset(str(state) for state in FINAL_STATES)
 _LONG_S: Final = 365 * 86_400.0
@@ -103,5 +103,10 @@ def reports_on(work: Work, deployment: str, chosen: set[str] | None) -> dict[str
 
 def sequence_of(report: Mapping[str, Any]) -> int:
     """The sequence that a report is about."""
-    sequence = report.get("sequence", 0)
-    return sequence if isinstance(sequence, int) else 0
+    return whole_in(report, "sequence")
+
+
+def whole_in(report: Mapping[str, Any], name: str) -> int:
+    """A number that a report has; 0 where it has none."""
+    value = report.get(name, 0)
+    return value if isinstance(value, int) else 0
