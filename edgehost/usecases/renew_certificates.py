@@ -46,6 +46,8 @@ LOOK_S: Final = 900.0
 _LEAST_PAUSE_S: Final = 5.0
 #: A new certificate that nobody could be shown is tried again after this time, doubled up to LOOK_S.
 _TRIAL_S: Final = 15.0
+#: What cannot be used any more may be half of a pair that somebody is replacing: it is looked at once again.
+_HALF_S: Final = 60.0
 _TO_RENEW: Final = frozenset({Standing.DUE, Standing.EXPIRED, Standing.MISSING, Standing.UNUSABLE})
 
 
@@ -82,6 +84,7 @@ class CertificateRenewal:
     notes: RenewalNotes = field(default_factory=RenewalNotes)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _shown: CertificateFacts | None = None  # the last one that could be used
     _trials: int = 0
     _is_open: bool = False
     _ahead: float = 0.0  # of the notes: pauses and tries a day are counted by this time, certificates are not
@@ -100,7 +103,10 @@ class CertificateRenewal:
     async def turn(self) -> float:
         """Look once, renew when it is due, go on with a trial; returns the seconds until the next look."""
         async with self._turn:
+            before = self.facts
             await self._look()
+            if before is not None and self.facts is None:
+                return _HALF_S
             if self.notes.on_trial:
                 await self._go_on_with_trial()
             now = self.moment().now
@@ -170,8 +176,8 @@ class CertificateRenewal:
             except UnavailableError as problem:
                 log.warning("The certificate '%s' is not in its place: %s", self.plan.name, problem)
             await self._open_notes()
-        before = self.facts
         await self._read()
+        before, self._shown = self._shown, self.facts or self._shown
         if before is not None and self._vouches() and self.facts != before:
             self.connect_anew()  # somebody has put another one there
         if self.notes.on_trial and (self.facts is None or self.facts.fingerprint != self.notes.on_trial):
@@ -227,9 +233,10 @@ class CertificateRenewal:
         """
         now = self._paced()
         self.notes = self.notes.as_of(now).tried(now)
-        await asyncio.to_thread(self.store.note, self.notes)  # an unwritten try would not count after a crash
         on_trial = bool(self.users) and self.facts is not None
         try:
+            # An unwritten try would not count after a crash.
+            await asyncio.to_thread(self.store.note, self.notes)
             made = await self._asked()
             facts = await asyncio.to_thread(self.workshop.facts, made)
             # First the note: a power cut between the two leaves a note that the next look drops.
@@ -242,7 +249,7 @@ class CertificateRenewal:
             await self._failed(problem)
             raise
         await asyncio.to_thread(self.store.drop_pending)
-        self.facts, self._trials = facts, 0
+        self.facts, self._shown, self._trials = facts, facts, 0
         log.info("There is a new certificate '%s'.", self.plan.name)
         self._stand(*self._judged(""))
         if on_trial:
@@ -345,7 +352,7 @@ class CertificateRenewal:
         await self._note(notes)
         log.error("The certificate '%s': %s", self.plan.name, why)
         self._publish(CertificateRefused, fingerprint=fingerprint, by=by)
-        self.facts = None  # of the one that is gone: connections still stand on the one that is back
+        self.facts = self._shown = None  # of the one that is gone: connections stand on the one that is back
         await self._look()
 
     def _accepted(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgehost.adapters.certificates.pair_folder import PairFolder
+from edgehost.adapters.certificates.pair_folder import PairDisk, PairFolder
 from edgehost.adapters.certificates.x509_workshop import X509Workshop
 from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.domain.certificate_life import HostMoment, Standing
@@ -81,6 +81,7 @@ class Scene:
         self.events: list[Event] = []
         self.anew = 0
         self.anchors: bytes | None = self.ca.cert_file.read_bytes()
+        self.disk: PairDisk | None = None
         self._plan = plan
         self._users = users
         if with_pair:
@@ -96,7 +97,10 @@ class Scene:
             authority=self.authority,
             workshop=X509Workshop(),
             store=PairFolder(
-                self.folder / "data" / "broker", self.folder / "gate.crt", self.folder / "gate.key"
+                self.folder / "data" / "broker",
+                self.folder / "gate.crt",
+                self.folder / "gate.key",
+                disk=self.disk,
             ),
             bus=self.bus,
             moment=lambda: HostMoment(self.now, self.is_set, self.floor, self.is_least),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.certificates.pair_folder import PairDisk
 from edgehost.domain.certificate_events import (
     CertificateRefused,
     CertificateRenewalFailed,
@@ -263,6 +265,55 @@ async def test_what_somebody_puts_there_by_hand_is_taken_and_judged_anew(tmp_pat
     await scene.turn()
     assert scene.standing() is Standing.UNUSABLE
     assert scene.finding()["state"] == "failed"
+
+
+@pytest.mark.parametrize("first", ["gate.crt", "gate.key"])
+async def test_half_of_a_pair_that_somebody_replaces_asks_nobody_and_the_whole_is_shown_to_all(
+    first: str, tmp_path: Path
+) -> None:
+    scene = Scene(tmp_path)
+    await scene.turn()
+    before = scene.serial()
+    scene.ca.pair(tmp_path / "ca", "gate", days=LIFE, now=scene.now)
+    (tmp_path / "ca" / first).replace(tmp_path / first)
+    assert await scene.turn() == 60
+    assert (scene.standing(), scene.authority.asked) == (Standing.UNUSABLE, [])
+    (second,) = {"gate.crt", "gate.key"} - {first}
+    (tmp_path / "ca" / second).replace(tmp_path / second)
+    await scene.turn()
+    assert (scene.standing(), scene.authority.asked, scene.anew) == (Standing.HOLDS, [], 1)
+    assert scene.serial() != before
+    (tmp_path / "gate.crt").unlink()
+    assert await scene.turn() == 60
+    assert (scene.standing(), scene.authority.asked) == (Standing.MISSING, [])
+    await scene.turn()  # it was no half: nobody brings another
+    assert len(scene.authority.asked) == 1
+    assert scene.standing() is Standing.HOLDS
+
+
+async def test_a_disk_that_is_full_is_tried_with_pauses_and_asks_nobody(tmp_path: Path) -> None:
+    class FullDisk(PairDisk):
+        tries = 0
+
+        def write(self, path: Path, content: bytes, mode: int) -> None:
+            self.tries += path.name.startswith(".renewal")
+            raise OSError(errno.ENOSPC, "no space left", str(path))
+
+    scene = Scene(tmp_path)
+    disk = scene.disk = FullDisk()
+    scene.started()
+    before = (tmp_path / "gate.crt").read_bytes(), key(scene)
+    scene.now += 70 * DAY
+    await scene.pass_days(0.02, most_step_s=5)
+    assert scene.authority.asked == []
+    assert 0 < disk.tries <= 6  # a try and its end each, and not every five seconds
+    assert scene.finding()["state"] == "warning"
+    assert ((tmp_path / "gate.crt").read_bytes(), key(scene)) == before
+    scene.disk = None
+    scene.started()
+    await scene.turn()
+    assert scene.standing() is Standing.HOLDS
+    assert len(scene.authority.asked) == 1
 
 
 async def test_an_operator_renews_at_once_or_looks_without_having_anything_signed(tmp_path: Path) -> None:
