@@ -123,7 +123,8 @@ async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = Fals
         newest = max((release.changed_at for release in ledger.all()), default=0.0)
         clock.raise_floor(max(newest, EARLIEST.timestamp()))
         log.warning("The machine's clock is not set; time runs on from %.0f.", clock.now())
-    factory = await stack.enter_async_context(open_sandbox_factory())
+    idle = safe or not ledger.live_components()
+    factory = await stack.enter_async_context(open_sandbox_factory(nothing_to_run=idle))
     revisions = RevisionClock(config.host.name)
     routes, places = await open_record_places(config, records, revisions, stack, safe=safe)
     keeping = RecordKeeping(

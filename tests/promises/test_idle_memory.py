@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from edgehost.adapters.sandbox.sandbox_factory import open_sandbox_factory
+from tests.adapters.sandbox.guests import PLUGIN, no_host, plan_of
+
 #: Of the standard library: readers of packages, HTTP clients, MIME, archives, differences.
 _STANDARD: Final = {
     "csv", "ctypes", "difflib", "email.parser", "http.client", "importlib.metadata", "logging.config",
@@ -36,8 +39,7 @@ async def main():
         import remotes.mqtt_transport
         tasks = Path("/proc/self/task").iterdir()
         children = [child for task in tasks for child in (task / "children").read_text().split()]
-        for child in children:
-            print("zygote", Path("/proc", child, "maps").read_text().replace("\\n", " "))
+        print("children", *children)
         schema = {"type": "object", "properties": {"celsius": {"type": "number"}}, "required": ["celsius"]}
         RecordSchema(schema).require_valid({"celsius": 21.5})
         for name in sys.modules:
@@ -53,14 +55,25 @@ def test_an_idle_host_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None
     assert sorted(loaded & (_STANDARD | _LIBRARIES | _OWN)) == []
 
 
-def test_the_zygote_whose_pages_every_sandbox_shares_loads_no_archives(tmp_path: Path) -> None:
-    _, mapped = _told(tmp_path)
+def test_a_host_without_components_keeps_no_other_process(tmp_path: Path) -> None:
+    _, children = _told(tmp_path)
+    assert children == ""
+
+
+async def test_the_zygote_whose_pages_every_sandbox_shares_loads_no_archives() -> None:
+    async with open_sandbox_factory() as factory:
+        await factory.start(plan_of(PLUGIN), host_call=no_host, log=lambda *_: None)
+        mapped = _mapped(factory.zygote_pid)
     assert "python" in mapped
     assert [name for name in ("_bz2", "_lzma", "_random", "_ssl") if name in mapped] == []
 
 
+def _mapped(pid: int) -> str:
+    return Path("/proc", str(pid), "maps").read_text()
+
+
 def _told(folder: Path) -> tuple[set[str], str]:
-    """The modules of a host that runs, and the files that its zygote has mapped."""
+    """The modules of a host that runs, and the numbers of its child processes."""
     (folder / "edgehost.toml").write_text('[host]\nname = "idle"\n\n[api]\ntcp_port = 0\n')
     done = subprocess.run(
         [sys.executable, "-c", _HOST], cwd=folder, check=False, capture_output=True, text=True, timeout=50
@@ -69,5 +82,5 @@ def _told(folder: Path) -> tuple[set[str], str]:
     lines = [line.partition(" ") for line in done.stdout.splitlines()]
     return (
         {name for kind, _, name in lines if kind == "module"},
-        " ".join(rest for kind, _, rest in lines if kind == "zygote"),
+        " ".join(rest for kind, _, rest in lines if kind == "children"),
     )

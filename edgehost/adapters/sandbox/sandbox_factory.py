@@ -91,6 +91,16 @@ class WasmSandboxFactory:
                 self._note(self._zygote.confinement)
             return self._zygote
 
+    async def rehearse(self) -> None:
+        """Learn how sandboxes are confined on this machine, from a zygote that ends again.
+
+        Raises:
+            UnavailableError: none can be started.
+        """
+        zygote = await ZygoteLink.started(self._withheld)
+        self._note(zygote.confinement)
+        await zygote.close()
+
     async def close(self) -> None:
         """End every sandbox and the zygote."""
         self._closed = True
@@ -110,9 +120,15 @@ class WasmSandboxFactory:
 
 @asynccontextmanager
 async def open_sandbox_factory(
-    *, start_deadline_s: float = _START_DEADLINE_S, withheld: Mapping[str, str] | None = None
+    *,
+    start_deadline_s: float = _START_DEADLINE_S,
+    withheld: Mapping[str, str] | None = None,
+    nothing_to_run: bool = False,
 ) -> AsyncIterator[WasmSandboxFactory]:
     """A factory with its zygote running; leaving the block ends every sandbox.
+
+    With ``nothing_to_run`` the zygote is started with the first sandbox, since it takes 8 MB while no sandbox shares
+    its pages; how sandboxes are confined is known all the same.
 
     ``withheld`` names defences that are not to be tried, each with a reason: for machines on which one of them
     misbehaves, and for tests.
@@ -122,7 +138,7 @@ async def open_sandbox_factory(
     """
     factory = WasmSandboxFactory(start_deadline_s=start_deadline_s, withheld=dict(withheld or {}))
     try:
-        await factory.ready()
+        await (factory.rehearse() if nothing_to_run else factory.ready())
         yield factory
     finally:
         await factory.close()
