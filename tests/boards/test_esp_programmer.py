@@ -180,7 +180,12 @@ def test_a_terminal_without_modem_lines_is_known_by_what_esptool_says() -> None:
         (
             "A fatal error occurred: Failed to connect to ESP32: No serial data received.",
             NoSyncError,
-            "not answer",
+            "Nothing was heard there",
+        ),
+        (
+            "A fatal error occurred: Failed to connect to ESP32: Invalid head of packet (0x24)",
+            NoSyncError,
+            "Something else was heard there",
         ),
         (
             "Wrong boot mode detected (0x13)! The chip needs to be in download mode.",
@@ -201,7 +206,7 @@ def test_a_terminal_without_modem_lines_is_known_by_what_esptool_says() -> None:
 def test_what_esptool_says_last_tells_what_to_do(says: str, kind: type[EdgehostError], means: str) -> None:
     problem = failure_of(ToolEnd(2, ("esptool v5.6.0", says)), job_on("socket://127.0.0.1:1", "esp32"))
     assert type(problem) is kind
-    assert means in problem.message
+    assert means in str(problem)
     assert problem.hint
 
 
@@ -274,7 +279,8 @@ async def test_a_chip_in_secure_download_mode_is_left_alone() -> None:
     [
         (b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n", "started its firmware"),
         (b"boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting for download\r\n", "does not hear"),
-        (b"", "does not answer"),
+        (b"", "does not answer on socket.*Nothing was heard"),
+        (b"$GPGGA,123519,4807.038,N\r\n", "does not answer on socket.*Something else was heard"),
     ],
 )
 async def test_what_the_chip_prints_tells_why_it_does_not_answer(says: bytes, means: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import pty
 import socket
@@ -19,7 +18,8 @@ import pytest
 import serial
 from serial.rfc2217 import PortManager
 
-from edgehost.adapters.boards import serial_lines, socket_line
+from edgehost.adapters.boards import socket_line
+from edgehost.adapters.boards.line_holders import way_in
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.domain.errors import LineBusyError, LineLostError, NoLineError, NotFoundError, RefusedError
 from edgehost.ports.device_line import LineSettings
@@ -171,9 +171,7 @@ def test_nobody_is_told_to_join_a_group_that_may_not_or_that_is_roots(
     line.touch(mode)
     line.chmod(mode)
     monkeypatch.setattr(Path, "group", lambda _: group)
-    # By hand: root, who may run this, is never refused.
-    refusal = PermissionError(errno.EACCES, "Permission denied")
-    assert said in serial_lines._explained(str(line), refusal, LineSettings()).hint
+    assert said in way_in(str(line))
 
 
 async def test_a_socket_is_a_line_until_it_is_closed() -> None:

@@ -22,7 +22,10 @@ from edgehost.domain.board import Board, FlashFacts, UsbId
 from edgehost.domain.errors import (
     ChipMismatchError,
     DeviceError,
+    EdgehostError,
     FlashFailedError,
+    LineDeniedError,
+    NoLineError,
     NoSyncError,
     UnavailableError,
     VerifyFailedError,
@@ -148,6 +151,28 @@ async def test_dfu_writes_reads_back_and_leaves(tmp_path: Path, monkeypatch: pyt
     assert calls[1].startswith("-d 0483:df11 -p 1-1.4 -a 0 -s 0x08000000 -D")
     assert calls[2].startswith("-d 0483:df11 -p 1-1.4 -a 0 -s 0x08000000:3000:leave -U")
     assert [report.done for report in reports if report.phase is Phase.WRITE] == [0, 1500, 3000]
+
+
+@pytest.mark.parametrize(
+    ("listed", "kind"),
+    [
+        ((FOUND, FOUND.replace("357236543131", "357236543132")), NoLineError),
+        (
+            ("dfu-util: Cannot open DFU device 0483:df11 found on devnum 12 (LIBUSB_ERROR_ACCESS)",),
+            LineDeniedError,
+        ),
+    ],
+)
+async def test_of_several_dfu_devices_or_a_closed_one_none_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: tuple[str, ...], kind: type[EdgehostError]
+) -> None:
+    script = tmp_path / "dfu-util"
+    script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in listed))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(kind) as caught:
+        await DfuProgrammer().flash(FlashJob(DFU, IMAGE, ""), Reports())
+    assert caught.value.hint
 
 
 def fake_pyocd(folder: Path, *, bad: bool = False) -> None:

@@ -91,6 +91,7 @@ async def test_silence_is_no_sync_with_a_hint_what_to_press(
             pytest.skip("no line of bytes")
         with pytest.raises(NoSyncError) as caught:
             await bench.programmer.flash(job_for(bench, line=silent.line), Reports())
+        assert silent.line in caught.value.message, "who has several lines wants to know which was asked"
         assert caught.value.hint
         assert caught.value.state == BoardState.UNTOUCHED
 

@@ -22,6 +22,7 @@ _ANSWER_S: Final = 2.0
 _ERASE_S: Final = 60.0
 _SYNC_S: Final = 0.4
 _SYNC_TRIES: Final = 6
+_WIRES: Final = "Is it the right line, and are TX and RX crossed?"
 #: Pages in one erase command: the plain one counts in a byte, and a short command loses little when it breaks off.
 _PAGES: Final = 32
 
@@ -43,8 +44,8 @@ class An3155Loader:
         self._reader = LineReader(line)
         self.commands: frozenset[int] = frozenset()
 
-    async def sync(self, hint: str) -> None:
-        """Wake the bootloader, which measures the baud rate from the byte 0x7F.
+    async def sync(self, where: str, hint: str) -> None:
+        """Wake the bootloader at the end of the line ``where``, which measures the baud rate from the byte 0x7F.
 
         Raises:
             NoSyncError: no answer, or one that is not of this protocol.
@@ -60,7 +61,7 @@ class An3155Loader:
             if strange[0] in (ACK, NACK):  # NACK: it was awake, and took the byte for half a command
                 return
         said = f" (it sent {strange.hex()})" if strange else ""
-        raise NoSyncError(f"The STM32 bootloader does not answer{said}.", hint=hint)
+        raise NoSyncError(f"No STM32 bootloader answers on {where}{said}.", hint=f"{hint} {_WIRES}")
 
     async def get(self) -> str:
         """Its version; it fills ``commands``."""

@@ -52,7 +52,7 @@ class An3155Programmer:
         run.tell(Phase.CONNECT)
         if job.board.flash.reset == "dtr":
             await self._reset(line, into_bootloader=True)
-        await loader.sync(job.board.recovery or _HINT)
+        await loader.sync(job.line, job.board.recovery or _HINT)
         version = await loader.get()
         product_id = await loader.product_id()
         name = _name(product_id)

@@ -26,6 +26,12 @@ _SHOWN: Final = 8
 _LOW_S: Final = 0.25
 _BOOT_S: Final = 0.05
 _OPENINGS: Final = 3
+#: What may hold the bootloader's UART; a chip with a USB of its own has none.
+_WIRES: Final = {
+    "stk500v1": ", and does nothing hang on pins 0 and 1",
+    "stk500v2": ", and does nothing hang on pins 0 and 1",
+    "avr109": "",
+}
 
 
 class LostAnswerError(Exception):
@@ -221,5 +227,5 @@ def no_sync(job: FlashJob, *, pulsed: bool, extra: str = "") -> NoSyncError:
     )
     return NoSyncError(
         f"No bootloader answers on {job.line} at {job.baud or flash.baud} baud.",
-        hint=f"{reset} Is it the right line, and does nothing hang on pins 0 and 1? {extra}".rstrip(),
+        hint=f"{reset} Is it the right line{_WIRES[flash.protocol]}? {extra}".rstrip(),
     )

@@ -12,7 +12,14 @@ from typing import Final
 from edgehost.adapters.boards.aligned_blocks import aligned_blocks
 from edgehost.adapters.boards.flash_run import FlashRun
 from edgehost.adapters.boards.tool_process import ToolEnd, require_tool, run_tool
-from edgehost.domain.errors import ChipMismatchError, FlashFailedError, NoSyncError, VerifyFailedError
+from edgehost.domain.errors import (
+    ChipMismatchError,
+    FlashFailedError,
+    LineDeniedError,
+    NoLineError,
+    NoSyncError,
+    VerifyFailedError,
+)
 from edgehost.domain.flashing import BoardState, FlashJob, FlashOutcome, Phase
 from edgehost.ports.programmer import Report
 
@@ -98,13 +105,13 @@ async def _find(job: FlashJob, tool: str) -> DfuDevice:
         and (not serial or each.serial == serial)
     ]
     if end.said("LIBUSB_ERROR_ACCESS", "Cannot open DFU device"):
-        raise FlashFailedError(
+        raise LineDeniedError(
             "This user may not open the DFU device.", hint="Add a udev rule for it, or run as root."
         )
     if not there:
         raise NoSyncError("There is no device in DFU mode.", hint=job.board.recovery or _HINT)
     if len(there) > 1:
-        raise FlashFailedError(
+        raise NoLineError(
             f"There are several devices in DFU mode: {', '.join('id:' + each.serial for each in there)}.",
             hint="Name one of them as --line.",
         )

@@ -15,6 +15,7 @@ from typing import Final
 from edgehost.adapters.boards import esp_chips, esp_loader, esp_reset
 from edgehost.adapters.boards.aligned_blocks import aligned_blocks
 from edgehost.adapters.boards.esp_chips import EspChip, Watchdogs
+from edgehost.adapters.boards.esp_errors import no_loader
 from edgehost.adapters.boards.esp_image import require_made_for
 from edgehost.adapters.boards.esp_loader import PACKET, SECTOR, EspLoader
 from edgehost.adapters.boards.flash_run import FlashRun
@@ -86,7 +87,7 @@ class EspProgrammer:
             )
         if b"boot:0x" in loader.noise:
             raise NoSyncError("The chip started its firmware instead of its loader.", hint=hint)
-        raise NoSyncError("The loader in the chip's ROM does not answer.", hint=hint)
+        raise no_loader(job.line, hint, was_heard=bool(loader.noise))
 
     async def _prepare(self, run: FlashRun, loader: EspLoader, chip: EspChip) -> None:
         board, baud = run.job.board, run.job.baud or run.job.board.flash.baud

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from edgehost.adapters.boards.esp_errors import no_loader
 from edgehost.adapters.boards.flash_run import FlashRun
+from edgehost.adapters.boards.line_holders import way_in
 from edgehost.adapters.boards.tool_process import ToolEnd
 from edgehost.domain.errors import (
     ChipMismatchError,
@@ -122,14 +124,14 @@ def failure_of(end: ToolEnd, job: FlashJob, *, has_answered: bool = False) -> Ed
         )
     if has_answered and end.said("Could not open"):
         return LineLostError(f"{job.line} is gone.", hint="Was it unplugged? Plug it in and try again.")
-    return _of_line(end, job) or _of_loader(end, hint) or _of_write(end)
+    return _of_line(end, job) or _of_loader(end, job.line, hint) or _of_write(end)
 
 
 def _of_line(end: ToolEnd, job: FlashJob) -> EdgehostError | None:
     if not end.said("Could not open"):
         return None
     if end.said("Permission denied"):
-        return LineDeniedError(f"This user may not open {job.line}.", hint="See which group it belongs to.")
+        return LineDeniedError(f"This user may not open {job.line}.", hint=way_in(job.line))
     if end.said("exclusively lock", "Resource busy", "Resource temporarily unavailable"):
         return LineBusyError(f"{job.line} is in use by another program.", hint="End that program.")
     return NoLineError(
@@ -138,7 +140,7 @@ def _of_line(end: ToolEnd, job: FlashJob) -> EdgehostError | None:
     )
 
 
-def _of_loader(end: ToolEnd, hint: str) -> DeviceError | None:
+def _of_loader(end: ToolEnd, line: str, hint: str) -> DeviceError | None:
     if end.said("getting no sync reply"):
         return NoSyncError(
             "The chip waits for its image, and does not hear.", hint="Check the line to its RX."
@@ -146,7 +148,7 @@ def _of_loader(end: ToolEnd, hint: str) -> DeviceError | None:
     if end.said("Wrong boot mode detected"):
         return NoSyncError("The chip started its firmware instead of its loader.", hint=hint)
     if end.said("Failed to connect to"):
-        return NoSyncError("The loader in the chip's ROM does not answer.", hint=hint)
+        return no_loader(line, hint, was_heard=not end.said("No serial data received"))
     if end.said("Failed to start stub flasher"):
         return FlashFailedError(
             "The helper that esptool loads into the chip's RAM does not start.",

@@ -1,8 +1,10 @@
-"""Which processes have a line open, as far as this user may see."""
+"""Who has a line open, and who may open it, as far as this user may see."""
 
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,16 @@ def holders_of(path: str, *, with_self: bool) -> tuple[str, ...]:
         if len(found) == _MOST:
             break
     return tuple(found)
+
+
+def way_in(path: str) -> str:
+    """Who may open the line, and how to become one of them."""
+    group, may = "dialout", True
+    with suppress(OSError, KeyError):
+        group, may = Path(path).group(), bool(Path(path).stat().st_mode & stat.S_IWGRP)
+    if may and group != "root":
+        return f"Add yourself to {group} (sudo usermod -aG {group} $USER) and log in again."
+    return f"It is open to its owner alone: sudo chgrp dialout {path} && sudo chmod g+rw {path}, then join dialout."
 
 
 def _has_open(process: Path, path: str) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import stat
 import termios
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from edgehost.adapters.boards.line_holders import holders_of
+from edgehost.adapters.boards.line_holders import holders_of, way_in
 from edgehost.adapters.boards.rfc2217_line import open_rfc2217
 from edgehost.adapters.boards.socket_line import open_socket
 from edgehost.adapters.boards.tty_line import open_tty
@@ -111,7 +110,7 @@ def _explained(path: str, problem: OSError, settings: LineSettings) -> EdgehostE
     if problem.errno in _BUSY:
         return _busy(path, holders_of(str(Path(path).resolve()), with_self=True))
     if problem.errno in (errno.EACCES, errno.EPERM):
-        return LineDeniedError(f"This user may not open {path}.", hint=_way_in(path))
+        return LineDeniedError(f"This user may not open {path}.", hint=way_in(path))
     if problem.errno == errno.EINVAL and settings.parity != "none":
         return RefusedError(
             f"{path} cannot carry {settings.parity} parity, which the bootloader of this board wants.",
@@ -126,13 +125,3 @@ def _with_folder(path: str) -> str:
     """What somebody means who writes ``ttyACM0``."""
     device = f"/dev/{path}"
     return f"Did you mean {device}? " if "/" not in path and Path(device).is_char_device() else ""
-
-
-def _way_in(path: str) -> str:
-    """Who may open the line, and how to become one of them."""
-    group, may = "dialout", True
-    with suppress(OSError, KeyError):
-        group, may = Path(path).group(), bool(Path(path).stat().st_mode & stat.S_IWGRP)
-    if may and group != "root":
-        return f"Add yourself to {group} (sudo usermod -aG {group} $USER) and log in again."
-    return f"It is open to its owner alone: sudo chgrp dialout {path} && sudo chmod g+rw {path}, then join dialout."

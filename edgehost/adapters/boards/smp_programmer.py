@@ -69,7 +69,8 @@ class SmpProgrammer:
         session = _session(line, job.board.flash.page)
         run.tell(Phase.CONNECT)
         if not await session.is_alive():
-            raise NoSyncError("No SMP server answers.", hint=job.board.recovery or _HINT)
+            where = f"{job.line} at {job.baud or job.board.flash.baud} baud"
+            raise NoSyncError(f"No SMP server answers on {where}.", hint=job.board.recovery or _HINT)
         await session.negotiate()
         chip = await session.hardware()
         _require_chip(job, chip)
