@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
@@ -24,10 +23,12 @@ from edgehost.domain.errors import (
     UnavailableError,
 )
 from edgehost.ports.sandbox import CallContext, GuestLog, HostCall, Sandbox, SandboxFactory, SandboxPlan
+from edgehost.usecases.idle_instances import IdleInstances
 from edgehost.usecases.pool_statistics import PoolStatistics
 from edgehost.usecases.replacement_pace import ReplacementPace
 from edgehost.usecases.running_components import DrainingError
 from edgehost.usecases.sparing_warnings import SparingWarnings
+from edgehost.usecases.waiting_calls import WaitingCalls
 
 _log = logging.getLogger("edgehost.components")
 
@@ -46,9 +47,8 @@ class InstancePool:
         self._factory, self.plan = factory, plan
         self._host_call, self._log = host_call, log
         self._least, self._most = plan.limits.instances_min, plan.limits.instances_max
-        self._idle: list[Sandbox] = []  # the last one used is taken first: its memory is warm
-        self._idle_since: dict[Sandbox, float] = {}
-        self._waiters: deque[asyncio.Future[Sandbox]] = deque()
+        self._idle = IdleInstances()
+        self._waiting = WaitingCalls()
         self._finished: list[Sandbox] = []  # to be closed by the keeper
         self._instances: set[Sandbox] = set()
         self._starting = 0
@@ -170,12 +170,8 @@ class InstancePool:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait((keeper,))
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(UnavailableError(f"{self.plan.component} was stopped."))
-        self._waiters.clear()
+        self._waiting.turn_away(lambda: UnavailableError(f"{self.plan.component} was stopped."))
         self._idle.clear()
-        self._idle_since.clear()
         self._finished.clear()
         while self._instances:
             await self._instances.pop().close()
@@ -183,7 +179,7 @@ class InstancePool:
     def _state_of(self, sandbox: Sandbox) -> str:
         if sandbox in self._finished or not sandbox.alive:
             return "ending"
-        return "idle" if sandbox in self._idle_since else "busy"
+        return "idle" if sandbox in self._idle else "busy"
 
     @property
     def _live(self) -> int:
@@ -209,29 +205,20 @@ class InstancePool:
         if context.chain:
             return await self._extra_one(until)
         to_come = max(0, self._most - self._live)  # these wait for an instance that is on its way
-        if len(self._waiters) >= self.plan.limits.queue + to_come:
+        if len(self._waiting) >= self.plan.limits.queue + to_come:
             raise BusyError(
-                f"{self.plan.component} has {len(self._waiters)} calls waiting already.",
+                f"{self.plan.component} has {len(self._waiting)} calls waiting already.",
                 hint="Call again later, or raise limits.queue or limits.instances_max.",
             )
-        waiter: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
         self.statistics.waiting += 1
         self._wake.set()  # the keeper may start one more
         try:
-            async with asyncio.timeout_at(until):
-                return await waiter
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give_back(waiter.result())  # it came too late for this call
-            else:
-                self._forget(waiter)
-            if isinstance(error, TimeoutError):
-                raise BusyError(
-                    f"{self.plan.component}: no instance became free in time.",
-                    hint="Call again later, or raise limits.instances_max.",
-                ) from None
-            raise
+            return await self._waiting.wait(until, self._give_back)
+        except TimeoutError:
+            raise BusyError(
+                f"{self.plan.component}: no instance became free in time.",
+                hint="Call again later, or raise limits.instances_max.",
+            ) from None
         finally:
             self.statistics.waiting -= 1
 
@@ -248,11 +235,9 @@ class InstancePool:
             raise BusyError(f"{self.plan.component}: no instance could be started in time.") from None
 
     def _idle_one(self) -> Sandbox | None:
-        if self._waiters:
+        if self._waiting:
             return None  # they were here first
-        while self._idle:
-            sandbox = self._idle.pop()
-            del self._idle_since[sandbox]
+        while (sandbox := self._idle.take()) is not None:
             if sandbox.alive:
                 return sandbox
             self._bury(sandbox)
@@ -267,21 +252,12 @@ class InstancePool:
             self._finish(sandbox)
 
     def _put_back(self, sandbox: Sandbox) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(sandbox)
-                return
-        self._idle.append(sandbox)
-        self._idle_since[sandbox] = asyncio.get_running_loop().time()
+        if not self._waiting.hand_over(sandbox):
+            self._idle.put(sandbox, asyncio.get_running_loop().time())
 
     def _finish(self, sandbox: Sandbox) -> None:
         self._finished.append(sandbox)
         self._wake.set()
-
-    def _forget(self, waiter: asyncio.Future[Sandbox]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
 
     async def _start_one(self) -> Sandbox:
         self._starting += 1
@@ -324,11 +300,12 @@ class InstancePool:
                 async with asyncio.timeout(_LOOK_S):
                     await self._wake.wait()
             except TimeoutError:
-                self._idle_ones_that_died()
+                for sandbox in self._idle.take_dead():
+                    self._bury(sandbox)
 
     def _target(self) -> int:
         busy = self._live - len(self._idle)
-        return max(self._least, min(self._most, busy + len(self._waiters)))
+        return max(self._least, min(self._most, busy + len(self._waiting)))
 
     async def _close_finished(self) -> None:
         while self._finished:
@@ -338,21 +315,9 @@ class InstancePool:
             self._instances.discard(sandbox)
 
     def _end_long_idle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._live > self._least and self._idle:
-            longest = self._idle[0]
-            if now - self._idle_since[longest] < _IDLE_S:
-                return
-            self._idle.remove(longest)
-            del self._idle_since[longest]
+        moment = asyncio.get_running_loop().time() - _IDLE_S
+        while self._live > self._least and (longest := self._idle.take_idle_before(moment)) is not None:
             self._finish(longest)
-
-    def _idle_ones_that_died(self) -> None:
-        for sandbox in tuple(self._idle):
-            if not sandbox.alive:
-                self._idle.remove(sandbox)
-                del self._idle_since[sandbox]
-                self._bury(sandbox)
 
     def _bury(self, sandbox: Sandbox) -> None:
         self.statistics.deaths += 1
