@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from edgehost.adapters.storage.spare_socket import spare_socket
 from edgehost.api.server import ServedAt, serving
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.boards_of_host import tie_boards
@@ -60,7 +61,7 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
     """
     async with AsyncExitStack() as stack:
         safe = life is not None and life.safe != ""
-        rooms = await open_rooms(config, stack, safe=safe)
+        rooms = await open_rooms(config, stack, safe=safe, withheld=life.withheld if life else None)
         flows = await open_flows(rooms, stack)
         stack.push_async_callback(close_pools, rooms.running)
         remotes = await open_remotes(rooms, stack)
@@ -89,7 +90,9 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
                 app,
                 address=config.api.listen or "127.0.0.1",
                 tcp_port=config.api.tcp_port if config.api.listen else None,
-                unix_socket=config.unix_socket,
+                unix_socket=spare_socket(config.unix_socket, config.host.data)
+                if rooms.withheld
+                else config.unix_socket,
             )
         )
         coap = await open_coap(rooms, app, stack)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
+from edgehost.adapters.storage.spare_socket import spare_sockets
 from edgehost.domain import errors
 from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError, TooLargeError, UnavailableError
 
@@ -174,10 +175,25 @@ class _Connection(http.client.HTTPConnection):
         self._unix_socket = unix_socket
 
     def connect(self) -> None:
-        """Open the host's socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._unix_socket))
+        """Open the host's socket, or the one that it has in memory when that could not be made."""
+        try:
+            self._connect(self._unix_socket)
+        except (FileNotFoundError, ConnectionRefusedError):
+            for spare in spare_sockets(self._unix_socket):
+                with suppress(OSError):
+                    self._connect(spare)
+                    return
+            raise
+
+    def _connect(self, path: Path) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(self.timeout)
+            connection.connect(str(path))
+        except BaseException:
+            connection.close()
+            raise
+        self.sock = connection
 
     def send_request(
         self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]

@@ -16,6 +16,7 @@ from edgehost import __version__
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder
 from edgehost.composition.crash_notes import exception_report
+from edgehost.composition.life_withheld import Withheld, withheld_at
 from edgehost.config import Config, parse_config, read_config_file
 from edgehost.domain.boot_record import BootRecord, Ending
 from edgehost.domain.config_generation import Generation, Standing
@@ -40,6 +41,7 @@ class AgentLife:
     record: BootRecord  # what the next start will read
     safe: str = field(init=False)  # why this run is in safe mode, until its end; empty when it is not
     previous: Ending = Ending.CLEAN
+    withheld: Withheld | None = None  # why nothing of this run is kept; None: it is
     restarting: bool = False
     in_touch: Callable[[], bool] = lambda: True  # whether some remote or broker was reached in this run
     stop: Callable[[], None] = lambda: None  # asks the running host to end
@@ -71,6 +73,7 @@ class AgentLife:
             "last_good": good.number if good else None,
             "file_refused": self.chosen.refused,
             "safe_mode": self.safe,
+            "keeps": self.withheld is None,
             "previous_end": str(self.previous),
             "crash_reports": len(self.crashes.all()),
         }
@@ -158,9 +161,14 @@ class AgentLife:
 
         Raises:
             ConflictError: the host is not in safe mode.
+            UnavailableError: the data folder cannot be written yet.
         """
         if not self.safe:
             raise ConflictError("The host is not in safe mode.")
+        if self.withheld is not None:
+            await self._require_writable()
+            self.restart()  # what the disk says of safe mode holds again
+            return
         await self._keep(self.record.left_safe_mode(left_for=left_for, by_itself=by_itself))
         self.restart()
 
@@ -239,6 +247,11 @@ class AgentLife:
         )
         self.restart()
         return True
+
+    async def _require_writable(self) -> None:
+        still = await asyncio.to_thread(withheld_at, self.config.host.data)
+        if still is not None:
+            raise UnavailableError(f"{still.why} The host stays in safe mode.", hint=still.hint)
 
     async def _keep(self, record: BootRecord) -> None:
         self.record = record

@@ -17,6 +17,7 @@ from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.services.machine_readings import LinuxReadings
 from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.small_table_file import SmallTableFile
+from edgehost.adapters.storage.withheld_files import WithheldTable
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.broker_options import broker_options
 from edgehost.composition.fleet_bundles import bundle_operation
@@ -34,7 +35,7 @@ from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.fleet_topics import FleetTopics, part_of
 from edgehost.domain.host_penalty import PenaltyRule
 from edgehost.domain.json_text import write_json
-from edgehost.ports.fleet_link import Signatures
+from edgehost.ports.fleet_link import Signatures, TableStore
 from edgehost.usecases.admit_commands import TRUSTED_BROKER, Admission
 from edgehost.usecases.command_book import CommandBook
 from edgehost.usecases.control_host import ControlHost
@@ -47,6 +48,7 @@ from edgehost.usecases.fleet_readmit import Readmit
 from edgehost.usecases.look_for_deployment import LookForDeployment
 from edgehost.usecases.publish_twin import TwinPublisher
 from edgehost.usecases.run_fleet_commands import FleetCommands
+from edgehost.usecases.withheld_operation import withheld_operations
 from remotes.clock_floor import EARLIEST
 from remotes.mqtt_options import MqttOptions
 from remotes.owned_tasks import Spawn, keep_running
@@ -194,7 +196,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     bundles = bundle_operation(rooms, control, received)
     if bundles is not None:
         operations[Operation.BUNDLE] = bundles
-    key = await open_host_key(host.data / _KEY) if settings.sign_reports else None
+    key = await _own_key(rooms)
     failures = FailureCount(
         SmallTableFile(host.data / _FAILURES, _FAILURES_MOST_BYTES, None),
         clock,
@@ -204,6 +206,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     operations[Operation.READMIT] = Readmit(failures)
     control.more_findings.append(failures.findings)
     commands = None
+    journal, operations = _kept(rooms, life, operations)
     if settings.commands != OFF:
         commands = FleetCommands(
             link.topics,
@@ -215,7 +218,7 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
                 load_operators(settings.operators),
                 lambda: HostTime(clock.now(), is_set()),
             ),
-            CommandBook(SmallTableFile(host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None), clock),
+            CommandBook(journal, clock),
             operations,
             link,
             clock,
@@ -229,6 +232,25 @@ async def open_fleet(rooms: Rooms, control: ControlHost, life: AgentLife | None)
     if life is not None:
         life.in_touch = lambda: link.connected
     return fleet
+
+
+def _kept(
+    rooms: Rooms, life: AgentLife | None, operations: dict[Operation, FleetOperation]
+) -> tuple[TableStore, dict[Operation, FleetOperation]]:
+    """The journal of commands, and what may be done on its word; a run that keeps nothing does what is harmless."""
+    kept = SmallTableFile(rooms.config.host.data / _JOURNAL, _JOURNAL_MOST_BYTES, None)
+    withheld = None if life is None else life.withheld
+    if withheld is None:
+        return kept, operations
+    return WithheldTable(kept), withheld_operations(operations, withheld.why, withheld.hint)
+
+
+async def _own_key(rooms: Rooms) -> HostKey | None:
+    """What reports are signed by; none is made that could not be kept."""
+    file = rooms.config.host.data / _KEY
+    if not rooms.config.fleet.sign_reports or (rooms.withheld and not os.access(file, os.R_OK)):
+        return None
+    return await open_host_key(file)
 
 
 def _start(fleet: HostFleet, spawn: Spawn) -> None:

@@ -36,7 +36,9 @@ async def open_flows(rooms: Rooms, stack: AsyncExitStack) -> Flows:
         DamagedError: a later version of edgehost wrote it.
     """
     settings = rooms.config.events
-    store = await stack.enter_async_context(open_records(rooms.config.host.data / "flows"))
+    store = await stack.enter_async_context(
+        open_records(rooms.config.host.data / "flows", disk=rooms.withheld)
+    )
     history = PortHistory(store, rooms.clock, rooms.config.host.name, most_flows=settings.flows)
     await history.load(store.models())
     return Flows(

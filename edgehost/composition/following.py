@@ -66,6 +66,9 @@ def start_following(
         follower = make_follower(rooms, manager, each.settings, each.remote, desired)
         manager.followers.append(follower)
         control.remotes[each.settings.name] = (each.health, each.news)
+        if life is not None and life.withheld is not None:
+            each.health.state, each.health.reason = "not followed", life.withheld.why
+            continue  # neither the trust in it nor a release could be kept
         if life is not None and life.safe:
             following = partial(follow_in_safe_mode, life, follower, each.remote, each.health, each.news)
         else:

@@ -20,12 +20,15 @@ from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
 from edgehost.adapters.storage.disk_reserve import DiskReserve
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder, GenerationFolder
+from edgehost.adapters.storage.withheld_files import WithheldGenerations
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.crash_notes import death_report
+from edgehost.composition.life_withheld import Withheld, withheld_at
 from edgehost.config import Config, parse_config, read_config_file
 from edgehost.domain.boot_record import Ending
 from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import InvalidConfigError, RefusedError, UnavailableError
+from edgehost.ports.host_life import GenerationStore
 from edgehost.usecases.configuration_generations import ConfigurationGenerations
 
 log = logging.getLogger("edgehost.life")
@@ -41,6 +44,8 @@ _DATA_LINE: Final = re.compile(rb"""^\s*data\s*=\s*["']([^"'\n]{1,4000})["']""",
 def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
     """Choose the configuration, count the start, and own the data folder's own-life files until the block ends.
 
+    A data folder that cannot be written is only read; the run is in safe mode then, and ``life.withheld`` says why.
+
     Raises:
         NotFoundError, RefusedError: there is no configuration to start on.
         UnavailableError: another host uses the data folder.
@@ -48,6 +53,11 @@ def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - as in load_config
     text = read_config_file(path)
     data = data_folder(text, path)
+    withheld = withheld_at(data)
+    if withheld is not None:
+        with _read_only(data):
+            yield _opened_withheld(path, text, data, withheld)
+        return
     with _owned(data, patience_s=_PATIENCE_S):
         DiskReserve(data / "config").settle()
         life = _opened(path, text, data, safe=safe)
@@ -69,8 +79,10 @@ def open_generations(path: Path) -> Iterator[ConfigurationGenerations[Config]]:
         yield generations_in(path, data)
 
 
-def generations_in(path: Path, data: Path) -> ConfigurationGenerations[Config]:
-    """The generations as they are on the disk."""
+def generations_in(
+    path: Path, data: Path, store: GenerationStore | None = None
+) -> ConfigurationGenerations[Config]:
+    """The generations as they are on the disk, or in another store."""
 
     def read(content: bytes) -> Config:
         config = parse_config(content, path)
@@ -81,7 +93,8 @@ def generations_in(path: Path, data: Path) -> ConfigurationGenerations[Config]:
             )
         return config
 
-    return ConfigurationGenerations(GenerationFolder(data / "config"), read=read, now=SystemClock().now)
+    kept = GenerationFolder(data / "config") if store is None else store
+    return ConfigurationGenerations(kept, read=read, now=SystemClock().now)
 
 
 @contextmanager
@@ -94,7 +107,7 @@ def _owned(data: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     except OSError as problem:
         if problem.errno == errno.EROFS:
             raise UnavailableError(
-                f"host.data is {data}, on a disk that is read-only; a host cannot start on it.",
+                f"host.data is {data}, on a disk that is read-only; nothing of it can be changed.",
                 hint=f"{READ_ONLY_HINT} 'edgehost diag' collects what can still be read.",
             ) from None
         if problem.errno in FULL_ERRNOS:
@@ -109,11 +122,20 @@ def _owned(data: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-def _locked(folder: Path, patience_s: float) -> FolderLock:
+@contextmanager
+def _read_only(data: Path) -> Iterator[None]:
+    lock = _locked(data / "config", _PATIENCE_S, reads_only=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _locked(folder: Path, patience_s: float, *, reads_only: bool = False) -> FolderLock:
     give_up_at = time.monotonic() + patience_s
     while True:
         try:
-            return FolderLock(folder)
+            return FolderLock(folder, reads_only=reads_only)
         except UnavailableError:
             if time.monotonic() >= give_up_at:
                 raise
@@ -162,6 +184,26 @@ def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
     if record.safe:
         log.error("Safe mode, components are off: %s 'edgehost safe-mode off' ends it.", record.safe)
     return AgentLife(chosen, generations, boots, crashes, record, ending)
+
+
+def _opened_withheld(path: Path, text: bytes, data: Path, withheld: Withheld) -> AgentLife:
+    """A run that reads what is there and keeps nothing: how it ends will not be known, so it risks no component."""
+    disk = withheld.disk()
+    boots = BootRecordFile(data / "config" / "boot.json", disk)
+    store = WithheldGenerations(GenerationFolder(data / "config", disk), withheld.hint)
+    generations = generations_in(path, data, store)
+    before, boot_id = boots.load(), machine_boot()
+    chosen = generations.chosen(text)
+    store.why = withheld.why
+    record = before.begun(
+        pid=os.getpid(), machine_boot=boot_id, generation=chosen.generation.number, new_generation=False
+    )
+    record = record.proven().entered_safe_mode(withheld.why)
+    log.error("Safe mode, components are off: %s %s", withheld.why, withheld.hint)
+    if chosen.refused:
+        log.error("The configuration file is not taken: %s", chosen.refused)
+    crashes = CrashFolder(data / "crashes", disk)
+    return AgentLife(chosen, generations, boots, crashes, record, before.ending(boot_id), withheld=withheld)
 
 
 def data_folder(text: bytes, path: Path) -> Path:

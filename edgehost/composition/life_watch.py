@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from edgehost.composition.agent_life import AgentLife
+from edgehost.composition.life_withheld import leave_when_writable, withheld_at
 from edgehost.composition.rooms import Rooms
 from edgehost.domain.config_generation import Generation
 from edgehost.domain.errors import EdgehostError
@@ -57,6 +58,10 @@ async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn:
     """Tell the mode, then wait for the end of the trial, by a clock that does not jump."""
     if life.safe:
         rooms.bus.publish(SafeModeEntered(at=rooms.clock.now(), reason=life.safe))
+        if life.withheld is not None:
+            data = life.config.host.data
+            await leave_when_writable(lambda: withheld_at(data), life.leave_safe_mode)
+            return
         spawn(
             leave_after(life.record.retry_s, _leave(life)), "edgehost.safe-mode"
         )  # it ends by itself one day

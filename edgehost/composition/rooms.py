@@ -18,7 +18,9 @@ from edgehost.adapters.services.system_clock import SystemClock
 from edgehost.adapters.storage.folder_shelf import FolderShelf, open_shelf
 from edgehost.adapters.storage.metered_disk import MeteredDisk
 from edgehost.adapters.storage.tinydb_records import TinyDBRecords, open_records
+from edgehost.adapters.storage.withheld_disk import WithheldDisk
 from edgehost.composition.data import make_relations, open_record_places
+from edgehost.composition.life_withheld import Withheld
 from edgehost.composition.ports import open_ports
 from edgehost.composition.secrets import open_vault
 from edgehost.config import Config
@@ -75,6 +77,7 @@ class Rooms:
     stopping: asyncio.Event
     disk: DiskWatch
     shelf_disk: MeteredDisk
+    withheld: WithheldDisk | None = None  # what the stores read from, when the data folder cannot be written
     guest_lines: deque[GuestLogged] = field(default_factory=lambda: deque(maxlen=_GUEST_LINES))
 
     def note_guest_log(self, component: str, level: str, message: str) -> None:
@@ -85,8 +88,10 @@ class Rooms:
         guest_log.log(_LEVELS.get(level, logging.ERROR), "%s: %s", component, message)
 
 
-async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = False) -> Rooms:
-    """Open the stores and the sandboxes; the stack closes them.
+async def open_rooms(
+    config: Config, stack: AsyncExitStack, *, safe: bool = False, withheld: Withheld | None = None
+) -> Rooms:
+    """Open the stores and the sandboxes; the stack closes them. ``withheld``: the stores are only read.
 
     Raises:
         InvalidConfigError: the key file cannot be used.
@@ -94,9 +99,11 @@ async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = Fals
         DamagedError: it was written by a later version.
     """
     data = config.host.data
+    withheld_disk = None if withheld is None else withheld.disk()
     vault = await asyncio.to_thread(open_vault, config)
     try:
-        await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+        if withheld is None:
+            await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
         raise InvalidConfigError(
             f"host.data is {data}, which cannot be made: {problem.strerror}.",
@@ -112,8 +119,8 @@ async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = Fals
         RunningComponents(),
         LiveModels(has_keys=vault is not None),
     )
-    records = await stack.enter_async_context(open_records(data / "records"))
-    shelf_disk = MeteredDisk()
+    records = await stack.enter_async_context(open_records(data / "records", disk=withheld_disk))
+    shelf_disk = withheld_disk or MeteredDisk()
     shelf = await stack.enter_async_context(
         open_shelf(data / "releases", disk=shelf_disk, quota_bytes=config.limits.shelf_bytes)
     )
@@ -166,6 +173,7 @@ async def open_rooms(config: Config, stack: AsyncExitStack, *, safe: bool = Fals
         stopping=asyncio.Event(),
         disk=DiskWatch(lambda: disk_room(data), reserve_bytes=config.limits.free_bytes, bus=bus, clock=clock),
         shelf_disk=shelf_disk,
+        withheld=withheld_disk,
     )
 
 

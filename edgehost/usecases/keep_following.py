@@ -24,7 +24,7 @@ class RemoteHealth:
     """How it stands with a remote, for ``status`` and ``doctor``."""
 
     name: str
-    state: str = "not asked yet"  # then: "ok", "unreachable", "refused"
+    state: str = "not asked yet"  # then: "ok", "unreachable", "refused"; "not followed": see the reason
     reason: str = ""
     checked_at: float = 0.0  # unix seconds of the last good check
     failures: int = 0  # in a row, releases that could not be started included

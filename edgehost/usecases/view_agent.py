@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from edgehost.domain.config_generation import Standing
 from edgehost.ports.agent_control import AgentControl
+
+_CRASHED: Final = (
+    "See 'edgehost crashes'; then 'edgehost safe-mode off', or give it another configuration or release."
+)
+_KEEPS_NOTHING: Final = (
+    "It ends by itself once the data folder can be written: mount it for writing ('mount -o remount,rw'), "
+    "give it to the host's user, or exchange the card."
+)
 
 
 def life_findings(life: AgentControl) -> Iterator[Mapping[str, Any]]:
@@ -17,7 +25,7 @@ def life_findings(life: AgentControl) -> Iterator[Mapping[str, Any]]:
             "check": "safe mode",
             "state": "failed",
             "detail": f"Components are off: {life.safe}",
-            "hint": "See 'edgehost crashes'; then 'edgehost safe-mode off', or give it another configuration or release.",
+            "hint": _CRASHED if status.get("keeps", True) else _KEEPS_NOTHING,
         }
     newest = life.all_generations()[-1] if life.all_generations() else None
     if newest is not None and newest.standing is Standing.FAILED:

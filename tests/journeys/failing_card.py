@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgehost.cli.demo_host import DemoHost
 from edgehost.domain.errors import EdgehostError
 from edgehost.host import started_host
 from tests.journeys.fleet import Fleet, RunningHost, telemetry
@@ -92,16 +93,22 @@ async def story(folder: Path) -> dict[str, Any]:
         called.append(bool(await host.request("POST", command, body={})))
         seen["lines"] = heard.lines
         started.stopping.set()
-    for command in ("run", "doctor"):
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "edgehost", command, "-c", str(folder)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-        seen[command] = {"code": done.returncode, "said": done.stdout + done.stderr}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "edgehost", "doctor", "-c", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    seen["doctor"] = {"code": done.returncode, "said": done.stdout + done.stderr}
+    restarted = DemoHost(folder / "edgehost.toml", data / "edgehost.sock")
+    await restarted.start()
+    try:
+        seen["restarted"] = (await restarted.get("/api/host/status"))["agent"]
+    finally:
+        await restarted.stop()
+    seen["said"] = (folder / "host.log").read_text()
     return seen
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,7 +62,8 @@ class DeploymentFiles:
                 found[path.stem] = _read(path)
             except (OSError, RefusedError) as problem:
                 log.warning("%s cannot be read and is set aside: %s", path, problem)
-                path.replace(path.with_suffix(".damaged"))
+                with suppress(OSError):  # a disk that is only read keeps it where it is
+                    path.replace(path.with_suffix(".damaged"))
         return found
 
 
@@ -83,7 +85,8 @@ class ComponentConfigFile:
             }
         except (RefusedError, TypeError, ValueError, AttributeError) as problem:
             log.warning("%s cannot be read and is set aside: %s", self._file.path, problem)
-            await asyncio.to_thread(self._file.path.replace, self._file.path.with_suffix(".damaged"))
+            with suppress(OSError):  # as above
+                await asyncio.to_thread(self._file.path.replace, self._file.path.with_suffix(".damaged"))
             return {}
 
     async def keep(self, table: _ConfigTable) -> None:

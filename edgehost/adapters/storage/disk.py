@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from weakref import WeakValueDictionary
 
 from edgehost.adapters.storage.plain_file import NotPlainError, plain_descriptor
@@ -28,6 +28,9 @@ _ONE_LOOK: Final = threading.Lock()
 
 class Disk:
     """The operating system's own calls. Every method may raise OSError and then has changed what it could."""
+
+    #: Nothing is ever written through it.
+    reads_only: ClassVar[bool] = False
 
     def make_folder(self, folder: Path) -> None:
         """Make the folder and those above it; durable once the folder above is synced."""

@@ -14,19 +14,29 @@ _PID_BYTES = 32
 
 
 class FolderLock:
-    """Held from construction to ``release``; the kernel lets go by itself when the process dies."""
+    """Held from construction to ``release``; the kernel lets go by itself when the process dies.
 
-    def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    ``reads_only``: nothing is written for it, so a folder that is not there has no lock either.
+    """
+
+    def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
+        if reads_only:
+            self._descriptor = _readable(folder)
+            if self._descriptor < 0:
+                return
+        else:
+            self._descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = os.pread(self._descriptor, _PID_BYTES, 0).decode("ascii", "replace").strip()
+            owner = _owner(self._descriptor)
             os.close(self._descriptor)
             raise UnavailableError(
                 f"The folder {folder} is in use by another host{f' (process {owner})' if owner else ''}.",
                 hint="Stop that host, or give this one a data folder of its own.",
             ) from error
+        if reads_only:
+            return
         with contextlib.suppress(
             OSError
         ):  # the number is a courtesy: a full disk must not keep a host from starting
@@ -38,3 +48,18 @@ class FolderLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _readable(folder: Path) -> int:
+    """The lock's file, else the folder itself, which can be locked as well; -1 when there is neither."""
+    for path in (folder / _LOCK_FILE, folder):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return -1
+
+
+def _owner(descriptor: int) -> str:
+    try:
+        return os.pread(descriptor, _PID_BYTES, 0).decode("ascii", "replace").strip()
+    except OSError:  # a folder
+        return ""

@@ -254,6 +254,8 @@ class FolderShelf:
     def _read_sizes(self) -> dict[str, int]:
         """What is on the shelf; what a crash left unfinished is removed."""
         sizes: dict[str, int] = {}
+        if self._disk.reads_only and not os.access(self._files, os.R_OK | os.X_OK):
+            return sizes  # not made yet, or out of reach
         for path in self._files.iterdir():
             if path.suffix == ".tmp":
                 remove_quietly(self._disk, path)

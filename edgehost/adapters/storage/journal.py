@@ -10,6 +10,7 @@ document of the base is taken from there.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -307,6 +308,8 @@ class Journal:
 
     def _generations(self, suffix: str) -> list[int]:
         pattern = re.compile(re.escape(self._name) + r"-(\d{6,})\." + suffix)
+        if self._disk.reads_only and not os.access(self._folder, os.R_OK | os.X_OK):
+            return []  # not made yet, or out of reach: whoever only reads goes without
         matches = [pattern.fullmatch(path.name) for path in self._folder.iterdir()]
         return sorted(int(match[1]) for match in matches if match)
 

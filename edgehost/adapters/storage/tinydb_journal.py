@@ -52,7 +52,7 @@ class JournalStorage(Storage):
         self._total_bytes = 0
         try:
             disk.make_folder(folder)
-            self._lock = FolderLock(folder)
+            self._lock = FolderLock(folder, reads_only=disk.reads_only)
         except OSError as error:
             raise storage_error(error, folder) from error
         self.journal = Journal(folder, name, disk=disk, max_line_bytes=max_document_bytes + LINE_OVERHEAD)

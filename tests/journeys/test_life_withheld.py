@@ -1,0 +1,103 @@
+"""A life in a data folder that cannot be written, without its process: another user's, or another's file in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgehost.composition.life_opening import open_life
+from edgehost.composition.life_withheld import Withheld, leave_when_writable, withheld_at
+
+SOMEBODY = 54_321
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that everybody can read; pytest's own are the tester's alone."""
+    with tempfile.TemporaryDirectory(prefix="edgehost-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Root may write everywhere, so it is somebody else for a moment."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(SOMEBODY)
+    try:
+        yield
+    finally:
+        if before == 0:
+            os.seteuid(before)
+
+
+def test_a_folder_of_another_user_is_named(folder: Path) -> None:
+    data = folder / "data"
+    (data / "records").mkdir(parents=True)
+    data.chmod(0o555)
+    with as_somebody_else():
+        withheld = withheld_at(data)
+    data.chmod(0o755)
+    assert withheld is not None
+    assert withheld.code == errno.EACCES
+    assert withheld.why == f"host.data is {data}, and this user may not write {data}: nothing is kept."
+    assert "chown -R" in withheld.hint
+    assert withheld_at(data) is None
+
+
+def test_a_journal_of_another_user_is_named(folder: Path) -> None:
+    data, journal = folder / "data", folder / "data" / "records" / "records-000001.journal"
+    journal.parent.mkdir(parents=True)
+    journal.touch()
+    for path in (data, journal.parent):
+        path.chmod(0o777)
+    journal.chmod(0o444)
+    with as_somebody_else():
+        withheld = withheld_at(data)
+    assert withheld is not None
+    assert (withheld.code, f"may not write {journal}" in withheld.why) == (errno.EACCES, True)
+
+
+def test_a_changed_file_is_taken_for_one_run_and_nothing_is_written(folder: Path) -> None:
+    file, data = folder / "edgehost.toml", folder / "data"
+    file.write_text("[api]\ntcp_port = 0\n")
+    with open_life(file) as life:
+        life.note_end()
+    file.write_text('[host]\nname = "changed"\n[api]\ntcp_port = 0\n')
+    data.chmod(0o555)
+    with as_somebody_else():
+        withheld = withheld_at(data)
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    with pytest.MonkeyPatch.context() as patch:  # modules cannot be imported as somebody else
+        patch.setattr("edgehost.composition.life_opening.withheld_at", lambda _data: withheld)
+        with open_life(file) as life:
+            assert (life.config.host.name, life.generation.number) == ("changed", 2)
+            assert withheld is not None
+            assert life.withheld is withheld
+            assert life.safe == life.status()["safe_mode"] == withheld.why
+            life.note_end()
+    assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
+    data.chmod(0o755)
+    with open_life(file) as life:
+        assert (life.safe, life.withheld) == ("", None)
+        assert (life.config.host.name, life.generation.number) == ("changed", 2)
+        life.note_end()
+
+
+async def test_the_host_leaves_once_its_folder_can_be_written() -> None:
+    nothing = Withheld(errno.EROFS, "It is read-only.", "Mend it.")
+    looks = [nothing, nothing, None]
+    left: list[int] = []
+
+    async def leave() -> None:
+        left.append(len(looks))
+
+    await leave_when_writable(lambda: looks.pop(0), leave, look_s=0)
+    assert left == [0]

@@ -1,0 +1,57 @@
+"""A host that is started where it can write nothing: it is reached, says so, and pretends nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.required_tools import require_tool
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a card")
+def test_a_host_that_starts_on_a_read_only_card_is_in_safe_mode_within_reach(tmp_path: Path) -> None:
+    for tool in ("unshare", "mosquitto", "mosquitto_sub"):
+        require_tool(tool)
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-m", "tests.journeys.unwritable_card", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout)
+    read_only: dict[str, Any] = seen["read_only"]
+    why = f"host.data is {tmp_path / 'data'}, on a disk that is read-only: nothing is kept."
+    assert (read_only["agent"]["safe_mode"], read_only["agent"]["keeps"]) == (why, False)
+    assert read_only["twin"]["safe_mode"] == why
+    assert why in read_only["alarm"]["text"]
+    # What changes nothing is done on the fleet's order; the rest is refused with the reason.
+    assert any(why in line for line in read_only["logs"]["result"]["host"])
+    assert read_only["diag"]["status"] == "successful"
+    for operation in ("deploy", "restart"):
+        assert read_only[operation]["status"] == "failed"
+        assert why in read_only[operation]["reason"]
+    # Nothing was taken, and nothing on the card was touched.
+    assert [(each["version"], each["stage"]) for each in read_only["releases"]] == [("1.0.0", "live")]
+    assert "Read-only" in read_only["newer"]["message"]
+    for order in ("apply", "leave"):
+        assert why in read_only[order]["message"]
+        assert "remount,rw" in read_only[order]["hint"]
+    wrong = {each["check"] for each in read_only["doctor"] if each["state"] == "failed"}
+    assert {"safe mode", "disk"} <= wrong
+    assert seen["untouched"]
+    # Mended and started again, it takes what it had missed.
+    assert (seen["after"]["safe_mode"], seen["after"]["keeps"]) == ("", True)
+    assert len(seen["records"]) == 1
+    assert "Traceback" not in seen["log"]
