@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.certificates.pair_folder import PairFolder
 from edgehost.cli.file_checks import check_certificates, check_secrets, named_files
 from edgehost.cli.finding import State
 from edgehost.config import Config, read_config
 from edgehost.domain.errors import RefusedError
+from edgehost.ports.certificate_authority import Pair
 from tests.adapters.certificates.openssl_ca import OpensslCA
 
 FOLDER = Path("/etc/edgehost")
@@ -88,6 +90,23 @@ def test_doctor_says_of_a_certificate_near_its_end_who_renews_it(tmp_path: Path)
     assert [each.state for each in check_certificates(by_hand)] == [State.NOTE]
     OpensslCA(tmp_path / "other").pair(tmp_path, "gate", begins=-9, days=-1)
     assert all("certificates ls" in each.advice for each in check_certificates(by_itself))
+
+
+def test_a_key_that_others_read_too_is_noted_before_a_renewal_takes_it_from_them(tmp_path: Path) -> None:
+    _, key_file = OpensslCA(tmp_path / "ca").pair(tmp_path, "gate")
+    key_file.chmod(0o640)
+    for text, state in (
+        (FLEET.format(key="gate.key") + EST, State.NOTE),
+        (FLEET.format(key="gate.key"), State.GOOD),
+    ):
+        found = list(check_secrets(read_config(tomllib.loads(text), folder=tmp_path)))
+        assert {each.state for each in found} == {state}
+    pair = Pair((tmp_path / "gate.crt").read_bytes(), key_file.read_bytes())
+    PairFolder(tmp_path / "data" / "broker", tmp_path / "gate.crt", key_file).put(pair)
+    found = list(
+        check_secrets(read_config(tomllib.loads(FLEET.format(key="gate.key") + EST), folder=tmp_path))
+    )
+    assert {each.state for each in found} == {State.GOOD}
 
 
 def test_a_certificate_that_the_host_will_ask_for_is_no_fault_of_the_files(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def check_secrets(config: Config) -> Iterator[Finding]:
     renewed = {each.key_file for each in config.certificates}
     for key, path in named_files(config):
         if key.endswith(_SECRET_ENDS):
-            yield _to_come(key, path) if path in renewed and not path.exists() else _secret(key, path)
+            by_itself = path in renewed
+            yield _to_come(key, path) if by_itself and not path.exists() else _secret(key, path, by_itself)
 
 
 def _to_come(key: str, path: Path) -> Finding:
@@ -61,7 +62,7 @@ def _to_come(key: str, path: Path) -> Finding:
     )
 
 
-def _secret(key: str, path: Path) -> Finding:
+def _secret(key: str, path: Path, by_itself: bool) -> Finding:  # noqa: FBT001 - whether the host renews it
     try:
         mode = path.stat().st_mode
     except OSError as problem:
@@ -70,6 +71,12 @@ def _secret(key: str, path: Path) -> Finding:
         return wrong(key, f"{path} cannot be read by this user.", "Run as its owner, or fix its permissions.")
     if mode & _OTHERS:
         return note(key, f"every user of this machine can read {path}.", f"chmod 600 {path}")
+    if by_itself and mode & stat.S_IRWXG:
+        return note(
+            key,
+            f"a group can read {path}; once the host has renewed it, its own user alone can.",
+            "Give whoever else reads it a pair of its own.",
+        )
     return good(key, f"{path} is this user's alone")
 
 

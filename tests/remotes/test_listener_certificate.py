@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edgehost.adapters.certificates.pair_folder import PairFolder
+from edgehost.ports.certificate_authority import Pair
 from remotes.coap_options import CoapServing
 from remotes.coap_transport import open_coap_transport
 from tests.adapters.certificates.openssl_ca import OpensslCA
@@ -75,8 +77,11 @@ async def test_a_renewed_certificate_of_the_shelf_is_shown_to_who_comes_next_and
             assert await transport.fetch(CHUNK, most_bytes=10) == b"x"
             link, before = transport._link, await shown_at(port, ca)
             assert before == der(tmp_path / "server.crt")
-            for name, fresh in zip(("server.crt", "server.key"), new_pair(ca, tmp_path), strict=True):
-                fresh.replace(tmp_path / name)
+            certificate, key = (each.read_bytes() for each in new_pair(ca, tmp_path))
+            as_renewed = PairFolder(
+                tmp_path / "data" / "shelf", tmp_path / "server.crt", tmp_path / "server.key"
+            )
+            as_renewed.put(Pair(certificate, key))
             assert await shown_at(port, ca) == der(tmp_path / "server.crt") != before
             assert await transport.fetch(CHUNK, most_bytes=10) == b"x"
             assert transport._link is link
