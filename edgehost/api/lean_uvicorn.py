@@ -23,7 +23,11 @@ def _command_line() -> Any:  # noqa: ANN401 - a module
     return found
 
 
-with late_module("logging.config"), late_module("uvicorn.main", Server=None, run=_run, main=_main):
+with (
+    late_module("configparser", RawConfigParser=object),  # uvicorn names it in an annotation
+    late_module("logging.config"),
+    late_module("uvicorn.main", Server=None, run=_run, main=_main),
+):
     import uvicorn
     from uvicorn.config import Config
     from uvicorn.server import Server

@@ -12,8 +12,8 @@ from tests.adapters.sandbox.guests import PLUGIN, no_host, plan_of
 
 #: Of the standard library: readers of packages, HTTP clients, MIME, archives, differences.
 _STANDARD: Final = {
-    "csv", "ctypes", "difflib", "email.parser", "http.client", "importlib.metadata", "logging.config",
-    "multiprocessing", "tarfile", "urllib.request", "zipfile",
+    "bz2", "configparser", "csv", "ctypes", "decimal", "difflib", "email.parser", "http.client", "http.cookies",
+    "importlib.metadata", "logging.config", "lzma", "multiprocessing", "tarfile", "urllib.request", "uuid", "zipfile",
 }  # fmt: skip
 _LIBRARIES: Final = {
     "aiocoap", "click", "cryptography", "dns", "jsonschema", "pymavlink", "pymongo", "referencing", "securesystemslib",
