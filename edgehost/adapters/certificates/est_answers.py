@@ -36,14 +36,22 @@ def no_certificates(whose: str) -> RefusedError:
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float:
-    """The seconds of a Retry-After (RFC 9110, 10.2.3); an hour when it is missing or makes no sense."""
+    """The seconds of a Retry-After (RFC 9110, 10.2.3); an hour when it is missing or makes no sense.
+
+    A date in it is by the clock of the server, which says in its Date what that shows; ``now`` where it does not.
+    """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+        by_server = _moment(headers["date"]) if "date" in headers else now
+        return max(_moment(text) - by_server, 0.0)
     except (ValueError, TypeError, OverflowError, IndexError):
         return _WAIT_S
+
+
+def _moment(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp()
 
 
 def request_body(pem: bytes) -> bytes:

@@ -244,3 +244,8 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     ):
         assert retry_after_s({"retry-after": text}, NOW) == pytest.approx(seconds, abs=1)
     assert retry_after_s({"retry-after": email.utils.formatdate(0, usegmt=True)}, NOW) == 0
+    # By the server's clock, whatever this machine's says.
+    said = {"retry-after": later, "date": email.utils.formatdate(NOW + 440, usegmt=True)}
+    for now in (0.0, NOW, 2 * NOW):
+        assert retry_after_s(said, now) == pytest.approx(60, abs=1)
+    assert retry_after_s({"retry-after": later, "date": "today"}, NOW) == 3600
