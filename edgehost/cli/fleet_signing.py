@@ -16,6 +16,8 @@ from edgehost.cli.fleet_settings import FleetAccess
 from edgehost.cli.output import Output
 from edgehost.cli.usage import UsageError
 from edgehost.domain.fleet_command import Operation
+from edgehost.domain.fleet_topics import COMMAND_ID
+from edgehost.domain.names import NAME, words_for
 from edgehost.domain.suggestion import did_you_mean
 from remotes.mqtt_options import MqttOptions
 
@@ -26,7 +28,7 @@ def sign_command(args: argparse.Namespace, out: Output, access: FleetAccess) -> 
     """Write it, and say how it is published.
 
     Raises:
-        UsageError: there is no key, no such operation, or the arguments are no JSON object.
+        UsageError: there is no key, no such operation, or hosts would not take the arguments, the id or a name.
     """
     key = access.key()
     if key is None:
@@ -42,6 +44,11 @@ def sign_command(args: argparse.Namespace, out: Output, access: FleetAccess) -> 
         arguments = None
     if not isinstance(arguments, dict):
         raise UsageError(f"'{args.arguments}' is no JSON object")
+    if args.id and not COMMAND_ID.fullmatch(args.id):
+        raise UsageError(f"'{args.id}' is not {words_for(COMMAND_ID)}")
+    for host in args.host:
+        if not NAME.fullmatch(host):
+            raise UsageError(f"'{host}' is no host's name: it is not {words_for(NAME)}")
     command = new_command(
         operation,
         arguments,

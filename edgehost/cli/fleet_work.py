@@ -40,7 +40,7 @@ class Work:
             UsageError: it means none, and the verb needs some.
             NotFoundError: there are none of that kind.
         """
-        selection = _selection(self.args)
+        selection = selection_of(self.args)
         if must and selection.is_empty:
             raise UsageError("say which hosts: --host, --class, --label or --all")
         members = self.members()
@@ -56,11 +56,18 @@ class Work:
         return chosen
 
 
-def _selection(args: argparse.Namespace) -> Selection:
+def selection_of(args: argparse.Namespace) -> Selection:
+    """What the command line says of hosts.
+
+    Raises:
+        UsageError: it contradicts itself, or a label is none.
+    """
     labels = {}
     for each in args.label:
         key, equals, value = each.partition("=")
         if not equals:
             raise UsageError(f"'{each}' is no K=V")
         labels[key] = value
+    if args.all and (args.host or args.device_class or labels):
+        raise UsageError("--all stands beside --host, --class or --label, which mean fewer: drop one")
     return Selection(tuple(args.host), args.device_class, labels, args.all)

@@ -137,7 +137,7 @@ def members_in(topics: FleetTopics, retained: Mapping[str, bytes]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which hosts a command is for: by name, or all that have the class and every label."""
+    """Which hosts a command is for: all that have one of the names, the class and every label, of what is said."""
 
     names: tuple[str, ...] = ()
     device_class: str = ""
@@ -154,10 +154,10 @@ class Selection:
         return [member for member in members if self._takes(member)]
 
     def _takes(self, member: Member) -> bool:
-        if self.names:
-            return member.name in self.names
-        return (not self.device_class or member.device_class == self.device_class) and all(
-            member.labels.get(key) == value for key, value in self.labels.items()
+        return (
+            (not self.names or member.name in self.names)
+            and (not self.device_class or member.device_class == self.device_class)
+            and all(member.labels.get(key) == value for key, value in self.labels.items())
         )
 
 

@@ -79,6 +79,9 @@ def test_members_are_read_from_their_topics_and_chosen_by_what_they_say() -> Non
         (Selection(device_class="pi4"), ["gate"]),
         (Selection(labels={"site": "south"}), ["well"]),
         (Selection(labels={"site": "south"}, device_class="pi4"), []),
+        (Selection(names=("gate", "well"), labels={"site": "south"}), ["well"]),
+        (Selection(names=("gate",), labels={"site": "south"}), []),
+        (Selection(names=("gate",), device_class="pi4"), ["gate"]),
     ):
         assert [member.name for member in selection.of(members.values())] == names
 
