@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgehost.adapters.services.local_event_bus import LocalEventBus
 from edgehost.adapters.storage.memory_shelf import MemoryShelf
 from edgehost.domain.component_file import embed_spec
 from edgehost.domain.component_spec import ComponentSpec
@@ -19,6 +18,7 @@ from edgehost.ports.sandbox import CallContext
 from edgehost.usecases.deploy_release import Deployer
 from edgehost.usecases.release_ledger import ReleaseLedger
 from edgehost.usecases.running_components import DrainingError, RunningComponents, RunningRelease
+from tests.usecases.noted_bus import NotedBus
 
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 
@@ -114,7 +114,7 @@ class Scene:
 
     def __init__(self, shelf: ReleaseShelf | None = None) -> None:
         self.clock = StillClock()
-        self.bus = LocalEventBus()
+        self.bus = NotedBus()
         self.shelf = shelf or MemoryShelf()
         self.ledger = ReleaseLedger(self.shelf, self.bus, self.clock)
         self.running = RunningComponents()

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgehost.adapters.storage.memory_shelf import MemoryShelf
@@ -15,7 +15,6 @@ from edgehost.domain.component_spec import ComponentSpec
 from edgehost.domain.deployment_life import HeldDeployment
 from edgehost.domain.deployment_reader import signed_bytes
 from edgehost.domain.errors import EdgehostError, NotFoundError, StorageFullError
-from edgehost.domain.events import Event
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.signed_content import SignedContent
@@ -220,26 +219,14 @@ class Desired(Scene):
         self.world = world
         self.clock = world.clock
         self.ledger._clock = self.clock
-        self.deployer = type(self.deployer)(
-            shelf=self.shelf,
-            ledger=self.ledger,
-            running=self.running,
-            routes=self.routes,
+        self.deployer = replace(
+            self.deployer,
             clock=self.clock,
-            start_pool=self._start_pool,
             drain_later=lambda running, before: self.manager.drain_later(running, before),  # noqa: PLW0108 - made below
-            on_fault=self.faults.append,
         )
         self.started: dict[str, Mapping[str, str]] = {}  # "component version": the overrides it started with
         self.broken: dict[str, EdgehostError] = {}  # "component version": why it does not start
-        self.events: list[Event] = []
-        publish = self.bus.publish
-
-        def noted(event: Event) -> None:
-            self.events.append(event)
-            publish(event)
-
-        self.bus.publish = noted  # type: ignore[method-assign]
+        self.events = self.bus.published
         self.configs = ComponentConfigs(ConfigStore(world))
         self.book = DeploymentBook(world)
         self.turn = turn or Held()

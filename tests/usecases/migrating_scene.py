@@ -14,7 +14,6 @@ from edgehost.domain.errors import (
     EdgehostError,
     StorageFullError,
 )
-from edgehost.domain.events import Event
 from edgehost.domain.record import Record, RevisionClock
 from edgehost.domain.record_schema import RecordSchema
 from edgehost.domain.release_life import Release
@@ -99,14 +98,7 @@ class Migrating(Scene):
         )
         self.migrations = RecordMigrations(self.keeping, KeptRecords(self.records), self.served)
         self.deployer = replace(self.deployer, migrations=self.migrations, routes=self)
-        self.events: list[Event] = []
-        publish = self.bus.publish
-
-        def noted(event: Event) -> None:
-            self.events.append(event)
-            publish(event)
-
-        self.bus.publish = noted  # type: ignore[method-assign]
+        self.events = self.bus.published
         self.answers = dict.fromkeys(("1.0.0", "2.0.0", "2.0.1", "3.0.0"), migrate)
 
     def require_free(self, spec: ComponentSpec) -> None:

@@ -18,7 +18,6 @@ from edgehost.domain.errors import (
     RefusedError,
     UnavailableError,
 )
-from edgehost.domain.events import Event
 from edgehost.domain.probation import ProbationRule
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.traffic import Share
@@ -41,14 +40,7 @@ class Trial(Scene):
         super().__init__()
         self.copies: list[Coroutine[Any, Any, None]] = []
         self.director = TrafficDirector(self.deployer, self.bus, lambda work, _name: self.copies.append(work))
-        self.events: list[Event] = []
-        publish = self.bus.publish
-
-        def noted(event: Event) -> None:
-            self.events.append(event)
-            publish(event)
-
-        self.bus.publish = noted  # type: ignore[method-assign]
+        self.events = self.bus.published
         self.watch = TrafficWatch(
             self.running,
             self.clock,

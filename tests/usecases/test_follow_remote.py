@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgehost.domain.errors import EdgehostError, EndpointTakenError, RemoteUnreachableError
-from edgehost.domain.events import Event, RemoteRefused
+from edgehost.domain.events import RemoteRefused
 from edgehost.domain.offered_release import OfferedRelease
 from edgehost.domain.release_life import Release, Stage
 from edgehost.domain.signed_content import SignedContent
@@ -85,15 +85,6 @@ class Followed(Scene):
     def __init__(self, following: Following | None = None) -> None:
         super().__init__()
         self.remote = ListedRemote()
-        self.events: list[RemoteRefused] = []
-        publish = self.bus.publish
-
-        def noted(event: Event) -> None:
-            if isinstance(event, RemoteRefused):
-                self.events.append(event)
-            publish(event)
-
-        self.bus.publish = noted  # type: ignore[method-assign]
         self.follow = FollowRemote(
             self.remote,
             following or Following(),
@@ -103,6 +94,10 @@ class Followed(Scene):
             clock=self.clock,
             deploy=self._deploy,
         )
+
+    @property
+    def refusals(self) -> list[RemoteRefused]:
+        return self.bus.of(RemoteRefused)
 
     def beside(
         self, remote: ListedRemote, outranked: Callable[[str], bool] = lambda _component: False
@@ -170,8 +165,8 @@ async def test_a_release_that_is_not_for_this_host_is_told_once_and_never_fetche
     await scene.follow.catch_up()
     await scene.follow.catch_up()
     assert scene.remote.fetched == []
-    assert len(scene.events) == 1
-    assert words in scene.events[0].reason
+    assert len(scene.refusals) == 1
+    assert words in scene.refusals[0].reason
 
 
 async def test_an_unknown_release_with_an_older_sequence_is_refused() -> None:
@@ -182,7 +177,7 @@ async def test_an_unknown_release_with_an_older_sequence_is_refused() -> None:
     scene.remote.offer("orders", "1.5.0", 4)
     await scene.follow.catch_up()
     assert scene.live("orders") == "1.0.0"
-    assert "sequence 4" in scene.events[0].reason
+    assert "sequence 4" in scene.refusals[0].reason
 
 
 async def test_a_quarantined_release_is_never_taken_up_again_but_a_newer_one_is() -> None:
@@ -208,7 +203,7 @@ async def test_one_component_that_cannot_be_deployed_does_not_hold_up_the_others
     assert scene.live("orders") == "1.0.0"
     assert scene.live("stock") == "1.0.0"
     assert scene.live("sales") == ""
-    assert scene.events[0].code == EndpointTakenError.code
+    assert scene.refusals[0].code == EndpointTakenError.code
 
 
 async def test_an_unreachable_remote_is_the_callers_to_retry_and_changes_nothing() -> None:
@@ -328,17 +323,9 @@ async def test_sequences_of_one_remote_say_nothing_of_anothers() -> None:
 
 async def test_what_came_and_how_much_of_it_is_told() -> None:
     scene = Followed()
-    told: list[Event] = []
-    publish = scene.bus.publish
-
-    def noted(event: Event) -> None:
-        told.append(event)
-        publish(event)
-
-    scene.bus.publish = noted  # type: ignore[method-assign]
     scene.remote.offer("orders", "1.0.0", 1)
     scene.remote.steps = [(100, 1000), (150, 1000), (700, 1000), (1000, 1000)]
     await scene.follow.catch_up()
-    assert [each.done_bytes for each in told if isinstance(each, TransferProgressed)] == [100, 700]
-    (fetched,) = [each for each in told if isinstance(each, ReleaseFetched)]
+    assert [each.done_bytes for each in scene.bus.of(TransferProgressed)] == [100, 700]
+    (fetched,) = scene.bus.of(ReleaseFetched)
     assert (fetched.component, fetched.received_bytes, fetched.from_delta) == ("orders", 1000, False)

@@ -8,7 +8,7 @@ import pytest
 
 from edgehost.domain.backoff import Backoff
 from edgehost.domain.errors import RemoteUnreachableError, UnavailableError, UntrustedReleaseError
-from edgehost.domain.events import Event, RemoteLost
+from edgehost.domain.events import RemoteLost
 from edgehost.usecases.keep_following import RemoteHealth, keep_following
 from tests.usecases.test_follow_remote import Followed, ListedRemote
 
@@ -78,7 +78,7 @@ async def test_news_is_taken_up_at_once_and_a_refused_remote_waits_for_it() -> N
     scene.remote.error = UntrustedReleaseError("It was rolled back.")
     task = asyncio.create_task(scene.run())
     await scene.until("refused")
-    assert [event.code for event in scene.events] == ["untrusted-release"]
+    assert [event.code for event in scene.refusals] == ["untrusted-release"]
     scene.remote.error = None
     scene.remote.offer("orders", "1.0.0", 1)
     scene.news.set()
@@ -116,15 +116,6 @@ async def test_a_lost_link_is_told_once_at_once_and_its_return_is_looked_at_at_o
     remote = LinkedListedRemote()
     scene.remote = remote
     scene.follow._remote = remote
-    lost: list[RemoteLost] = []
-    publish = scene.bus.publish
-
-    def noted(event: Event) -> None:
-        if isinstance(event, RemoteLost):
-            lost.append(event)
-        publish(event)
-
-    scene.bus.publish = noted  # type: ignore[method-assign]
     task = asyncio.create_task(scene.run())
     await scene.until("ok")
     remote.turn(connected=False)
@@ -139,7 +130,7 @@ async def test_a_lost_link_is_told_once_at_once_and_its_return_is_looked_at_at_o
     remote.error = None
     remote.turn(connected=True)
     await scene.until("ok")
-    assert len(lost) == 1
+    assert len(scene.bus.of(RemoteLost)) == 1
     task.cancel()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,16 +42,7 @@ class Restarted(Followed):
         super().__init__()
         self.follow._shelf = self.shelf = before.shelf
         self.follow._ledger = self.ledger = ReleaseLedger(self.shelf, self.bus, self.clock)
-        self.deployer = type(self.deployer)(
-            shelf=self.shelf,
-            ledger=self.ledger,
-            running=self.running,
-            routes=self.routes,
-            clock=self.clock,
-            start_pool=self._start_pool,
-            drain_later=self._drain_later,
-            on_fault=self.faults.append,
-        )
+        self.deployer = replace(self.deployer, shelf=self.shelf, ledger=self.ledger)
         if isinstance(before, Followed):
             self.remote.offers, self.remote.files = before.remote.offers, before.remote.files
         self.changes = asyncio.Event()
