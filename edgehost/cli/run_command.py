@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
+import remotes.lean_shutil  # noqa: F401 - before argparse imports shutil
 from edgehost.cli.command_table import (
     CHIP_MISMATCH,
     COMMANDS,

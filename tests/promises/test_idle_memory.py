@@ -12,7 +12,7 @@ from tests.adapters.sandbox.guests import PLUGIN, no_host, plan_of
 
 #: Of the standard library: readers of packages, HTTP clients, MIME, archives, differences.
 _STANDARD: Final = {
-    "bz2", "configparser", "csv", "ctypes", "decimal", "difflib", "email.parser", "http.client", "http.cookies",
+    "bz2", "configparser", "csv", "ctypes", "difflib", "email.parser", "http.client", "http.cookies",
     "importlib.metadata", "logging.config", "lzma", "multiprocessing", "tarfile", "urllib.request", "uuid", "zipfile",
 }  # fmt: skip
 _LIBRARIES: Final = {
@@ -28,7 +28,7 @@ _OWN: Final = {
 _HOST: Final = """
 import asyncio, sys
 from pathlib import Path
-import edgehost.cli.run, edgehost.composition.life_opening, edgehost.host
+import edgehost.cli.run_command, edgehost.cli.run, edgehost.composition.life_opening, edgehost.host
 from edgehost.config import load_config
 from edgehost.domain.record_schema import RecordSchema
 from remotes.lean_mqtt import load_lean
