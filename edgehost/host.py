@@ -18,7 +18,7 @@ from edgehost.composition.desired_state import make_desired_state, open_configs
 from edgehost.composition.devices_of_host import finish_flashes, open_devices, start_devices
 from edgehost.composition.flows import open_flows, start_flows
 from edgehost.composition.following import open_remotes, start_following
-from edgehost.composition.life_watch import tie_life, watch_life
+from edgehost.composition.life_watch import start_components, tie_life, watch_life
 from edgehost.composition.ports import topic_sources
 from edgehost.composition.rollout import start_deployments
 from edgehost.composition.rooms import close_pools, open_rooms
@@ -81,8 +81,8 @@ async def started_host(config: Config, life: AgentLife | None = None) -> AsyncIt
             from edgehost.composition.certificates import start_certificates  # noqa: PLC0415 - where one is configured
 
             start_certificates(rooms, control, spawn, stack)
+        await start_components(manager, life)
         if not safe:
-            await manager.start_live()
             start_flows(flows, rooms, spawn)
         app = make_host_app(rooms, control)
         served_at = await stack.enter_async_context(

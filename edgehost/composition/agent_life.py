@@ -51,6 +51,9 @@ class AgentLife:
 
     def __post_init__(self) -> None:
         self.safe = self.record.safe
+        if self.withheld is not None:
+            what = f"Components are off: {self.safe}" if self.safe else "Components run from what is there."
+            self.safe = f"{self.withheld.why} {what}"
 
     @property
     def config(self) -> Config:
@@ -61,6 +64,11 @@ class AgentLife:
     def generation(self) -> Generation:
         """The generation of ``config``."""
         return self.generations.known.require(self.chosen.generation.number)
+
+    @property
+    def runs_components(self) -> bool:
+        """Whether those that were live are to be started: not after unclean ends, and by order."""
+        return not self.record.safe
 
     def status(self) -> Mapping[str, Any]:
         """For ``status``: the generation, the mode, how the run before ended."""

@@ -20,12 +20,14 @@ from edgehost.adapters.storage.disk import FULL_ERRNOS, storage_error
 from edgehost.adapters.storage.disk_reserve import DiskReserve
 from edgehost.adapters.storage.folder_lock import FolderLock
 from edgehost.adapters.storage.life_files import BootRecordFile, CrashFolder, GenerationFolder
+from edgehost.adapters.storage.spare_socket import spare_folder
+from edgehost.adapters.storage.withheld_disk import WithheldDisk
 from edgehost.adapters.storage.withheld_files import WithheldGenerations
 from edgehost.composition.agent_life import AgentLife
 from edgehost.composition.crash_notes import death_report
 from edgehost.composition.life_withheld import Withheld, withheld_at
 from edgehost.config import Config, parse_config, read_config_file
-from edgehost.domain.boot_record import Ending
+from edgehost.domain.boot_record import BootRecord, Ending
 from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import InvalidConfigError, RefusedError, UnavailableError
 from edgehost.ports.host_life import GenerationStore
@@ -187,23 +189,37 @@ def _opened(path: Path, text: bytes, data: Path, *, safe: bool) -> AgentLife:
 
 
 def _opened_withheld(path: Path, text: bytes, data: Path, withheld: Withheld) -> AgentLife:
-    """A run that reads what is there and keeps nothing: how it ends will not be known, so it risks no component."""
+    """A run that reads what is there and keeps nothing; that starts end uncleanly is counted in memory."""
     disk = withheld.disk()
-    boots = BootRecordFile(data / "config" / "boot.json", disk)
     store = WithheldGenerations(GenerationFolder(data / "config", disk), withheld.hint)
     generations = generations_in(path, data, store)
-    before, boot_id = boots.load(), machine_boot()
+    boot_id = machine_boot()
+    boots, before = _boots_in_memory(data, disk, boot_id)
     chosen = generations.chosen(text)
     store.why = withheld.why
     record = before.begun(
         pid=os.getpid(), machine_boot=boot_id, generation=chosen.generation.number, new_generation=False
     )
-    record = record.proven().entered_safe_mode(withheld.why)
-    log.error("Safe mode, components are off: %s %s", withheld.why, withheld.hint)
+    if not chosen.config.host.config_trial_s:
+        record = record.proven()
+    boots.keep(record)
+    crashes = CrashFolder(data / "crashes", disk)
+    life = AgentLife(chosen, generations, boots, crashes, record, before.ending(boot_id), withheld=withheld)
+    log.error("Safe mode: %s %s", life.safe, withheld.hint)
     if chosen.refused:
         log.error("The configuration file is not taken: %s", chosen.refused)
-    crashes = CrashFolder(data / "crashes", disk)
-    return AgentLife(chosen, generations, boots, crashes, record, before.ending(boot_id), withheld=withheld)
+    return life
+
+
+def _boots_in_memory(data: Path, disk: WithheldDisk, boot_id: str) -> tuple[BootRecordFile, BootRecord]:
+    """Where this run is noted, and the newest note: of this boot of the machine, else the disk's."""
+    on_disk = BootRecordFile(data / "config" / "boot.json", disk)
+    folder = spare_folder(data)
+    if folder is None:
+        return on_disk, on_disk.load()
+    in_memory = BootRecordFile(folder / "boot.json")
+    noted = in_memory.load()
+    return in_memory, noted if noted.pid and noted.machine_boot == boot_id else on_disk.load()
 
 
 def data_folder(text: bytes, path: Path) -> Path:

@@ -16,6 +16,7 @@ from edgehost.ports.remote import Remote
 from edgehost.usecases.control_host import ControlHost
 from edgehost.usecases.follow_remote import FollowRemote
 from edgehost.usecases.keep_following import RemoteHealth
+from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.watch_safe_mode import Leave, leave_after, leave_for_news
 from remotes.owned_tasks import Spawn, owned_tasks
 
@@ -54,17 +55,33 @@ def tie_life(life: AgentLife, rooms: Rooms, control: ControlHost) -> None:
     control.bundle = bundle
 
 
+async def start_components(manager: ComponentManager, life: AgentLife | None) -> None:
+    """Start what was live, as far as the mode lets it run."""
+    if life is None or not life.safe:
+        await manager.start_live()
+    elif life.withheld is not None and life.runs_components:
+        # Each once: what does not start is neither condemned nor replaced, since that could not be noted.
+        for component in manager.deployer.ledger.live_components():
+            release = manager.deployer.ledger.live(component)
+            if release is None:
+                continue
+            try:
+                await manager.deployer.start_live(release)
+            except EdgehostError as problem:
+                log.warning("%s %s does not run: %s", component, release.version, problem)
+        manager.changed()
+
+
 async def watch_life(life: AgentLife, rooms: Rooms, control: ControlHost, spawn: Spawn) -> None:
     """Tell the mode, then wait for the end of the trial, by a clock that does not jump."""
     if life.safe:
         rooms.bus.publish(SafeModeEntered(at=rooms.clock.now(), reason=life.safe))
         if life.withheld is not None:
             data = life.config.host.data
-            await leave_when_writable(lambda: withheld_at(data), life.leave_safe_mode)
-            return
-        spawn(
-            leave_after(life.record.retry_s, _leave(life)), "edgehost.safe-mode"
-        )  # it ends by itself one day
+            ending = leave_when_writable(lambda: withheld_at(data), life.leave_safe_mode)
+        else:
+            ending = leave_after(life.record.retry_s, _leave(life))  # it ends by itself one day
+        spawn(ending, "edgehost.safe-mode")
     if not life.config.host.config_trial_s:
         return
     await asyncio.sleep(life.config.host.config_trial_s)

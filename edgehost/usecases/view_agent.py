@@ -21,11 +21,12 @@ def life_findings(life: AgentControl) -> Iterator[Mapping[str, Any]]:
     """Findings as the host's doctor has them."""
     status = life.status()
     if life.safe:
+        keeps = status.get("keeps", True)
         yield {
             "check": "safe mode",
             "state": "failed",
-            "detail": f"Components are off: {life.safe}",
-            "hint": _CRASHED if status.get("keeps", True) else _KEEPS_NOTHING,
+            "detail": f"Components are off: {life.safe}" if keeps else life.safe,
+            "hint": _CRASHED if keeps else _KEEPS_NOTHING,
         }
     newest = life.all_generations()[-1] if life.all_generations() else None
     if newest is not None and newest.standing is Standing.FAILED:

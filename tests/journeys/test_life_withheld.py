@@ -77,11 +77,13 @@ def test_a_changed_file_is_taken_for_one_run_and_nothing_is_written(folder: Path
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     with pytest.MonkeyPatch.context() as patch:  # modules cannot be imported as somebody else
         patch.setattr("edgehost.composition.life_opening.withheld_at", lambda _data: withheld)
+        patch.setattr("edgehost.adapters.storage.spare_socket._PLACES", (folder,))
         with open_life(file) as life:
             assert (life.config.host.name, life.generation.number) == ("changed", 2)
             assert withheld is not None
             assert life.withheld is withheld
-            assert life.safe == life.status()["safe_mode"] == withheld.why
+            assert life.safe == f"{withheld.why} Components run from what is there."
+            assert life.status()["keeps"] is False
             life.note_end()
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
     data.chmod(0o755)

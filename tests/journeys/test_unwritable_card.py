@@ -33,8 +33,9 @@ def test_a_host_that_starts_on_a_read_only_card_is_in_safe_mode_within_reach(tmp
     seen = json.loads(done.stdout)
     read_only: dict[str, Any] = seen["read_only"]
     why = f"host.data is {tmp_path / 'data'}, on a disk that is read-only: nothing is kept."
-    assert (read_only["agent"]["safe_mode"], read_only["agent"]["keeps"]) == (why, False)
-    assert read_only["twin"]["safe_mode"] == why
+    mode = f"{why} Components run from what is there."
+    assert (read_only["agent"]["safe_mode"], read_only["agent"]["keeps"]) == (mode, False)
+    assert read_only["twin"]["safe_mode"] == mode
     assert why in read_only["alarm"]["text"]
     # What changes nothing is done on the fleet's order; the rest is refused with the reason.
     assert any(why in line for line in read_only["logs"]["result"]["host"])
@@ -42,6 +43,13 @@ def test_a_host_that_starts_on_a_read_only_card_is_in_safe_mode_within_reach(tmp
     for operation in ("deploy", "restart"):
         assert read_only[operation]["status"] == "failed"
         assert why in read_only[operation]["reason"]
+    # The component that was live runs, so its records are read; what is written is refused.
+    assert len(read_only["read"]["answer"]["records"]) == 1
+    assert read_only["call"]["answer"]
+    assert read_only["write"]["kind"] == "UnavailableError"
+    assert "read-only; nothing was changed" in read_only["write"]["message"]
+    # What kills the host again and again does not run at the fourth start, which is counted in memory.
+    assert "Components are off: The host ended uncleanly 3 times" in seen["killed"]["safe_mode"]
     # Nothing was taken, and nothing on the card was touched.
     assert [(each["version"], each["stage"]) for each in read_only["releases"]] == [("1.0.0", "live")]
     assert "Read-only" in read_only["newer"]["message"]

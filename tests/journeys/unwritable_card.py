@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from edgehost.adapters.broker.embedded_broker import open_broker
+from edgehost.adapters.storage.spare_socket import spare_sockets
 from edgehost.cli.demo_host import DemoHost
 from edgehost.domain.errors import EdgehostError
 from tests.adapters.fleet.fleet_scene import ROOT, Heard, Tools
@@ -70,7 +72,7 @@ async def on_a_card_that_is_written(
         await host.stop()
 
 
-async def on_a_read_only_card(host: DemoHost, fleet: Fleet, tools: Tools) -> dict[str, Any]:
+async def on_a_read_only_card(host: DemoHost, fleet: Fleet, tools: Tools, record: str) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     await fleet.publish(telemetry("1.0.1"))
     async with tools.heard() as heard:
@@ -91,6 +93,7 @@ async def on_a_read_only_card(host: DemoHost, fleet: Fleet, tools: Tools) -> dic
             for name, method, path, body in (
                 ("newer", "POST", "/api/host/deploy", {"component": "telemetry", "version": "1.0.1"}),
                 ("read", "GET", "/api/models/telemetry", None),
+                ("call", "POST", f"/api/models/telemetry/{record}/commands/summary", {}),
                 ("write", "POST", "/api/models/telemetry", READING),
                 ("apply", "POST", "/api/host/apply-config", {"text": '[host]\nname = "other"\n'}),
                 ("leave", "POST", "/api/host/safe-mode", {"state": "off"}),
@@ -99,6 +102,21 @@ async def on_a_read_only_card(host: DemoHost, fleet: Fleet, tools: Tools) -> dic
         finally:
             await host.stop()
     return seen
+
+
+async def killed_at_boot(host: DemoHost) -> dict[str, Any]:
+    """What the host says of its life once it was killed three times before it was well."""
+    text = host.config_file.read_text()
+    host.config_file.write_text(text.replace("config_trial_s = 0", "config_trial_s = 600"))
+    for _ in range(3):
+        await host.start()
+        await host.kill()
+    await host.start()
+    try:
+        return dict((await host.get("/api/host/status"))["agent"])
+    finally:
+        await host.stop()
+        host.config_file.write_text(text)
 
 
 async def story(folder: Path) -> dict[str, Any]:
@@ -116,7 +134,10 @@ async def story(folder: Path) -> dict[str, Any]:
             seen["written"] = await on_a_card_that_is_written(host, fleet, tools, heard)
         files = sorted((str(path), path.stat().st_mtime_ns) for path in data.rglob("*"))
         await asyncio.to_thread(shell, "mount", "-o", "remount,ro", data)
-        seen["read_only"] = await on_a_read_only_card(host, fleet, tools)
+        seen["read_only"] = await on_a_read_only_card(
+            host, fleet, tools, seen["written"]["made"]["answer"]["id"]
+        )
+        seen["killed"] = await killed_at_boot(host)
         seen["untouched"] = files == sorted((str(path), path.stat().st_mtime_ns) for path in data.rglob("*"))
         await asyncio.to_thread(shell, "mount", "-o", "remount,rw", data)
         async with tools.heard() as heard:
@@ -130,6 +151,8 @@ async def story(folder: Path) -> dict[str, Any]:
                 seen["records"] = (await asked(host, "GET", "/api/models/telemetry"))["answer"]["records"]
             finally:
                 await host.stop()
+    for spare in (*spare_sockets(host.socket), *spare_sockets(data)):
+        await asyncio.to_thread(shutil.rmtree, spare.parent)
     seen["log"] = (folder / "host.log").read_text()
     return seen
 

@@ -1,4 +1,7 @@
-"""Where the host's Unix socket is when its own place cannot be written: in a folder of memory, found by that place."""
+"""Where the host's Unix socket is when its own place cannot be written: in a folder of memory, found by that place.
+
+What a host must remember between two processes of one boot of the machine has such a folder too.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,20 @@ def spare_socket(wanted: Path, refused: Path) -> Path:
     """
     if os.access(wanted.parent, os.W_OK | os.X_OK) and not _share_a_disk(wanted.parent, refused):
         return wanted
+    folder = spare_folder(wanted)
+    return wanted if folder is None else folder / _NAME
+
+
+def spare_folder(wanted: Path) -> Path | None:
+    """A folder in memory that stands for this path, and that only this user can enter; None when there is no memory."""
     for folder in _folders(wanted, os.geteuid()):
         try:
             folder.mkdir(mode=_MODE, exist_ok=True)
         except OSError:
             continue
         if _is_own(folder, os.geteuid()):
-            return folder / _NAME
-    return wanted
+            return folder
+    return None
 
 
 def spare_sockets(wanted: Path) -> Iterator[Path]:
