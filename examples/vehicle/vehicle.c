@@ -50,7 +50,23 @@ static int save(eh_text id, eh_text data) {
   return eh_member(eh_save(eh_written(&out)), "ok").size != 0;
 }
 
-/* Telemetry is the record; of a lost vehicle it is what the event tells: how long ago it was heard, and armed or not. */
+static int has_member(eh_text object, eh_text wanted) {
+  eh_text member, value;
+  for (uint32_t cursor = 0; eh_next_member(object, &cursor, &member, &value);) {
+    uint32_t at = 0;
+    while (member.size == wanted.size && at < wanted.size && member.at[at] == wanted.at[at]) at++;
+    if (member.size == wanted.size && at == wanted.size) return 1;
+  }
+  return 0;
+}
+
+/* The snapshot of a vehicle that is silent: what was measured last, of which its last place matters most. */
+static eh_text last_snapshot(void) {
+  eh_text reply = eh_port(eh_text_of("{\"port\":\"telemetry\",\"args\":{}}"));
+  return eh_member(eh_member(reply, "ok"), "answer");
+}
+
+/* Telemetry is the record; of a lost vehicle it is what was measured last, with what the event tells: why, how long ago. */
 EH_EXPORT(on_vehicle) {
   eh_text event = eh_member(eh_input(), "event");
   eh_text name = eh_string(eh_member(event, "name")), data = eh_member(event, "data");
@@ -61,10 +77,17 @@ EH_EXPORT(on_vehicle) {
   if (!id.size) return eh_fail("the event names no vehicle");
   if (eh_same(name, "edgehost.vehicle.telemetry")) return save(id, told) ? 0 : eh_fail("the record is not stored");
   if (!eh_same(name, "edgehost.vehicle.lost")) return 0;
-  eh_writer lost = eh_writer_of(told.size + 64);
-  eh_text member, value;
+  eh_text last = last_snapshot(), member, value;
+  eh_writer lost = eh_writer_of(told.size + last.size + 64);
   eh_write(&lost, "{\"present\":false");
   for (uint32_t cursor = 0; eh_next_member(told, &cursor, &member, &value);) {
+    eh_write(&lost, ",");
+    eh_write_string(&lost, member);
+    eh_write(&lost, ":");
+    eh_write_text(&lost, value);
+  }
+  for (uint32_t cursor = 0; eh_next_member(last, &cursor, &member, &value);) {
+    if (eh_same(member, "present") || has_member(told, member)) continue;
     eh_write(&lost, ",");
     eh_write_string(&lost, member);
     eh_write(&lost, ":");

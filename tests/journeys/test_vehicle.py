@@ -100,6 +100,11 @@ async def test_a_drone_is_a_record_of_the_host_that_can_be_told_what_to_do(tmp_p
             vehicle.faults.silent = True
             data = await shows(host, present=False)
             assert data["armed"] is True  # as it was when it was last heard
+            assert data["why"].startswith("no heartbeat")
+            assert data["position"]["relative_altitude_m"] == 20, (
+                "where it was last is what its owner asks first"
+            )
+            assert data["battery"]["remaining_percent"] == 87
             with pytest.raises(EdgehostError, match="not heard"):
                 await told(host, "land")
             vehicle.faults.silent = False
