@@ -73,6 +73,8 @@ class DeploymentsView:
             planned = [await self._planned(each) for each in held]
             return {"deployments": planned, "remotes": list(self.offered())}
         deployed = await self._planned(self._proposed(document))
+        if deployed["for_this_host"]:  # for what the one before it waits says nothing of it
+            deployed["reason"] = ""
         return {"deployments": [deployed]}
 
     def _proposed(self, document: Mapping[str, Any]) -> HeldDeployment:
@@ -84,7 +86,7 @@ class DeploymentsView:
         deployment = read_signed_deployment(content, name=name, sequence=sequence)
         return HeldDeployment(deployment, content, "", accepted_at=self.reconciler.clock.now())
 
-    async def _planned(self, held: HeldDeployment) -> Mapping[str, Any]:
+    async def _planned(self, held: HeldDeployment) -> dict[str, Any]:
         deployment = held.deployment
         ours = self.host.are_among(deployment.hosts)
         plans = await self.reconciler.plans.of(held) if ours else ()

@@ -52,6 +52,11 @@ async def test_a_host_without_a_fleet_says_why_it_waits_and_what_to_do_and_begin
         shown = capsys.readouterr().out
         assert NO_FLEET in shown
         assert finding["hint"] in shown
+        (tmp_path / "next.toml").write_text('name = "site"\n[components.telemetry]\nversion = "=1.0.0"\n')
+        plan = ["-c", config, "deployment", "plan", str(tmp_path / "next.toml")]
+        assert await asyncio.to_thread(main, plan) == 0
+        planned = capsys.readouterr().out
+        assert planned.startswith("site 2: 2 changes.\n"), planned  # not what the one before it waits for
         await deploy(fleet, wanted(blind_after_s=86_400))
         await says(host, f"{NO_FLEET} It begins by itself in about 24 hours.")
         assert host.live_version("telemetry") == ""
