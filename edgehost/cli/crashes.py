@@ -6,6 +6,7 @@ Works with and without a running host.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehost.cli.command_table import OK
@@ -53,13 +54,28 @@ def run(args: argparse.Namespace, out: Output) -> int:
         for each in reports
     ]
     headings = ("number", "noticed", "kind", "was well", "configuration", "reason")
-    out.result({"crashes": reports}, *(table(headings, rows) if rows else ["The host never crashed."]))
+    out.result({"crashes": reports}, *(table(headings, rows) if rows else ["No crash report is kept."]))
+    if _has_fallen(args):
+        out.note(
+            "Its last run did not end in order, and it was not started since: the next start writes the report."
+        )
     return OK
 
 
 def crash_documents(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The reports in the host's data folder, oldest first."""
     return [each.document() for each in _folder(args).all()]
+
+
+def _has_fallen(args: argparse.Namespace) -> bool:
+    """Whether the host is down and never said that it ends, which nobody has looked into yet."""
+    from edgehost.adapters.storage.life_files import BootRecordFile  # noqa: PLC0415 - not for --help
+    from edgehost.composition.life_opening import machine_boot  # noqa: PLC0415 - as above
+
+    record = BootRecordFile(_folder(args).folder.parent / "config" / "boot.json").load()
+    if not record.running or record.reported:
+        return False
+    return record.machine_boot != machine_boot() or not Path(f"/proc/{record.pid}").exists()
 
 
 def _folder(args: argparse.Namespace) -> CrashFolder:

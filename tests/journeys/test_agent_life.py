@@ -214,7 +214,11 @@ async def test_a_fatal_signal_leaves_its_stacks_for_the_next_start(
         os.kill(host.pid, signal.SIGSEGV)
         assert host.process is not None
         await host.process.wait()
+    assert main(["crashes", "-c", str(tmp_path)]) == 0
+    assert "the next start writes the report" in capsys.readouterr().err
     async with running(tmp_path) as host:
+        assert main(["crashes", "-c", str(tmp_path)]) == 0
+        assert capsys.readouterr().err == ""
         (report,) = (await host.get("/api/host/crashes"))["crashes"]
         assert report["kind"] == "signal"
         assert "Segmentation fault" in report["reason"]
@@ -225,7 +229,7 @@ async def test_a_fatal_signal_leaves_its_stacks_for_the_next_start(
     assert "most recent call first" in capsys.readouterr().out
     assert main(["crashes", "--clear", "-c", str(tmp_path)]) == 0
     assert main(["crashes", "-c", str(tmp_path)]) == 0
-    assert "Crash reports forgotten: 1.\nThe host never crashed." in capsys.readouterr().out
+    assert "Crash reports forgotten: 1.\nNo crash report is kept.\n" in capsys.readouterr().out
 
 
 def test_configurations_are_changed_while_the_host_is_down(
