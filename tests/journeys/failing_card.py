@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from edgehost.adapters.storage.spare_socket import spare_sockets
 from edgehost.cli.demo_host import DemoHost
 from edgehost.domain.errors import EdgehostError
 from edgehost.host import started_host
@@ -109,7 +111,14 @@ async def story(folder: Path) -> dict[str, Any]:
     finally:
         await restarted.stop()
     seen["said"] = (folder / "host.log").read_text()
+    await no_spare_folders(restarted)
     return seen
+
+
+async def no_spare_folders(host: DemoHost) -> None:
+    """Memory is given back, which a machine does at its next boot."""
+    for spare in (*spare_sockets(host.socket), *spare_sockets(host.socket.parent)):
+        await asyncio.to_thread(shutil.rmtree, spare.parent)
 
 
 if __name__ == "__main__":

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.required_mounts import require_card
+
 ROOT = Path(__file__).parents[2]
-_MOUNTS = 'set -e; truncate -s 4M "$0"; mkfs.ext4 -q -O ^has_journal "$0"; mount -o loop "$0" /mnt; mount -o remount,abort /mnt'
-
-
-def may_mount_a_card(folder: Path) -> bool:
-    """Whether a file can be mounted as a disk here, and be told that it failed."""
-    if os.geteuid() or shutil.which("unshare") is None or shutil.which("mkfs.ext4") is None:
-        return False
-    probe = ["unshare", "-m", "bash", "-c", _MOUNTS, str(folder / "probe.img")]
-    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.slow
 def test_on_a_card_that_turns_read_only_calls_and_reads_go_on_and_writes_say_what_to_do(
     tmp_path: Path,
 ) -> None:
-    if not may_mount_a_card(tmp_path):
-        pytest.skip("needs root, mount namespaces, a loop device and mkfs.ext4 for a card that fails")
+    require_card(tmp_path)
     done = subprocess.run(
         ["unshare", "-m", sys.executable, "-m", "tests.journeys.failing_card", str(tmp_path)],
         check=False,

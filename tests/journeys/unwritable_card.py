@@ -1,20 +1,18 @@
-"""A host that is started on a card that has become read-only, in a mount namespace: ``unshare -m python -m ...``."""
+"""A host that is started where it can write nothing, by ``unshare -m`` on a read-only card, by ``setpriv`` as nobody."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from edgehost.adapters.broker.embedded_broker import open_broker
-from edgehost.adapters.storage.spare_socket import spare_sockets
 from edgehost.cli.demo_host import DemoHost
 from edgehost.domain.errors import EdgehostError
 from tests.adapters.fleet.fleet_scene import ROOT, Heard, Tools
-from tests.journeys.failing_card import READING, shell
+from tests.journeys.failing_card import READING, no_spare_folders, shell
 from tests.journeys.fleet import Fleet, telemetry
 
 HOST = """
@@ -151,11 +149,48 @@ async def story(folder: Path) -> dict[str, Any]:
                 seen["records"] = (await asked(host, "GET", "/api/models/telemetry"))["answer"]["records"]
             finally:
                 await host.stop()
-    for spare in (*spare_sockets(host.socket), *spare_sockets(data)):
-        await asyncio.to_thread(shutil.rmtree, spare.parent)
+    await no_spare_folders(host)
     seen["log"] = (folder / "host.log").read_text()
     return seen
 
 
+async def of_another_user(folder: Path) -> dict[str, Any]:
+    fleet = Fleet(folder)
+    await fleet.publish(telemetry("1.0.0"))
+    fleet.config()
+    data = folder / "data"
+    host = DemoHost(folder / "edgehost.toml", data / "edgehost.sock")
+    seen: dict[str, Any] = {}
+    await host.start()
+    try:
+        while (await asked(host, "GET", "/api/models/telemetry")).get("kind") == "NotFoundError":
+            await asyncio.sleep(0.02)
+        await asked(host, "POST", "/api/models/telemetry", READING)
+    finally:
+        await host.stop()
+    await asyncio.to_thread(shell, "chmod", "-R", "a+rX", data)
+    await asyncio.to_thread(shell, "chown", "-R", "54321", data)
+    await host.start()
+    try:
+        seen["agent"] = (await host.get("/api/host/status"))["agent"]
+        seen["read"] = await asked(host, "GET", "/api/models/telemetry")
+        seen["write"] = await asked(host, "POST", "/api/models/telemetry", READING)
+        seen["leave"] = await asked(host, "POST", "/api/host/safe-mode", {"state": "off"})
+        await asyncio.to_thread(shell, "chown", "-R", "0", data)
+        await asked(host, "POST", "/api/host/safe-mode", {"state": "off"})  # else within half a minute
+        while not seen.get("after", {}).get("keeps"):
+            found = await asked(host, "GET", "/api/host/status")
+            seen["after"] = found.get("answer", {}).get("agent", {})
+            await asyncio.sleep(0.02)
+        seen["written"] = await asked(host, "POST", "/api/models/telemetry", READING)
+    finally:
+        await host.stop()
+    seen["log"] = (folder / "host.log").read_text()
+    await no_spare_folders(host)
+    return seen
+
+
+STORIES = {"read-only": story, "another's": of_another_user}
+
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(story(Path(sys.argv[1])))))  # noqa: T201 - the answer
+    print(json.dumps(asyncio.run(STORIES[sys.argv[1]](Path(sys.argv[2])))))  # noqa: T201 - the answer
