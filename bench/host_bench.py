@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.host_memory import host_memory
 from edgehost.adapters.broker.embedded_broker import open_broker
-from edgehost.cli.demo_figures import children, private_mb, pss_mb
+from edgehost.cli.demo_figures import children, private_mb
 from edgehost.cli.demo_fleet import REMOTE, DemoFleet, as_version, demo_component
 from edgehost.cli.demo_host import DemoHost, HeardEvents
 from edgehost.cli.demo_story import _CONFIG
@@ -68,7 +69,7 @@ async def _host(releases: int, starts: int) -> list[Row]:
             try:
                 rows.append(_row("start, no components", await _start_ms(host, starts), "ms"))
                 await asyncio.sleep(IDLE_S)
-                rows.append(_row("idle host, no components", _host_pss(host), "MB PSS"))
+                rows.append(_memory_row("idle host, no components", host))
                 rows += await _publish_to_live(fleet, host, releases)
                 await asyncio.sleep(IDLE_S)
                 rows += await _memory(host)
@@ -135,14 +136,15 @@ async def _memory(host: DemoHost) -> list[Row]:
     pids = [int(instance["pid"]) for instance in instances]
     private = sum(private_mb(pid) for pid in pids) / len(pids)
     return [
-        _row("idle host, one model live", _host_pss(host), "MB PSS"),
+        _memory_row("idle host, one model live", host),
         _row("each sandbox, private", private, "MB"),
     ]
 
 
-def _host_pss(host: DemoHost) -> float:
+def _memory_row(name: str, host: DemoHost) -> Row:
     """The agent and its zygote; sandboxes are counted by themselves."""
-    return pss_mb(host.pid) + sum(pss_mb(pid) for pid in children(host.pid))
+    taken = host_memory([host.pid, *children(host.pid)])
+    return _row(name, taken.pss, "MB PSS", anonymous=round(taken.anonymous, 3), alone=round(taken.alone, 3))
 
 
 async def _ten_components(fleet: DemoFleet, host: DemoHost) -> None:
