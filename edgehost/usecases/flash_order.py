@@ -79,8 +79,10 @@ def choose_firmware(
     offers = offered_firmware(remotes)
     named = [each for each in offers if each[1].name == name]
     if not named:
+        hint = did_you_mean(name, {each.name for _, each in offers})
         raise NotFoundError(
-            f"No remote offers firmware '{name}'.", hint=did_you_mean(name, {each.name for _, each in offers})
+            f"No remote offers firmware '{name}'.",
+            hint=hint or "None is on offer at all: 'edgehost firmware publish' brings one to a remote.",
         )
     fitting = [each for each in named if version in ("", each[1].version)]
     if not fitting:

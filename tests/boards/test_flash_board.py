@@ -17,10 +17,11 @@ from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.swd_programmer import command_for
 from edgehost.composition.boards import programmers
 from edgehost.domain.board import TOOLS
-from edgehost.domain.errors import LineBusyError, LineLostError, RefusedError
+from edgehost.domain.errors import LineBusyError, LineLostError, NotFoundError, RefusedError
 from edgehost.domain.flashing import FirmwareImage, FlashJob, FlashOutcome, FlashProgress, Segment
 from edgehost.ports.programmer import Programmer, Report
 from edgehost.usecases.flash_board import FlashBoard, plan_document
+from edgehost.usecases.flash_order import choose_firmware
 
 CATALOG = load_catalog()
 MAKERS = programmers(SerialLines())
@@ -159,3 +160,9 @@ def test_every_tool_has_a_programmer_and_no_other_goes(protocol: str, tool: str)
 @pytest.mark.parametrize("board", [each.id for each in CATALOG.all() if each.flash.protocol == "swd"])
 def test_the_chips_of_boards_with_probes_are_known_to_the_tool(board: str) -> None:
     assert command_for("openocd", job(board=board), Path("a.hex"))
+
+
+def test_where_no_firmware_is_on_offer_it_is_said_how_it_comes_there() -> None:
+    with pytest.raises(NotFoundError, match="No remote offers firmware 'blinker'") as caught:
+        choose_firmware((), "blinker", "", load_catalog().get("uno"))
+    assert "edgehost firmware publish" in caught.value.hint
