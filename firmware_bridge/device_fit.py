@@ -43,6 +43,11 @@ def require_fit(manifest: DeviceManifest, identity: DeviceIdentity, slots: Devic
             f"{running.version} with {running.sequence}.",
             hint="Go back with 'edgehost bridge rollback', or publish it again: it gets a higher one.",
         )
+    if manifest.sequence < slots.sequence:
+        raise IncompatibleReleaseError(
+            f"{label} has sequence {manifest.sequence}, and a release with {slots.sequence} has run on this device.",
+            hint="Publish it again: it gets a higher one.",
+        )
 
 
 def _require_whom(manifest: DeviceManifest, identity: DeviceIdentity, label: str) -> None:

@@ -44,7 +44,7 @@ class DeviceRelease:
 class DeviceSlots:
     """``/slot``: the release that runs, whether there is one to go back to, and the transfer under way."""
 
-    sequence: int = 0
+    sequence: int = 0  # the highest that ever ran there; older firmware tells that of the active release
     can_roll_back: bool = False
     quarantined: tuple[str, ...] = ()  # the first 12 bytes of digests, in hexadecimal
     running: DeviceRelease | None = None

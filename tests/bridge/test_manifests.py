@@ -98,6 +98,12 @@ def test_what_does_not_fit_is_said_plainly(change: dict[str, Any], words: str) -
         require_fit(replace(MANIFEST, **change), IDENTITY, running)
 
 
+def test_what_is_older_than_something_that_ran_there_is_not_sent() -> None:
+    require_fit(MANIFEST, IDENTITY, DeviceSlots(sequence=MANIFEST.sequence))  # it may be that very release
+    with pytest.raises(IncompatibleReleaseError, match="a release with 99 has run on this device"):
+        require_fit(MANIFEST, IDENTITY, DeviceSlots(sequence=99))
+
+
 def test_what_runs_or_has_failed_there_is_not_sent_again() -> None:
     running = DeviceSlots(running=DeviceRelease("lamp", "1.0.0", 5, 10, "00" * 32))
     with pytest.raises(ConflictError, match="runs on this device already"):

@@ -109,6 +109,31 @@ def test_a_cut_while_the_journal_turns_over(start: Start, tmp_path: Path) -> Non
     assert said == {"one"}
 
 
+@pytest.mark.slow
+def test_a_cut_while_the_journal_turns_over_lets_nothing_older_in(start: Start, tmp_path: Path) -> None:
+    with_first_release(start)
+    flash = tmp_path / "flash"
+    newest = Manifest(V2, 9).bytes()
+    with start() as device:
+        assert device.client.deploy(V2, newest).code == CHANGED
+        assert device.client.ask(POST, "slot/rollback").code == CHANGED
+    records = sum(flash.read_bytes()[at : at + 32] != b"\xff" * 32 for at in range(SECTOR, 2 * SECTOR, 32))
+    records = records or sum(flash.read_bytes()[at : at + 32] != b"\xff" * 32 for at in range(0, SECTOR, 32))
+    while records < SECTOR // 32 - 1:  # each start writes two
+        with start() as device:
+            device.client.ask(GET, "id")
+        records += 2
+    content = flash.read_bytes()
+    older = Manifest(saying("between"), 5).bytes()
+    after = 0
+    while cut_during(start, flash, content, after, deploying=False):
+        with start() as device:
+            assert device.client.ask(PUT, "slot/manifest", older).text.startswith("sequence:")
+            assert device.client.ask(PUT, "slot/manifest", newest).document["have"] == len(V2)
+        after += 3 if not 128 <= after <= SECTOR else 997  # within the sector that is erased
+    assert after > SECTOR
+
+
 def test_cuts_at_every_start_never_end_in_nothing(start: Start, tmp_path: Path) -> None:
     content = with_first_release(start)
     flash = tmp_path / "flash"

@@ -9,9 +9,10 @@ import cbor2
 import pytest
 
 from tests.firmware.conftest import BLINK, OTHER_KEY, UID, Manifest, Start
-from tests.firmware.device_client import CHANGED, GET, POST, PUT, signed
-from tests.firmware.wat_guests import saying
+from tests.firmware.device_client import CHANGED, GET, POST, PUT, DeviceClient, signed
+from tests.firmware.wat_guests import saying, with_probe
 
+SECTOR = 4096
 FORBIDDEN, CONFLICT, BAD_REQUEST = 0x83, 0x89, 0x80
 V1, V2, V3 = saying("one"), saying("two"), saying("three")
 
@@ -106,6 +107,54 @@ def test_a_rollback_brings_the_previous_release_back_and_forward_again(start: St
         assert offered.document == {"have": len(V2), "size": len(V2)}  # it is there already
         assert device.client.ask(POST, "slot/commit").code == CHANGED
         assert device.client.call("device-blink", "who").text == "two"
+
+
+def test_nothing_between_a_release_that_was_rolled_back_and_the_one_before_comes_in(start: Start) -> None:
+    with start() as device:
+        client = device.client
+        client.deploy(V1, Manifest(V1, 1).bytes())
+        client.deploy(V2, Manifest(V2, 5).bytes())
+        assert client.ask(POST, "slot/rollback").code == CHANGED
+    with start() as device:
+        client = device.client
+        assert client.call("device-blink", "who").text == "one"
+        assert client.ask(GET, "slot").document["sequence"] == 5
+        for sequence in (0, 2, 4, 5):  # signed, and above what runs
+            answer = client.deploy(V3, Manifest(V3, sequence).bytes())
+            assert (answer.code, answer.text.partition(":")[0]) == (CONFLICT, "sequence")
+        assert client.deploy(V2, Manifest(V2, 5).bytes()).code == CHANGED
+        assert client.ask(POST, "slot/rollback").code == CHANGED
+        assert client.deploy(V3, Manifest(V3, 6).bytes()).code == CHANGED
+
+
+def test_what_ran_is_remembered_when_nothing_of_it_is_left_and_the_journal_turns_over(start: Start) -> None:
+    with start() as device:
+        device.client.deploy(V1, Manifest(V1, 1).bytes())
+        device.client.deploy(V2, Manifest(V2, 5).bytes())
+        flash = device.flash
+    content = bytearray(flash.read_bytes())
+    for image in (V1, V2):
+        content[content.index(image) + 40] ^= 1
+    flash.write_bytes(content)
+    heads = [content[at : at + 32] for at in (0, SECTOR)]
+    with start() as device:
+        assert "running" not in device.client.ask(GET, "slot").document
+        _refuses_what_is_older(device.client)
+        for sequence in range(6, 140):  # each writes that it is tried, and that it is bad
+            failing = with_probe(f'(module (func (export "probe") (result i32) (i32.const {sequence})))')
+            answer = device.client.deploy(failing, Manifest(failing, sequence).bytes())
+            assert answer.text.startswith("refused:")
+        _refuses_what_is_older(device.client)
+    content = bytearray(flash.read_bytes())
+    assert all(content[at : at + 32] != head for at, head in zip((0, SECTOR), heads, strict=True))
+    with start() as device:
+        _refuses_what_is_older(device.client)
+        assert device.client.deploy(V3, Manifest(V3, 6).bytes()).code == CHANGED
+
+
+def _refuses_what_is_older(client: DeviceClient) -> None:
+    assert client.ask(GET, "slot").document["sequence"] == 5
+    assert client.deploy(V3, Manifest(V3, 3).bytes()).text.startswith("sequence:")
 
 
 def test_a_rollback_is_refused_once_its_slot_was_given_to_another_transfer(start: Start) -> None:

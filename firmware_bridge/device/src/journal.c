@@ -7,7 +7,7 @@
 #include "digests.h"
 #include "port.h"
 
-enum { HEAD = 1, COMMIT = 2, STARTS = 3, TRIALS = 4, BAD = 5 };
+enum { HEAD = 1, COMMIT = 2, STARTS = 3, TRIALS = 4, BAD = 5, FLOOR = 6 };
 
 typedef struct {
   uint8_t type, slot, reserved[2];
@@ -56,6 +56,13 @@ static void add_bad(const uint8_t *digest) {
   }
 }
 
+static void raise_floor(const record *what) {
+  if (what->sequence >= state.floor) {
+    state.floor = what->sequence;
+    (void)memcpy(state.floor_digest, what->digest, DIGEST_KEPT);
+  }
+}
+
 /* The one place where the state changes, at a start and at a write alike. */
 static void apply(const record *what) {
   switch (what->type) {
@@ -71,6 +78,10 @@ static void apply(const record *what) {
       (void)memcpy(state.active.digest, what->digest, DIGEST_KEPT);
       state.starts = 0;
       state.trials = 0;
+      raise_floor(what);
+      break;
+    case FLOOR:
+      raise_floor(what);
       break;
     case STARTS:
       state.starts = what->number;
@@ -102,6 +113,12 @@ static bool turn_over(void) {
     record bad = {.type = BAD};
     (void)memcpy(bad.digest, state.bad[i - 1u], DIGEST_KEPT);
     good = write_at(other, at, &bad);
+    at++;
+  }
+  if (good && state.floor > state.active.sequence) { /* whose it was may be neither active nor previous by now */
+    record floor = {.type = FLOOR, .sequence = state.floor};
+    (void)memcpy(floor.digest, state.floor_digest, DIGEST_KEPT);
+    good = write_at(other, at, &floor);
     at++;
   }
   if (good && state.previous.slot != NO_SLOT) {

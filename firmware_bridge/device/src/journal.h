@@ -21,6 +21,8 @@ typedef struct {
 
 typedef struct {
   journal_release active, previous; /* what runs; what ran before it and can be brought back */
+  uint8_t floor_digest[DIGEST_KEPT];
+  uint64_t floor;                   /* the highest sequence that was ever committed, and whose it was */
   uint32_t starts;                  /* of the active release that did not end in a good probe */
   uint8_t trial_digest[DIGEST_KEPT];
   uint32_t trials;                  /* of a release that was never committed */

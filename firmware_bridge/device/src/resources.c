@@ -237,7 +237,7 @@ static void get_slot(const request *asked, reply *answered) {
   cbor_writer writer = cbor_write(document, sizeof document);
   cbor_put_map(&writer, 3u + (running != NULL ? 1u : 0u) + (incoming != NO_SLOT ? 2u : 0u));
   cbor_put_word(&writer, "sequence");
-  cbor_put_uint(&writer, state->active.sequence);
+  cbor_put_uint(&writer, state->floor);
   cbor_put_word(&writer, "rollback");
   cbor_put_bool(&writer, lifecycle_can_roll_back());
   cbor_put_word(&writer, "quarantined");

@@ -154,15 +154,17 @@ static verdict begin(uint8_t slot, const uint8_t *bytes, uint32_t size, uint32_t
 }
 
 verdict slots_require_news(const manifest *offered) {
-  const journal_release *active = &journal_read()->active;
+  const journal_state *state = journal_read();
+  const journal_release *active = &state->active;
   if (journal_is_bad(offered->sha256)) {
     return REFUSED(COAP_FORBIDDEN, "quarantine: this release has failed here before");
   }
   if (same_release(active, offered->sha256)) {
     return REFUSED(COAP_CONFLICT, "active: this release is the one that runs");
   }
-  if (offered->sequence < active->sequence || (offered->sequence == active->sequence && active->slot != NO_SLOT)) {
-    return REFUSED(COAP_CONFLICT, "sequence: it is not above that of the release that runs");
+  if (offered->sequence < state->floor || (offered->sequence == state->floor && active->slot != NO_SLOT &&
+                                           memcmp(offered->sha256, state->floor_digest, DIGEST_KEPT) != 0)) {
+    return REFUSED(COAP_CONFLICT, "sequence: it is not above that of every release that ran here");
   }
   return ACCEPTED;
 }

@@ -24,7 +24,8 @@ const uint8_t *slots_image(uint8_t slot);
 /* Requires that the image is complete and has the digest of its manifest. */
 verdict slots_require_whole(uint8_t slot, const manifest *of);
 
-/* Requires that the release may take the place of the one that runs: it is newer, and has not failed here. */
+/* Requires that the release may take the place of the one that runs: it is newer than all that ever ran, or the newest of
+ * them that was rolled back, and has not failed here. */
 verdict slots_require_news(const manifest *offered);
 
 /* A manifest has come: prepares the free slot for its image, or finds how much of it is already there. */
