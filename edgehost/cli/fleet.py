@@ -127,6 +127,11 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         order.add_argument("deployment", metavar="DEPLOYMENT")
         order.add_argument("--sequence", metavar="N", type=int, help="default: the newest that hosts report")
         order.add_argument(
+            "--ahead",
+            action="store_true",
+            help="give it although no host reports such a sequence: it may still come to them",
+        )
+        order.add_argument(
             "--timeout",
             metavar="S",
             type=float,

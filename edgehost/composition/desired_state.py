@@ -34,6 +34,11 @@ class DesiredState:
     reconciler: DeploymentReconciler
     view: DeploymentsView
 
+    def held(self, name: str) -> Mapping[int, int]:
+        """The sequences of a deployment that this host has, and how many waves each has."""
+        found = [each.deployment for each in self.reconciler.book.page(name).all]
+        return {each.sequence: len(each.rollout.waves) for each in found}
+
 
 class PortBindings:
     """Bindings as operators change them: kept durably, and checked against what is here."""

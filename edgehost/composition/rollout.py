@@ -46,6 +46,8 @@ def start_deployments(
     def wave(deployment: Deployment) -> int | None:
         return rollout.place(deployment).wave if len(deployment.rollout.waves) > 1 else None
 
+    if fleet is not None:
+        fleet.view().orders.held = desired.held
     desired.view.wave = wave
     desired.view.advice = rollout.advice
     desired.reconciler.turn = rollout

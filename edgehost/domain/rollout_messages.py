@@ -25,6 +25,7 @@ def report_document(report: RolloutReport) -> dict[str, Any]:
         "sequence": report.sequence,
         "digest": report.digest,
         "wave": report.wave,
+        **({"waves": report.waves} if report.waves else {}),
         "state": str(report.state),
         "since": report.since,
         "reason": report.reason,
@@ -51,6 +52,7 @@ def _report(table: SpecReader, host: str, deployment: str) -> RolloutReport:
         state=RolloutState(table.choice("state", RolloutState)),
         since=table.number("since", least=0, most=LATEST),
         reason=table.text("reason", default="", longest=4096),
+        waves=table.whole("waves", default=0, least=0, most=10_000),
     )
 
 

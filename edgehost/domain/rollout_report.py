@@ -37,6 +37,7 @@ class RolloutReport:
     state: RolloutState
     since: float  # unix seconds of the reporting host's clock
     reason: str = ""
+    waves: int = 0  # how many the deployment has; 0: it is not told
     key: str = ""  # the public key, in hex, that it is signed with; "": it is not signed
 
 

@@ -25,7 +25,8 @@ from edgehost.domain.rollout_decision import (
     must_go_back,
     place_of,
 )
-from edgehost.domain.rollout_report import RolloutReport, RolloutState
+from edgehost.domain.rollout_numbers import wave_fault
+from edgehost.domain.rollout_report import RolloutCommand, RolloutReport, RolloutState
 from edgehost.ports.clock import Clock
 from edgehost.ports.event_bus import EventBus
 from edgehost.ports.fleet_view import FleetView
@@ -217,11 +218,19 @@ class FleetRollout:
             self.view.members(),
             self.view.away(),
             self.view.reports(deployment.name),
-            self.view.command(deployment.name),
+            self._command(self.view, deployment),
             self.view.connected,
             self.view.key,
             self._set_aside(self.view),
         )
+
+    def _command(self, view: FleetView, deployment: Deployment) -> RolloutCommand | None:
+        """The operator's order; one that was given ahead may name a wave that the deployment turned out not to have."""
+        command, waves = view.command(deployment.name), len(deployment.rollout.waves)
+        if command is None or command.sequence != deployment.sequence:
+            return command
+        fault = wave_fault(command.order, deployment.name, deployment.sequence, command.wave, waves)
+        return None if fault else command
 
     def _set_aside(self, view: FleetView) -> Mapping[str, Collection[str]]:
         mine = {} if self.failures is None else self.failures.shown()
@@ -271,6 +280,7 @@ class FleetRollout:
             state=held.state,
             since=held.since or held.accepted_at,
             reason=self.reason_of(held),
+            waves=len(deployment.rollout.waves),
         )
 
     async def _hear(self) -> None:

@@ -1,4 +1,4 @@
-"""Which wave ``edgehost fleet approve`` lets begin when none is named."""
+"""Which wave ``edgehost fleet approve`` lets begin when none is named, and that what is named is there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgehost.cli.fleet_orders import wave_to_approve
+from edgehost.cli.fleet_orders import require_known, wave_to_approve
 from edgehost.domain.errors import NotFoundError
+from edgehost.domain.rollout_report import RolloutOrder
 
 
 def waiting(wave: int, reason: str, *, sequence: int = 1) -> dict[str, Any]:
@@ -37,3 +38,31 @@ def test_what_is_halted_is_resumed_and_not_approved() -> None:
     with pytest.raises(NotFoundError, match="gate: Operator ada said halt") as caught:
         wave_to_approve("site", reports, 1)
     assert "edgehost fleet resume site" in caught.value.hint
+
+
+REPORTS = {
+    "gate": {**waiting(0, "", sequence=3), "waves": 3},
+    "mill": waiting(0, "", sequence=4),  # of a version that does not tell
+}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "hint"), [(33, "If it is on its way"), (2, "Hosts that are not heard of may have it still")]
+)
+def test_a_sequence_that_no_host_reports_is_refused_unless_it_is_said_to_be_ahead(
+    sequence: int, hint: str
+) -> None:
+    told = f"No host reports sequence {sequence} of site; they report sequences 3, 4."
+    with pytest.raises(NotFoundError, match=told) as refused:
+        require_known("site", REPORTS, sequence, RolloutOrder.HALT, 0)
+    assert hint in refused.value.hint
+    require_known("site", REPORTS, sequence, RolloutOrder.HALT, 0, ahead=True)
+    require_known("site", {}, sequence, RolloutOrder.HALT, 0)  # nobody knows anything of it
+
+
+def test_a_wave_is_refused_where_hosts_tell_how_many_there_are_also_ahead() -> None:
+    for ahead in (True, False):
+        with pytest.raises(NotFoundError, match="Sequence 3 of site has waves 0 to 2; there is no wave 3"):
+            require_known("site", REPORTS, 3, RolloutOrder.APPROVE, 3, ahead=ahead)
+    require_known("site", REPORTS, 3, RolloutOrder.APPROVE, 2)
+    require_known("site", REPORTS, 4, RolloutOrder.APPROVE, 9)

@@ -260,6 +260,10 @@ async def test_a_wave_waits_for_its_approval() -> None:
         await fleet.pass_by(60)
         other = next(host for host in fleet.hosts.values() if host is not canary)
         assert other.report().reason == "Wave 1 waits for an approval: 'edgehost fleet approve site'."
+        assert other.report().waves == 2
+        fleet.order(RolloutOrder.APPROVE, 2, wave=2)  # ahead, and not one of its two waves
+        await fleet.settle()
+        assert list(fleet.live().values()).count("1.1.0") == 1
         fleet.order(RolloutOrder.APPROVE, 2, wave=1)
         await fleet.settle()
         assert fleet.live() == dict.fromkeys(FIVE, "1.1.0")
@@ -330,7 +334,7 @@ async def test_who_belongs_to_no_fleet_counts_its_wait_over_restarts_and_says_wh
             await host.step()
             assert (host.live("pump"), host.held().state) == ("", WAITING)
             assert "this host has no [fleet]" in host.reconciler.reasons["site"]
-            assert "blind_after_s" in rollout.advice(host.held().deployment)
+            assert "or wait: it begins by itself" in rollout.advice(host.held().deployment)
         world.clock.pass_by(3600)
     host = RolloutHost("alone", world, None)
     async with host.followed():
@@ -339,7 +343,10 @@ async def test_who_belongs_to_no_fleet_counts_its_wait_over_restarts_and_says_wh
 
 
 async def test_what_needs_an_approval_or_all_hosts_says_that_no_fleet_means_never() -> None:
-    for rollout in ({"approve": [0], "blind_after_s": 1}, {"all_hosts": True, "blind_after_s": 1}):
+    for what, rollout in (
+        ("an approval of wave 0", {"approve": [0], "blind_after_s": 1}),
+        ("all_hosts", {"all_hosts": True, "blind_after_s": 1}),
+    ):
         world = World()
         world.offer("pump", "1.0.0", 1)
         world.deploy(1, components={"pump": {}}, on_failure="all-or-none", rollout=rollout)
@@ -350,7 +357,7 @@ async def test_what_needs_an_approval_or_all_hosts_says_that_no_fleet_means_neve
             await host.step()
             assert host.live("pump") == ""
             assert "this host has no [fleet]" in host.reconciler.reasons["site"]
-            assert "without all_hosts and approve" in follows.advice(host.held().deployment)
+            assert f"publish for it without {what}" in follows.advice(host.held().deployment)
 
 
 @pytest.mark.parametrize("answer", [b'{"ok": false, "reason": "a cycle runs"}', b"?"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError
 from edgehost.domain.event_rate import EventRate
@@ -16,6 +16,7 @@ from edgehost.domain.fleet_rules import AHEAD_MOST_S, ANYBODY, HostTime, Operato
 from edgehost.domain.fleet_topics import HostTopics
 from edgehost.domain.json_text import tell_json
 from edgehost.domain.rollout_messages import OrderAnswer, SignedOrder, answer_document, order_mark, read_order
+from edgehost.domain.rollout_numbers import order_fault, order_note
 from edgehost.domain.rollout_report import RolloutCommand
 from edgehost.ports.fleet_link import FleetLink, Signatures
 
@@ -30,6 +31,11 @@ _ANSWERS_PER_S: Final = 20.0
 _ANSWER_EXPIRES_S: Final = 60.0
 
 
+class _Answer(NamedTuple):
+    obeyed: bool
+    reason: str
+
+
 @dataclass(slots=True)
 class RolloutOrders:
     """``take`` gets what comes; ``run`` checks it."""
@@ -42,6 +48,9 @@ class RolloutOrders:
     changed: Callable[[], None]
     time: Callable[[], HostTime] = field(default=lambda: HostTime(0.0, is_set=False))
     tell: Callable[[str], None] = log.warning
+    held: Callable[[str], Mapping[int, int]] = field(
+        default=lambda _deployment: {}
+    )  # its sequences that this host has, and how many waves each has
     refused: int = 0  # since the start
     last_refusal: str = ""
     _orders: dict[str, RolloutCommand] = field(default_factory=dict)
@@ -67,28 +76,28 @@ class RolloutOrders:
             while self._incoming:
                 deployment, payload = self._incoming.popleft()
                 try:
-                    await self._obey(deployment, payload)
+                    answer = await self._obey(deployment, payload)
                 except EdgehostError as error:
                     self.tell(f"An order for the rollout of {deployment} is not obeyed: {error}")
                     self.refused += 1
                     self.last_refusal = f"{deployment}: {error.message}"
-                    self._answer(deployment, payload, str(error))
+                    self._answer(deployment, payload, _Answer(obeyed=False, reason=str(error)))
                 except Exception:  # whatever a broker brings must not end the host
                     log.exception("An order for the rollout of %s could not be dealt with.", deployment)
                 else:
-                    self._answer(deployment, payload, "")
+                    self._answer(deployment, payload, answer)
 
-    def _answer(self, deployment: str, payload: bytes, refusal: str) -> None:
+    def _answer(self, deployment: str, payload: bytes, said: _Answer) -> None:
         if not self._rate.admits("answer", asyncio.get_running_loop().time()):
             return
-        answer = OrderAnswer(order_mark(payload), obeyed=not refusal, reason=refusal)
+        answer = OrderAnswer(order_mark(payload), obeyed=said.obeyed, reason=said.reason)
         self.link.tell(
             self.topics.order_answer(deployment),
             tell_json(answer_document(answer)),
             expires_s=_ANSWER_EXPIRES_S,
         )
 
-    async def _obey(self, deployment: str, payload: bytes) -> None:
+    async def _obey(self, deployment: str, payload: bytes) -> _Answer:
         order, operator = await self._opened(payload, deployment)
         if (order.fleet, order.deployment) != (self.topics.fleet, deployment):
             raise RefusedError(f"It was signed for {order.deployment} of the fleet {order.fleet}.")
@@ -100,12 +109,18 @@ class RolloutOrders:
             )
         if order.issued_at < newest:
             raise RefusedError("A newer order was obeyed already.", hint="Sign a new one.")
+        held = self.held(deployment)
+        fault = order_fault(order.order, deployment, order.sequence, order.wave, held)
+        if fault:  # it may have been right once, and is shown at every start: nothing for the doctor
+            log.info("An order for the rollout of %s is about nothing here: %s", deployment, fault)
+            return _Answer(obeyed=False, reason=fault)
         if order.issued_at > newest:
             await self.note_order(deployment, order.issued_at)
         self._orders[deployment] = RolloutCommand(
             deployment, order.sequence, order.order, order.wave, operator.shown
         )
         self.changed()
+        return _Answer(obeyed=True, reason=order_note(deployment, order.sequence, held))
 
     async def _opened(self, payload: bytes, deployment: str) -> tuple[SignedOrder, Operator]:
         what = read_submission(payload)
