@@ -38,6 +38,7 @@ class Machine:
         self.writers: set[asyncio.StreamWriter] = set()
         self._backs: set[asyncio.Task[None]] = set()
         self._is_on = True
+        self._turn = asyncio.Lock()
         self._has_started = asyncio.Event()
         self._uart_path, self._monitor_path = str(folder / "uart"), str(folder / "monitor")
         program = require_tool("qemu-system-arm")
@@ -103,8 +104,12 @@ class Machine:
         self._uart.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client at a time."""
+        """One client at a time: the event loop knows one reader of the UART, and who is replaced waits for ever."""
         self.writers.add(writer)
+        async with self._turn:
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back = asyncio.create_task(self._answers(writer), name="uart")
         self._backs.add(back)
         try:
@@ -114,6 +119,7 @@ class Machine:
             pass
         finally:
             back.cancel()
+            await asyncio.wait([back])
             self._backs.discard(back)
             self.writers.discard(writer)
             writer.close()
