@@ -13,11 +13,16 @@ from edgehost.cli.fleet_commands import Given
 from edgehost.cli.output import one_line, size
 from edgehost.domain.fleet_members import Member, Presence
 
+#: What was given and is not at its end, as people are told once they have waited for long enough.
+_UNDER_WAY: Final = {"given": "no answer", "executing": "not done"}
 _SPAN_S: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def outcome_lines(args: argparse.Namespace, given: Given) -> list[str]:
     """An outcome for people."""
+    if given.state in _UNDER_WAY and not getattr(args, "no_wait", True):
+        lead = f"{given.host}: {_UNDER_WAY[given.state]} in time. {given.reason}".rstrip(". ")
+        return [one_line(f"{lead}. It stays given: 'edgehost fleet cancel {given.id}' takes it back.")]
     if given.state != "successful":
         return [one_line(f"{given.host}: {given.state}. {given.reason}".rstrip(". ") + ".")]
     shown = _SHOWN.get(args.verb)
@@ -132,3 +137,8 @@ def span_of(span_s: float | None) -> str:
         if span_s >= unit_s:
             return f"{span_s / unit_s:.0f} {name} ago"
     return f"{span_s:.0f} s ago"
+
+
+def count_of(count: int, what: str) -> str:
+    """Such as "1 host" and "2 hosts"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -13,7 +13,7 @@ from edgehost.adapters.fleet.operator_link import open_operator_link
 from edgehost.cli.command_table import OK
 from edgehost.cli.fleet_arguments import command_arguments, outdated
 from edgehost.cli.fleet_commands import Given, Giver, exit_code, seconds
-from edgehost.cli.fleet_output import components_of, member_document, outcome_lines, span_of
+from edgehost.cli.fleet_output import components_of, count_of, member_document, outcome_lines, span_of
 from edgehost.cli.fleet_settings import FleetAccess, fleet_access
 from edgehost.cli.fleet_work import Work
 from edgehost.cli.output import Output, one_line, table
@@ -58,8 +58,8 @@ async def _ls(work: Work) -> int:
         presence, age = member.presence(now), member.age_s(now)
         shown = components_of(member, work.args.component)
         labels = ",".join(f"{key}={value}" for key, value in sorted(member.labels.items()))
-        notes = [f"{len(member.alarms)} alarms"] if member.alarms else []
-        notes += [f"{member.open_commands} open commands"] if member.open_commands else []
+        notes = [count_of(len(member.alarms), "alarm")] if member.alarms else []
+        notes += [count_of(member.open_commands, "open command")] if member.open_commands else []
         notes += [] if member.clock_is_set else ["clock not set"]
         notes += [f"set aside: {', '.join(member.failures)} failed"] if member.failures else []
         rows.append(
@@ -72,7 +72,7 @@ async def _ls(work: Work) -> int:
     out.result(
         {"fleet": work.access.topics.fleet, "hosts": documents},
         *table(headings, rows),
-        f"{len(rows)} hosts, {len(rows) - away} online.",
+        f"{count_of(len(rows), 'host')}, {len(rows) - away} online.",
     )
     return OK
 
