@@ -15,14 +15,16 @@ import pytest
 from boards.catalog import load_catalog
 from edgehost.adapters.boards import stk500v1
 from edgehost.adapters.boards.avr109 import Avr109Programmer
+from edgehost.adapters.boards.avr_flash import no_sync
 from edgehost.adapters.boards.serial_lines import SerialLines
 from edgehost.adapters.boards.stk500v1 import Stk500v1Programmer
 from edgehost.adapters.boards.stk500v2 import Stk500v2Programmer
 from edgehost.domain.errors import ChipMismatchError, LineLostError, VerifyFailedError
-from edgehost.domain.flashing import BoardState, FlashProgress, Phase
+from edgehost.domain.flashing import BoardState, FlashJob, FlashProgress, Phase
 from edgehost.ports.device_line import DeviceLine, LineSettings
 from edgehost.ports.programmer import Programmer
 from tests.boards.avr_boards import KINDS, EmulatedBoard, avrdude, firmware, job, optiboot, powered
+from tests.boards.programmer_bench import some_image
 
 LINES = SerialLines()
 
@@ -239,3 +241,11 @@ async def test_an_optiboot_of_todays_unos_is_flashed_too(tmp_path: Path) -> None
         assert board.holds(content)
         assert await says(board, "optiboot")
     assert outcome.verified
+
+
+@pytest.mark.parametrize(("board", "has_pins"), [("uno", True), ("mega2560", True), ("leonardo", False)])
+def test_only_who_shares_the_bootloaders_pins_is_asked_about_them(board: str, *, has_pins: bool) -> None:
+    wanted = FlashJob(load_catalog().get(board), some_image((0, b"\x01")), "/dev/ttyACM0")
+    told = no_sync(wanted, pulsed=True)
+    assert ("pins 0 and 1" in told.hint) == has_pins
+    assert "/dev/ttyACM0" in told.message
