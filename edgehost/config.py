@@ -270,7 +270,7 @@ def _require_consistent(config: Config) -> None:
                     f"components.{name}.deny holds {denied[:80]!r}, which is no host function.",
                     hint=f"Did you mean '{close}'? A component of this name needs a table of its own here.",
                 )
-    # [auth-1] nothing but loopback is open without a credential
+    # Nothing but loopback is open without a credential.
     if config.api.listen and not is_loopback(config.api.listen) and config.api.token_file is None:
         raise InvalidConfigError(
             f"api.listen is '{config.api.listen}', which other machines reach, and api.token_file is not set.",

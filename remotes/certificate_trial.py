@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from edgehost.domain.errors import EdgehostError
 from remotes.coap_options import CoapOptions
 from remotes.http_client import read_origin
-from remotes.http_connection import open_connection
+from remotes.http_connector import open_connection
 from remotes.http_options import HttpOptions
 from remotes.mqtt_login import login_refusal
 from remotes.mqtt_options import MqttOptions

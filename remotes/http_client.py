@@ -12,13 +12,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from edgehost.domain.errors import RemoteUnreachableError
 from remotes.certificate_connections import shows
-from remotes.http_connection import (
-    HttpAnswer,
-    HttpConnection,
-    Origin,
-    StaleError,
-    open_connection,
-)
+from remotes.http_connection import HttpAnswer, HttpConnection, Origin, StaleError
+from remotes.http_connector import open_connection
 from remotes.http_options import HttpOptions
 
 _PORTS: Final = {"http": 80, "https": 443}

@@ -7,7 +7,6 @@ coroutine can be cancelled where a thread in ``recv`` cannot.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -17,13 +16,12 @@ import h11
 from edgehost.domain.errors import RemoteUnreachableError, TooLargeError
 from remotes.http_options import HttpOptions
 
-_READ_BYTES: Final = 65_536
+#: What is read of a connection at a time.
+READ_BYTES: Final = 65_536
 #: A head beyond this is no static file's; h11's own bound is the same.
-_HEAD_MOST_BYTES: Final = 16_384
+HEAD_MOST_BYTES: Final = 16_384
 #: What is read of a body that nobody wants, so that the connection can be used again.
 _WASTE_MOST_BYTES: Final = 65_536
-_CONNECTED: Final = 200
-_PROXY_PORT: Final = 3128
 _WANTED: Final = (200, 206)
 
 
@@ -83,7 +81,7 @@ class HttpConnection:
         self._reader, self._writer = reader, writer
         self._options = options
         self._absolute = through_proxy  # a proxy for plain HTTP wants the whole URL
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MOST_BYTES)
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MOST_BYTES)
         self._answered_before = False
         self._received = 0  # since the last request
 
@@ -195,7 +193,7 @@ class HttpConnection:
 
     async def _event(self) -> type[h11.PAUSED | h11.NEED_DATA] | h11.Event:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            content = await self._reader.read(_READ_BYTES)
+            content = await self._reader.read(READ_BYTES)
             self._received += len(content)
             self._h11.receive_data(content)
         return event
@@ -245,84 +243,3 @@ def _announced_length(origin: Origin, answer: HttpAnswer) -> int | None:
 def why(error: OSError) -> str:
     """What went wrong, in the system's words."""
     return error.strerror or str(error) or type(error).__name__
-
-
-async def open_connection(origin: Origin, options: HttpOptions, tls: ssl.SSLContext | None) -> HttpConnection:
-    """A connection to the origin, through the proxy if there is one, with TLS if ``tls`` is given.
-
-    Raises:
-        RemoteUnreachableError: nobody answers, or the certificate does not hold.
-    """
-    where = f"The proxy {options.proxy}" if options.proxy else str(origin)
-    try:
-        async with asyncio.timeout(options.connect_timeout_s):
-            if options.proxy:
-                reader, writer = await _through_proxy(origin, options.proxy, tls)
-            else:
-                reader, writer = await asyncio.open_connection(
-                    origin.host, origin.tcp_port, ssl=tls, limit=_READ_BYTES
-                )
-        absolute = bool(options.proxy) and tls is None
-        return HttpConnection(origin, reader, writer, options, through_proxy=absolute)
-    except TimeoutError:
-        raise RemoteUnreachableError(
-            f"{where} did not take the connection within {options.connect_timeout_s:g} s."
-        ) from None
-    except ssl.SSLCertVerificationError as error:
-        raise RemoteUnreachableError(
-            f"The certificate of {origin} does not hold: {error.verify_message}.",
-            hint="Check this machine's clock and ca_file.",
-        ) from None
-    except ssl.SSLError as error:
-        raise RemoteUnreachableError(
-            f"{origin} does not speak TLS as it should: {error.reason or why(error)}.",
-            hint="Check the address, and whether a client certificate is wanted.",
-        ) from None
-    except OSError as error:
-        raise RemoteUnreachableError(f"{where} does not answer: {why(error)}.") from None
-    except UnicodeError:  # a label of the name is empty or too long
-        raise RemoteUnreachableError(f"{where[:200]} is no name of a host.") from None
-
-
-async def _through_proxy(
-    origin: Origin, proxy: str, tls: ssl.SSLContext | None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    from urllib.parse import urlsplit  # noqa: PLC0415 - few have a proxy
-
-    parts = urlsplit(proxy)
-    reader, writer = await asyncio.open_connection(
-        parts.hostname, parts.port or _PROXY_PORT, limit=_READ_BYTES
-    )
-    try:
-        if tls is not None:
-            await _tunnel(reader, writer, origin, proxy)
-            await writer.start_tls(tls, server_hostname=origin.host)
-    except BaseException:
-        writer.transport.abort()
-        raise
-    return reader, writer
-
-
-async def _tunnel(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: Origin, proxy: str
-) -> None:
-    """Ask the proxy for a way through (RFC 9110, 9.3.6)."""
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    there = f"{host}:{origin.tcp_port}"
-    way = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MOST_BYTES)
-    request = h11.Request(method="CONNECT", target=there, headers=[("Host", there)])
-    writer.write((way.send(request) or b"") + (way.send(h11.EndOfMessage()) or b""))
-    try:
-        while not isinstance(event := way.next_event(), h11.Response):
-            if event is h11.NEED_DATA:
-                way.receive_data(await reader.read(_READ_BYTES))
-            elif not isinstance(event, h11.InformationalResponse):
-                raise RemoteUnreachableError(f"The proxy {proxy} closed the connection.")
-    except h11.ProtocolError as error:
-        raise RemoteUnreachableError(
-            f"The proxy {proxy} does not speak HTTP as it should: {error}."
-        ) from None
-    if event.status_code != _CONNECTED:
-        raise RemoteUnreachableError(
-            f"The proxy {proxy} lets nobody through to {origin} ({event.status_code})."
-        )

@@ -25,7 +25,8 @@ from edgehost.adapters.certificates.est_answers import (
 from edgehost.domain.errors import EdgehostError, RefusedError, UnavailableError
 from edgehost.ports.certificate_authority import PairPaths, RequestPendingError, SigningRequest
 from remotes.http_client import read_origin
-from remotes.http_connection import HttpAnswer, open_connection
+from remotes.http_connection import HttpAnswer
+from remotes.http_connector import open_connection
 from remotes.http_options import HttpOptions
 
 log = logging.getLogger("edgehost.certificates")
