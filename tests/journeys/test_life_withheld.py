@@ -52,6 +52,14 @@ def test_a_folder_of_another_user_is_named(folder: Path) -> None:
     assert withheld_at(data) is None
 
 
+def test_a_folder_that_cannot_even_be_read_is_no_place_to_start_from(folder: Path) -> None:
+    data = folder / "data"
+    data.mkdir(mode=0)
+    with as_somebody_else():
+        assert withheld_at(data) is None  # and opening it is refused, as for any folder that cannot be used
+    data.chmod(0o755)
+
+
 def test_a_journal_of_another_user_is_named(folder: Path) -> None:
     data, journal = folder / "data", folder / "data" / "records" / "records-000001.journal"
     journal.parent.mkdir(parents=True)

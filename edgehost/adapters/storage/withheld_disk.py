@@ -75,6 +75,8 @@ def refusal_to_write(data: Path) -> tuple[int, Path] | None:
         existing = existing.parent
     if not existing.is_dir():
         return None  # whoever makes the folder says what is in the way
+    if existing == data and not _may(data, os.R_OK | os.X_OK):
+        return None  # it cannot even be read: whoever locks it says so
     for folder in (existing, *(data / name for name in _FOLDERS)):
         if not folder.is_dir():
             continue
