@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,16 @@ async def test_the_same_image_again_is_not_sent_again(tmp_path: Path) -> None:
         await bench.programmer.flash(job_for(bench), Reports())
         outcome = await bench.programmer.flash(job_for(bench), Reports())
     assert (outcome.written_bytes, outcome.skipped_bytes) == (0, bench.image.size_bytes)
+
+
+async def test_who_opens_the_line_before_another_has_closed_it_gets_its_answers(tmp_path: Path) -> None:
+    async with smp_bench(tmp_path) as bench, AsyncExitStack() as first:
+        line = await first.enter_async_context(SerialLines().open(bench.line, LineSettings()))
+        assert await SmpSession(line, MOST_MESSAGE).is_alive()
+        async with SerialLines().open(bench.line, LineSettings()) as second:
+            assert await SmpSession(line, MOST_MESSAGE).is_alive()
+            await first.aclose()
+            assert await SmpSession(second, MOST_MESSAGE).is_alive()
 
 
 async def test_an_upload_goes_on_where_the_line_was_lost(tmp_path: Path) -> None:
