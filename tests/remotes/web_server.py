@@ -45,6 +45,13 @@ class WebServer:
         file = self.place / "access.log"
         return file.read_text().splitlines() if file.exists() else []
 
+    async def logged(self, count: int) -> list[str]:
+        """The requests, once there are so many: nginx answers first and writes its log afterwards."""
+        async with asyncio.timeout(30):
+            while len(lines := self.requests()) < count:
+                await asyncio.sleep(0.01)
+        return lines
+
 
 @asynccontextmanager
 async def open_nginx(
