@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from edgehost.cli.command_table import FAILED, OK
-from edgehost.cli.host_config import host_config, own_host
+from edgehost.cli.host_config import host_client, host_config
 from edgehost.cli.output import Output, table
 from edgehost.cli.progress import Progress
 from edgehost.domain.certificate_life import day
@@ -58,7 +58,7 @@ def _list(args: argparse.Namespace, out: Output) -> int:
 
 def _found(args: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
     try:
-        found: Sequence[Mapping[str, Any]] = own_host(args).control("GET", "certificates")["certificates"]
+        found: Sequence[Mapping[str, Any]] = host_client(args).control("GET", "certificates")["certificates"]
     except UnavailableError:
         config = host_config(args)
         if not config.certificates:
@@ -72,7 +72,7 @@ def _found(args: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
 
 
 def _renew(args: argparse.Namespace, out: Output) -> int:
-    host = own_host(args)
+    host = host_client(args)
     mode = "dry-run" if args.dry_run else "renew"
     with Progress("asking the authority" if args.dry_run else f"renewing {args.name}", out):
         order = {"certificate": args.name, "mode": mode}

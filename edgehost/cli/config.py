@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import HostClient
-from edgehost.cli.host_config import config_path, own_host
+from edgehost.cli.host_config import config_path, host_client
 from edgehost.cli.moments import moment
 from edgehost.cli.output import Output, table
 from edgehost.config import parse_config, read_config_file
@@ -141,7 +141,7 @@ def _opened(args: argparse.Namespace) -> Iterator[_Source]:
     )
 
     path = config_path(args).absolute()
-    client = own_host(args)
+    client = host_client(args)
     give_up_at = time.monotonic() + _PATIENCE_S
     while True:
         try:

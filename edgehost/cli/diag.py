@@ -15,7 +15,7 @@ from typing import Any
 
 from edgehost.cli.command_table import OK
 from edgehost.cli.crashes import crash_documents
-from edgehost.cli.host_config import config_path, last_good_config, own_host
+from edgehost.cli.host_config import config_path, host_client, last_good_config
 from edgehost.cli.output import Output, size
 from edgehost.cli.progress import Progress
 from edgehost.config import Config, load_config, read_config_file
@@ -80,7 +80,7 @@ def _doctor(args: argparse.Namespace) -> dict[str, Any]:
 
 def _host(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """What the host answers; of one that is down, what it has written."""
-    host = own_host(args)
+    host = host_client(args)
     parts: dict[str, Any] = {}
     wanted = {
         "status": ("status.json", None),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehost.cli.output import Output, one_line
 from edgehost.config import CONFIG_FILE_NAME, Config, load_config, parse_config, read_config_file
 from edgehost.domain.errors import EdgehostError, InvalidConfigError
 
@@ -29,22 +30,25 @@ def host_config(args: argparse.Namespace) -> Config:
 
 
 def host_client(args: argparse.Namespace) -> HostClient:
-    """The client for the host that runs with that configuration."""
-    return _client_of(host_config(args))
+    """The client for the host that runs with that configuration.
 
-
-def own_host(args: argparse.Namespace) -> HostClient:
-    """The client for the host, also when its configuration file has been broken since: then it runs on an earlier one.
+    A file that was broken since the host started does not hide it: it runs on its last good one, and people are told.
 
     Raises:
         NotFoundError: there is no configuration file.
+        InvalidConfigError: it is broken, and no host has ever run on it.
     """
     try:
-        return host_client(args)
-    except InvalidConfigError:
+        return _client_of(host_config(args))
+    except InvalidConfigError as problem:
         config = last_good_config(config_path(args))
         if config is None:
             raise
+        Output(as_json=args.json).note(
+            one_line(
+                f"edgehost: {problem.message} The host goes by its last good configuration until that is mended."
+            )
+        )
         return _client_of(config)
 
 

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from edgehost.cli.command_table import OK
-from edgehost.cli.host_config import own_host
+from edgehost.cli.host_config import host_client
 from edgehost.cli.output import Output
 from edgehost.domain.errors import UnavailableError
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Ask the running host, which restarts in place."""
-    client = own_host(args)
+    client = host_client(args)
     give_up_at = time.monotonic() + _PATIENCE_S
     while True:
         try:

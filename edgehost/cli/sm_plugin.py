@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from edgehost.cli.host_client import HostClient
-from edgehost.cli.host_config import host_config, own_host
+from edgehost.cli.host_config import host_client, host_config
 from edgehost.cli.output import Output
 from edgehost.domain.errors import EdgehostError, NotFoundError, RefusedError, UnavailableError
 from edgehost.domain.names import NAME
@@ -87,7 +87,7 @@ def _done(args: argparse.Namespace) -> int:
         if verb == "install":
             each.add_argument("--file", default="")
     order = parser.parse_args(args.words)
-    host = own_host(args)
+    host = host_client(args)
     match order.verb:
         case "list":
             _list(host)

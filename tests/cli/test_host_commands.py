@@ -205,6 +205,24 @@ def test_doctor_asks_the_running_host_too(edgehost: Edgehost) -> None:
     assert subjects["sandbox"] == "ok"
 
 
+def test_a_file_that_broke_meanwhile_hides_no_running_host(
+    edgehost: Edgehost, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "edgehost.toml"
+    whole = file.read_text()
+    file.write_text("x [\n")
+    try:
+        for words in (["status"], ["ps"], ["logs"], ["history"], ["deployment", "ls"], ["config", "ls"]):
+            assert main(words) == 0, words
+            told = [line for line in capsys.readouterr().err.splitlines() if "edgehost.toml" in line]
+            assert len(told) == 1, words
+            assert "is no TOML" in told[0]
+            assert "last good configuration" in told[0]
+        assert edgehost("status")["name"] == "pump-7"  # JSON has no word beside it
+    finally:
+        file.write_text(whole)
+
+
 def test_a_second_host_on_the_same_data_is_refused(edgehost: Edgehost, folder: Path) -> None:
     del edgehost
     done = subprocess.run(
