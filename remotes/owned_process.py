@@ -15,11 +15,14 @@ _GRACE_S: Final = 3.0
 #: asyncio's own bound for what is read ahead of whoever reads.
 _READ_AHEAD_BYTES: Final = 64 * 1024
 #: Runs in the child, which is a program of its own by then: code between fork and exec is not safe beside threads.
-#: PR_SET_PDEATHSIG outlives exec; a parent that ended before it was set is seen by its number.
+#: PR_SET_PDEATHSIG outlives exec; a parent that ended before it was set is seen by its number. So does what is ignored,
+#: and Python ignores these two for itself.
 _TIED: Final = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0) or os.getppid() != int(sys.argv[1]):
     sys.exit("The program that started this one is gone.")
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
@@ -27,9 +30,9 @@ os.execvp(sys.argv[2], sys.argv[2:])
 def tied(command: Sequence[str], parent: int | None = None) -> list[str]:
     """The command, as a child of the process ``parent`` (this one) that the kernel kills with it, SIGKILL included.
 
-    It costs one start of Python without its packages, some 20 ms. What the program starts itself is not tied. Call it
-    from a thread that lives as long as the process, as the loop's: the kernel looks at the thread. Elsewhere than on
-    Linux the command is left as it is.
+    It costs one start of Python without its packages, some 20 ms. What the program starts itself is not tied, nor is one
+    that is set-user-ID. Call it from a thread that lives as long as the process, as the loop's: the kernel looks at the
+    thread. Elsewhere than on Linux the command is left as it is.
     """
     if not sys.platform.startswith("linux"):
         return list(command)

@@ -146,3 +146,13 @@ def test_a_tied_program_has_its_words_its_number_and_its_status() -> None:
     ) as process:
         told, _ = process.communicate()
     assert (told.decode(), process.returncode) == (f"{process.pid} a b\n", 7)
+
+
+def test_a_tied_program_ignores_no_signal_that_it_would_not_ignore_untied() -> None:
+    command = ("grep", "Sig[BI]", "/proc/self/status")
+    untied, told = (
+        subprocess.run(each, capture_output=True, text=True, check=True).stdout
+        for each in (command, tied(command))
+    )
+    assert "SigIgn" in told
+    assert told == untied
