@@ -52,7 +52,10 @@ class WasmSandboxFactory:
                 f"{plan.component} has {len(plan.wasm)} bytes; a component has at most {MAX_WASM_BYTES}."
             )
         zygote = await self.ready()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:  # too many are open: whoever keeps instances tries again later
+            raise UnavailableError(f"no sandbox can be started: {error}.") from None
         ours.settimeout(0)
         try:
             with theirs:

@@ -75,11 +75,10 @@ class ZygoteLink:
         Raises:
             UnavailableError: it does not start; the message says why.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(0)
-        with theirs:
-            popen = _spawn(theirs, withheld)
-        link = cls(popen, ours)
+        try:
+            link = cls(*_spawned(withheld))
+        except OSError as error:  # no memory, no descriptors, no processes any more
+            raise UnavailableError(f"the sandbox zygote does not start: {error}.") from None
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 link.confinement = await link._hello
@@ -188,6 +187,17 @@ class ZygoteLink:
             process.kill()
             process.end(None)
         self._processes.clear()
+
+
+def _spawned(withheld: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        ours.settimeout(0)
+        with theirs:
+            return _spawn(theirs, withheld), ours
+    except BaseException:
+        ours.close()
+        raise
 
 
 def _spawn(control: socket.socket, withheld: Mapping[str, str]) -> subprocess.Popen[bytes]:

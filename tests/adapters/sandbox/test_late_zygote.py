@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -101,6 +103,35 @@ async def test_a_zygote_that_did_not_start_is_tried_again(
         assert factory.zygote_pid == 0
         assert await answers(await started(factory))
         assert len(zygotes.processes) == 3
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_without_descriptors_nothing_is_started_and_once_there_are_some_it_is(
+    *, is_there: bool
+) -> None:
+    async with open_sandbox_factory(nothing_to_run=not is_there) as factory:
+        with no_more_descriptors(), pytest.raises(UnavailableError, match="Too many open files"):
+            await started(factory)
+        assert await answers(await started(factory))
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))  # those that are open stay
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+
+
+async def test_an_interpreter_that_is_gone_leaves_no_socket_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_sandbox_factory(nothing_to_run=True) as factory:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", "/nowhere/python")
+            with pytest.raises(UnavailableError, match="No such file"):
+                await started(factory)
+        assert await answers(await started(factory))
 
 
 async def test_what_does_not_start_at_all_is_told_before_anything_is_to_run(
