@@ -24,7 +24,7 @@ from edgehost.cli.command_table import OK
 from edgehost.cli.host_client import DEFAULT_TIMEOUT_S
 from edgehost.cli.output import Output, one_line
 from edgehost.cli.progress import Progress
-from edgehost.cli.usage import UsageError
+from edgehost.cli.usage import UsageError, whole
 from edgehost.domain.component_spec import Abi
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.names import NAME
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", metavar="TEXT|@FILE|-", help="input for abi extism or aegis; - reads standard input"
     )
     given.add_argument("--args", metavar="NUMBER", nargs="*", help="arguments for abi plain")
-    parser.add_argument("--deadline-ms", metavar="N", type=_whole(1, 600_000), help="wall time of the call")
+    parser.add_argument("--deadline-ms", metavar="N", type=whole(1, 600_000), help="wall time of the call")
     trial = parser.add_argument_group("for a file")
     trial.add_argument(
         "--abi", choices=["auto", *Abi], default="auto", help="default: what the file looks like"
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the guest's configuration; may be repeated",
     )
     trial.add_argument(
-        "--memory-kib", metavar="N", type=_whole(64, _MOST_MEMORY_KIB), help="linear memory it may use"
+        "--memory-kib", metavar="N", type=whole(64, _MOST_MEMORY_KIB), help="linear memory it may use"
     )
     trial.add_argument(
         "--allow-host",
@@ -198,14 +198,3 @@ def _number(text: str) -> int | float:
         except ValueError:
             continue
     raise UsageError(f"--args takes numbers, not '{text}'.")
-
-
-def _whole(least: int, most: int) -> Any:  # noqa: ANN401 - what argparse calls
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not {least} to {most}")
-        return value
-
-    number.__name__ = "whole number"
-    return number

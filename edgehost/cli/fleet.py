@@ -23,6 +23,8 @@ from typing import Final
 
 from edgehost.cli.flash_options import add_baud, add_manner
 from edgehost.cli.output import Output
+from edgehost.cli.usage import whole
+from edgehost.domain.rollout_messages import MOST_SEQUENCE, MOST_WAVE
 
 #: Verbs of a rollout, and what they say.
 ORDERS: Final = {
@@ -125,7 +127,12 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         order = verbs.add_parser(verb, allow_abbrev=False, help=f"of a rollout: {meaning}")
         _access(order)
         order.add_argument("deployment", metavar="DEPLOYMENT")
-        order.add_argument("--sequence", metavar="N", type=int, help="default: the newest that hosts report")
+        order.add_argument(
+            "--sequence",
+            metavar="N",
+            type=whole(1, MOST_SEQUENCE),
+            help="default: the newest that hosts report",
+        )
         order.add_argument(
             "--ahead",
             action="store_true",
@@ -142,14 +149,14 @@ def _orders(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             order.add_argument(
                 "--wave",
                 metavar="N",
-                type=int,
+                type=whole(0, MOST_WAVE),
                 help="from 0, and those before it; default: the first that waits",
             )
         if verb == "resume":
             order.add_argument(
                 "--wave",
                 metavar="N",
-                type=int,
+                type=whole(0, MOST_WAVE),
                 help="in spite of who failed, or is away, in the waves up to it; default: all that failed",
             )
 

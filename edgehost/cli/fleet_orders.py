@@ -75,7 +75,9 @@ def _order(work: Work) -> SignedOrder:
             f"No host reports on a deployment '{args.deployment}'.",
             hint=did_you_mean(args.deployment, known) or "Give --sequence if you know it.",
         )
-    sequence = args.sequence or max(sequence_of(report) for report in reports.values())
+    sequence = args.sequence
+    if sequence is None:
+        sequence = max(sequence_of(report) for report in reports.values())
     current = [report for report in reports.values() if sequence_of(report) == sequence]
     wave = getattr(args, "wave", None)
     if args.verb == "approve" and wave is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgehost.cli.command_table import FAILED, OK, TIMED_OUT
 from edgehost.cli.output import one_line
 from edgehost.domain.fleet_members import Member
+from edgehost.domain.rollout_messages import MOST_SEQUENCE
 from edgehost.domain.rollout_report import FINAL_STATES, RolloutState
 from edgehost.domain.suggestion import did_you_mean
 
@@ -107,6 +108,6 @@ def sequence_of(report: Mapping[str, Any]) -> int:
 
 
 def whole_in(report: Mapping[str, Any], name: str) -> int:
-    """A number that a report has; 0 where it has none."""
+    """A number that a report has; 0 where it has none, or one that no order could name."""
     value = report.get(name, 0)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value <= MOST_SEQUENCE else 0

@@ -18,7 +18,7 @@ def order_findings(view: MqttFleetView | None) -> Iterator[Mapping[str, Any]]:
             "rollout orders",
             "warning",
             f"{view.orders.refused} were not obeyed. The last: {view.orders.last_refusal}",
-            "Give the operator's key to [[fleet.operators]] with 'rollout' in its may, or see who may publish there.",
+            view.orders.refusal_hint,
         )
 
 

@@ -16,6 +16,9 @@ from edgehost.domain.spec_reader import SpecReader
 #: Of the SHA-256 by which an answer names its order.
 _MARK_DIGITS: Final = 32
 _SIGNED_MOST_CHARACTERS: Final = 24 * 1024
+#: What a number in JSON holds exactly, everywhere.
+MOST_SEQUENCE: Final = 2**53
+MOST_WAVE: Final = 10_000
 
 
 def report_document(report: RolloutReport) -> dict[str, Any]:
@@ -46,13 +49,13 @@ def _report(table: SpecReader, host: str, deployment: str) -> RolloutReport:
         host=host,
         site=table.text("site", default=""),
         deployment=deployment,
-        sequence=table.whole("sequence", least=0, most=2**53),
+        sequence=table.whole("sequence", least=0, most=MOST_SEQUENCE),
         digest=table.text("digest"),
-        wave=table.whole("wave", least=-1, most=10_000),
+        wave=table.whole("wave", least=-1, most=MOST_WAVE),
         state=RolloutState(table.choice("state", RolloutState)),
         since=table.number("since", least=0, most=LATEST),
         reason=table.text("reason", default="", longest=4096),
-        waves=table.whole("waves", default=0, least=0, most=10_000),
+        waves=table.whole("waves", default=0, least=0, most=MOST_WAVE),
     )
 
 
@@ -116,9 +119,9 @@ def read_order(document: Mapping[str, Any]) -> SignedOrder:
     order = SignedOrder(
         fleet=table.text("fleet", pattern=NAME),
         deployment=table.text("deployment", pattern=NAME),
-        sequence=table.whole("sequence", least=0, most=2**53),
+        sequence=table.whole("sequence", least=0, most=MOST_SEQUENCE),
         order=RolloutOrder(table.choice("order", RolloutOrder)),
-        wave=table.whole("wave", default=0, least=0, most=10_000),
+        wave=table.whole("wave", default=0, least=0, most=MOST_WAVE),
         issued_at=table.number("issued_at", least=0, most=LATEST),
     )
     table.refuse_unknown()

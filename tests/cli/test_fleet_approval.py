@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgehost.cli.fleet_orders import require_known, wave_to_approve
+from edgehost.cli.main import main
 from edgehost.domain.errors import NotFoundError
 from edgehost.domain.rollout_report import RolloutOrder
 
@@ -66,3 +67,20 @@ def test_a_wave_is_refused_where_hosts_tell_how_many_there_are_also_ahead() -> N
             require_known("site", REPORTS, 3, RolloutOrder.APPROVE, 3, ahead=ahead)
     require_known("site", REPORTS, 3, RolloutOrder.APPROVE, 2)
     require_known("site", REPORTS, 4, RolloutOrder.APPROVE, 9)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("halt", "site", "--sequence", "0"), "--sequence: 0 is not 1 to 9007199254740992"),
+        (("halt", "site", "--sequence", "9007199254740993"), "--sequence: 9007199254740993 is not"),
+        (("approve", "site", "--wave", "-1"), "--wave: -1 is not 0 to 10000"),
+        (("resume", "site", "--wave", "10001"), "--wave: 10001 is not"),
+        (("abort", "site", "--sequence", "newest"), "--sequence: invalid whole number value"),
+    ],
+)
+def test_numbers_that_no_order_holds_are_refused_before_anybody_is_asked(
+    words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fleet", *words, "--broker", "nowhere.invalid", "--fleet", "yard"]) == 2
+    assert complaint in capsys.readouterr().err

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError
+from edgehost.domain.errors import EdgehostError, NotGrantedError, RefusedError, UntrustedReleaseError
 from edgehost.domain.event_rate import EventRate
 from edgehost.domain.fleet_messages import read_submission
 from edgehost.domain.fleet_rules import AHEAD_MOST_S, ANYBODY, HostTime, Operator
@@ -26,6 +26,10 @@ log = logging.getLogger("edgehost.fleet")
 ORDER: Final = "edgehost rollout"
 _ROLLOUT: Final = "rollout"
 _WAITING: Final = 64
+_HINT_FOR_KEYS: Final = (
+    "Give the operator's key to [[fleet.operators]] with 'rollout' in its may, or see who may publish there."
+)
+_HINT: Final = "See who may publish there."
 #: Answers, at once and then a second; the others get none.
 _ANSWERS_PER_S: Final = 20.0
 _ANSWER_EXPIRES_S: Final = 60.0
@@ -53,6 +57,7 @@ class RolloutOrders:
     )  # its sequences that this host has, and how many waves each has
     refused: int = 0  # since the start
     last_refusal: str = ""
+    refusal_hint: str = ""
     _orders: dict[str, RolloutCommand] = field(default_factory=dict)
     _incoming: deque[tuple[str, bytes]] = field(default_factory=deque)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,6 +86,8 @@ class RolloutOrders:
                     self.tell(f"An order for the rollout of {deployment} is not obeyed: {error}")
                     self.refused += 1
                     self.last_refusal = f"{deployment}: {error.message}"
+                    of_keys = isinstance(error, NotGrantedError | UntrustedReleaseError)
+                    self.refusal_hint = _HINT_FOR_KEYS if of_keys else error.hint or _HINT
                     self._answer(deployment, payload, _Answer(obeyed=False, reason=str(error)))
                 except Exception:  # whatever a broker brings must not end the host
                     log.exception("An order for the rollout of %s could not be dealt with.", deployment)
@@ -105,7 +112,8 @@ class RolloutOrders:
         newest, time = self.newest_order(deployment), self.time()
         if time.is_set and order.issued_at > time.now + AHEAD_MOST_S:
             raise RefusedError(
-                "It is from the future, and would be the last one that is obeyed: a clock is wrong."
+                "It is from the future, and would be the last one that is obeyed: a clock is wrong.",
+                hint="Set the operator's clock and this host's, then give the order again.",
             )
         if order.issued_at < newest:
             raise RefusedError("A newer order was obeyed already.", hint="Sign a new one.")

@@ -7,10 +7,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
+from edgehost.adapters.fleet.operator_keys import load_operators
 from edgehost.adapters.fleet.rollout_orders import RolloutOrders
+from edgehost.composition.fleet_findings import order_findings
+from edgehost.domain.fleet_rules import HostTime
 from edgehost.domain.rollout_messages import OrderAnswer, read_answer
 from edgehost.domain.rollout_report import RolloutOrder
 from remotes.owned_tasks import owned_tasks
@@ -49,9 +53,9 @@ class Asked:
     memory: Remembered
     issued_at: float = 0.0
 
-    async def says_to(self, order: RolloutOrder, sequence: int, wave: int = 0) -> OrderAnswer:
+    async def says_to(self, order: RolloutOrder, sequence: int, wave: int = 0, **more: float) -> OrderAnswer:
         self.issued_at += 1
-        document = {"order": order, "sequence": sequence, "wave": wave, "issued_at": self.issued_at}
+        document = {"order": order, "sequence": sequence, "wave": wave, "issued_at": self.issued_at, **more}
         self.orders.take("site", json.dumps({"status": "init", **document}).encode())
         async with asyncio.timeout(30):
             return read_answer(await self.answers.told.get())
@@ -109,3 +113,19 @@ async def test_an_order_for_what_may_still_come_is_kept_and_says_so() -> None:
         assert host.held_to == (RolloutOrder.APPROVE, 4)
     async with asked({}) as host:
         assert "it has none" in (await host.says_to(RolloutOrder.HALT, 4)).reason
+
+
+async def test_the_doctor_speaks_of_keys_only_where_a_key_is_wrong() -> None:
+    async with asked({3: 2}) as host:
+        host.orders.time = lambda: HostTime(100.0)
+        assert not (await host.says_to(RolloutOrder.HALT, 3, issued_at=9e9)).obeyed
+        (told,) = order_findings(SimpleNamespace(orders=host.orders))  # type: ignore[arg-type] # of a view, this alone
+        assert "a clock is wrong" in told["detail"]
+        assert told["hint"] == "Set the operator's clock and this host's, then give the order again."
+        assert not (await host.says_to(RolloutOrder.HALT, 3, fleet=7)).obeyed
+        (told,) = order_findings(SimpleNamespace(orders=host.orders))  # type: ignore[arg-type] # as above
+        assert told["hint"] == "See who may publish there."
+        host.orders.signatures = load_operators(())
+        assert not (await host.says_to(RolloutOrder.HALT, 3)).obeyed
+        (told,) = order_findings(SimpleNamespace(orders=host.orders))  # type: ignore[arg-type] # as above
+        assert "[[fleet.operators]]" in told["hint"]
