@@ -8,14 +8,15 @@ went well or left the board as it was, when a deployment flashes the device, or 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from edgehost.domain.device_firmware import FirmwarePage, FlashByHand
-from edgehost.domain.errors import EdgehostError
+from edgehost.domain.errors import EdgehostError, LineBusyError
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.usecases.firmware_book import FirmwareBook
 from edgehost.usecases.flash_site import known_image
@@ -36,18 +37,40 @@ class FlashesByHand:
     turns: KeyLocks
     _under_way: set[str] = field(default_factory=set)  # devices, in this run of the host
 
-    async def begun(self, line: str, board: str, document: SignedDocument) -> None:
-        """The board is about to be touched. A full disk is no reason not to repair a board: it is said in the log."""
-        flash = FlashByHand(known_image(document), line, board, self.writer.clock.now())
-        for device in self.writer.on_line(line, board):
-            self._under_way.add(device)
-            await self._keep(device, lambda page: replace(page, by_hand=flash))
+    async def begun(self, line: str, board: str, document: SignedDocument) -> Sequence[str]:
+        """The board is about to be touched; the devices that it is, for whoever says how it went.
 
-    async def done(self, line: str, board: str, document: SignedDocument, content: bytes) -> None:
+        A full disk is no reason not to repair a board: it is said in the log.
+
+        Raises:
+            LineBusyError: one of them is being flashed by hand already, over a line of whatever name.
+        """
+        devices = self.writer.on_line(line, board)
+        for device in devices:
+            self.require_none(device)
+        self._under_way.update(devices)
+        flash = FlashByHand(known_image(document), line, board, self.writer.clock.now())
+        for device in devices:
+            await self._keep(device, lambda page: replace(page, by_hand=flash))
+        return devices
+
+    def require_none(self, device: str) -> None:
+        """Whoever wants to flash the device waits for the person who does.
+
+        Raises:
+            LineBusyError: it is being flashed by hand.
+        """
+        if device in self._under_way:
+            raise LineBusyError(f"{device} is being flashed by hand.", hint="Wait until that is done.")
+
+    async def done(self, devices: Sequence[str], document: SignedDocument, content: bytes) -> None:
         """It went well: the image can be brought back, and is no failure any more."""
+        with self._ending(devices):
+            await self._note_done(devices, document, content)
+
+    async def _note_done(self, devices: Sequence[str], document: SignedDocument, content: bytes) -> None:
         image = known_image(document)
-        for device in self.writer.on_line(line, board):
-            self._under_way.discard(device)
+        for device in devices:
             try:
                 await self.writer.images.shelf.put(image.digest, content)
             except EdgehostError as error:
@@ -56,14 +79,22 @@ class FlashesByHand:
                 continue
             await self._keep(device, lambda page: page.proved(image))
 
-    async def failed(self, line: str, board: str, why: str, *, untouched: bool) -> None:
+    async def failed(self, devices: Sequence[str], why: str, *, untouched: bool) -> None:
         """It broke off; ``untouched`` when the board is as it was."""
-        for device in self.writer.on_line(line, board):
-            self._under_way.discard(device)
-            await self._keep(
-                device, lambda page: replace(page, by_hand=None) if untouched else _broken_off(page, why)
-            )
-        self.writer.moved()  # whoever answers already is over it
+        with self._ending(devices):
+            for device in devices:
+                await self._keep(
+                    device, lambda page: replace(page, by_hand=None) if untouched else _broken_off(page, why)
+                )
+
+    @contextmanager
+    def _ending(self, devices: Sequence[str]) -> Iterator[None]:
+        """Until its end is on the page it is under way, and was not cut."""
+        try:
+            yield
+        finally:
+            self._under_way.difference_update(devices)
+            self.writer.moved()  # whoever answers already is over it
 
     def cut(self, device: str) -> FlashByHand | None:
         """The flash by hand that was cut or broke off and left the device silent; None when there is none."""

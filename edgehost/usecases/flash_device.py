@@ -57,9 +57,11 @@ class FlashDevice:
 
         Raises:
             RefusedError: it did not prove itself there, or cannot be written; what became of the device is said.
+            LineBusyError: somebody flashes it by hand.
             EdgehostError: not now; a flash that has begun goes on at the next call, or by ``finish``.
         """
         async with self._turns.held(device):
+            self.by_hand.require_none(device)  # what is kept of that flash is not this one's to end
             flash = self.book.page(device).under_way
             if flash is not None:
                 try:

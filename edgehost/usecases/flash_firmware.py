@@ -149,17 +149,18 @@ class FlashFirmware:
         return flash.document()
 
     async def _flash(self, flash: Flash, plan: FlashPlan, document: SignedDocument, content: bytes) -> None:
-        await self._run(flash, plan, document)
+        devices = await self._run(flash, plan, document)
         if self.by_hand is None:
             return
-        line, board, problem = plan.job.line, plan.job.board.id, flash.problem
+        problem = flash.problem
         if problem is None:
-            await self.by_hand.done(line, board, document, content)
+            await self.by_hand.done(devices, document, content)
         else:
             untouched = problem["code"] != _INTERNAL and problem["board_state"] in _UNTOUCHED
-            await self.by_hand.failed(line, board, problem["message"], untouched=untouched)
+            await self.by_hand.failed(devices, problem["message"], untouched=untouched)
 
-    async def _run(self, flash: Flash, plan: FlashPlan, document: SignedDocument) -> None:
+    async def _run(self, flash: Flash, plan: FlashPlan, document: SignedDocument) -> Sequence[str]:
+        """The devices in whose book it is."""
         job = plan.job
         began = FlashBegan(
             at=self.clock.now(),
@@ -176,9 +177,10 @@ class FlashFirmware:
 
         self.bus.publish(began)
         state = ""
+        devices: Sequence[str] = ()
         try:
             if self.by_hand is not None:
-                await self.by_hand.begun(job.line, job.board.id, document)
+                devices = await self.by_hand.begun(job.line, job.board.id, document)
             flash.outcome = asdict(await self.flasher.run(plan, report))
         except EdgehostError as error:
             state = str(error.state) if isinstance(error, DeviceError) else ""
@@ -221,6 +223,7 @@ class FlashFirmware:
                     board_state=state,
                 )
             )
+        return devices
 
     def _require_room(self) -> None:
         if sum(1 for each in self._flashes.values() if each.ended_at is None) >= _AT_ONCE:

@@ -24,7 +24,6 @@ from edgehost.usecases.view_deployments import DeploymentsView
 from edgehost.usecases.view_firmware import FirmwareView
 from tests.usecases.desired_scene import Held
 from tests.usecases.firmware_scene import (
-    BOARD,
     RECOVERY,
     LampHost,
     LampWorld,
@@ -271,8 +270,7 @@ async def test_what_somebody_flashed_by_hand_can_be_brought_back() -> None:
     host = LampHost(world)
     async with host.on():
         world.flash = b"1.0.0"
-        await host.flash.by_hand.done("/dev/lamp", BOARD.id, document, b"1.0.0")
-        await host.flash.by_hand.done("/dev/another", BOARD.id, document, b"1.0.0")
+        await host.flash.by_hand.done(["lamp"], document, b"1.0.0")
         world.firmware("1.1.0")
         world.says[b"1.1.0"] = None
         world.deploy(1, **lamp_deployment("=1.1.0"))
@@ -280,7 +278,7 @@ async def test_what_somebody_flashed_by_hand_can_be_brought_back() -> None:
         assert (host.held().state, world.flash) == (RolloutState.FAILED, b"1.0.0")
         world.says[b"1.1.0"] = "1.1.0"
         world.flash = b"1.1.0"  # somebody is sure of it
-        await host.flash.by_hand.done("/dev/lamp", BOARD.id, world.documents_[1], b"1.1.0")
+        await host.flash.by_hand.done(["lamp"], world.documents_[1], b"1.1.0")
         assert host.page().failed == {}
         world.deploy(2, **lamp_deployment("^1"))
         await host.retry()

@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 
 from edgehost.domain.device_firmware import FirmwarePage
-from edgehost.domain.errors import FlashFailedError, NoSyncError
+from edgehost.domain.errors import FlashFailedError, LineBusyError, NoSyncError
 from edgehost.domain.flashing import BoardState
 from edgehost.domain.signed_document import SignedDocument
 from edgehost.ports.board_catalog import BoardCatalog
 from edgehost.usecases.bridge_device import Devices
 from edgehost.usecases.flash_firmware import FlashFirmware
-from edgehost.usecases.flash_site import FlashSite
+from edgehost.usecases.flash_site import FlashSite, known_image
 from edgehost.usecases.view_firmware import FirmwareView
 from tests.adapters.storage.faulty_disk import PowerCutError
 from tests.usecases.firmware_scene import (
@@ -178,6 +178,39 @@ async def test_one_that_broke_off_is_told_where_the_board_was_touched(state: Boa
     again = LampHost(world)
     async with again.on():
         assert bool(findings(again)) == (state is BoardState.PARTIAL)
+
+
+async def test_another_flash_of_the_device_leaves_what_is_kept_of_the_one_that_goes_on() -> None:
+    world = await with_newer()
+    host = LampHost(world)
+    newer = known_image(world.documents_[-1])
+    async with host.on():
+        devices = await host.flash.by_hand.begun("/dev/lamp", BOARD.id, world.documents_[-1])
+        kept = host.page()
+        assert kept.by_hand is not None
+        second = await ByHand(host, world).flash()  # as over another name of the line
+        assert (second["state"], second["problem"]["code"]) == ("failed", LineBusyError.code)
+        with pytest.raises(LineBusyError):
+            await host.flash.run("lamp", newer, "deployment")
+        assert (host.page(), world.flash) == (kept, b"1.0.0")
+        await host.flash.by_hand.failed(devices, "It broke off.", untouched=True)
+        await host.flash.run("lamp", newer, "deployment")
+        assert (host.page().running, host.page().by_hand) == (newer, None)
+
+
+async def test_one_that_has_ended_and_is_not_noted_yet_was_not_cut() -> None:
+    world = await with_newer()
+    host = LampHost(world)
+    async with host.on():
+        devices = await host.flash.by_hand.begun("/dev/lamp", BOARD.id, world.documents_[-1])
+        world.plugged = False
+        async with host.flash.by_hand.turns.held("lamp"):  # somebody else writes on the page
+            ending = asyncio.create_task(host.flash.by_hand.failed(devices, "It fell.", untouched=False))
+            await asyncio.sleep(0)
+            assert findings(host) == []
+        await ending
+        (finding,) = findings(host)
+        assert finding["detail"].endswith("broke off: It fell.")
 
 
 async def test_while_it_goes_on_it_is_no_fault_and_a_device_that_answers_is_over_it() -> None:
