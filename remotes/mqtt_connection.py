@@ -75,6 +75,21 @@ class Link:
         finally:
             asking.cancel()
 
+    async def bring(self, take: Callable[[str, bytes, bool], None]) -> None:
+        """Bring each message to ``take`` as it comes, until the connection ends: topic, payload, whether retained.
+
+        None waits in the inbox, so none is dropped, however many a broker retains: the socket is read at the pace of
+        ``take``, which neither waits nor raises.
+
+        Raises:
+            MqttError: the connection ended.
+        """
+        paho: Any = self.client._client  # noqa: SLF001 - aiomqtt has no way past its inbox
+        paho.message_callback_add("#", lambda _paho, _own, each: take(each.topic, each.payload, each.retain))
+        async for _ in self.client.messages:
+            pass  # what came before
+        raise aiomqtt.MqttError("the broker closed the connection")
+
 
 class ConnectionKeeper:
     """Keeps a link up. ``serve(link, online)`` says when the link may be used, and ends with it.

@@ -62,8 +62,6 @@ _FAILURES_MOST_BYTES: Final = 256 * KIB
 _DAY_S: Final = 86_400.0
 #: Commands, states and reports; bundles come on top.
 _PACKET_MOST_BYTES: Final = 256 * KIB
-#: A fleet's registrations and a host's own topics come at once when the connection is there.
-_INBOX: Final = 1024
 
 
 @dataclass(slots=True)
@@ -341,6 +339,5 @@ def _options(settings: FleetSettings) -> MqttOptions:
     return replace(
         broker_options(settings),
         mqtt_version=settings.mqtt_version,  # type: ignore[arg-type]  # the configuration knows the same words
-        inbox=_INBOX,
         packet_most_bytes=_PACKET_MOST_BYTES + settings.bundle_kib * KIB,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.usecases.finding import finding
 from edgehost.usecases.run_fleet_commands import FleetCommands
+
+#: A host keeps some dozens of topics there, and a hundred commands.
+_USUALLY_SHOWN: Final = 1024
 
 
 def order_findings(view: MqttFleetView | None) -> Iterator[Mapping[str, Any]]:
@@ -47,6 +50,14 @@ def fleet_findings(link: MqttFleet, commands: FleetCommands | None) -> Iterator[
         refused = ", ".join(sorted(link.refused_filters))
         yield finding(
             "fleet topics", "warning", f"The broker refuses {refused}.", "Allow it in its access list."
+        )
+    if link.shown > _USUALLY_SHOWN:
+        below = f"{link.topics.registration}/#"
+        yield finding(
+            "fleet topics",
+            "warning",
+            f"When this host connected, the broker retained {link.shown} messages below {below}, which are not its own.",
+            f"See who may publish there; \"mosquitto_sub -v --retained-only -t '{below}'\" shows them.",
         )
     if commands is not None and (commands.refusals.count or commands.dropped):
         yield finding(

@@ -32,11 +32,12 @@ log = logging.getLogger("edgehost.fleet")
 
 #: An elder namesake has answered within this time; waited for only where the broker says that one may be there.
 _ELDER_S: Final = 1.0
-#: The broker has echoed our claim within this time, or it echoes nothing.
+#: The broker has echoed our claim within this time after the last that it retains, or it echoes nothing.
 _SETTLE_S: Final = 5.0
+#: It shows what it retains for so long at most: a hundred thousand messages at a slow machine.
+_SETTLE_MOST_S: Final = 300.0
 #: Who writes over our topics is answered this often, so that two who disagree do not fill the line.
 _REASSERT_S: Final = 0.2
-_AGAIN_S: Final = 5.0  # after more came than fits
 _GOODBYE_S: Final = 1.0
 
 
@@ -55,6 +56,7 @@ class MqttFleet:
     handlers: FleetHandlers = field(default_factory=FleetHandlers)
     claim_s: float = CLAIM_S
     written: int = 0  # retained messages, since the start
+    shown: int = 0  # retained messages below the host's own name, of this connection
     _added: AddedFilters = field(default_factory=AddedFilters)
     _retained: RetainedTopics = field(default_factory=RetainedTopics)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,11 +102,6 @@ class MqttFleet:
         return self._wire.refused_filters
 
     @property
-    def overflows(self) -> int:
-        """How many times more came at once than can be kept."""
-        return self._added.overflows
-
-    @property
     def protocol(self) -> str:
         """The version of MQTT that is spoken."""
         return "5" if self._keeper.protocol is ProtocolVersion.V5 else "3.1.1"
@@ -148,16 +145,19 @@ class MqttFleet:
         self._wire.connected()
         self._added.connected()
         self._is_settled.clear()
+        self.shown = 0
         subscribed: set[str] = set()
         try:
             async with owned_tasks() as spawn:
                 spawn(self._read(link), "edgehost.fleet.read")
                 await self._wire.subscribe(link, (self.topics.claim,), subscribed, echo=True)
-                await self._wire.subscribe(link, (*self.topics.own, self.topics.commands), subscribed)
+                # Whatever else is there, what is asked for first has come and is known.
+                first = (self.topics.registration, self.topics.status, self.topics.commands)
+                await self._wire.subscribe(link, (*first, *self.topics.own), subscribed)
                 if self.handlers.bundle is not None:
                     await self._wire.subscribe(link, (self.topics.bundles,), subscribed)
                 await self._claim(link)
-                await self._settle()
+                await self._settle(link)
                 self._link = link
                 online()
                 spawn(self._keep_claiming(link), "edgehost.fleet.claim")
@@ -168,13 +168,14 @@ class MqttFleet:
             self._link = None
             await self._say_goodbye(link)
 
-    async def _settle(self) -> None:
+    async def _settle(self, link: Link) -> None:
         """Wait until the broker has shown what it retains, then decide what is lost."""
         try:
-            async with asyncio.timeout(_SETTLE_S):
-                await self._is_settled.wait()
+            async with asyncio.timeout(_SETTLE_MOST_S):
+                while not await self._is_settled_soon():
+                    await self._claim(link)  # a broker leaves out what its queue cannot hold
         except TimeoutError:
-            raise aiomqtt.MqttError("the broker does not bring back what is published") from None
+            raise aiomqtt.MqttError("the broker does not come to the end of what it retains") from None
         status = self._retained.known.get(self.topics.status)
         if not self._namesakes.others and may_be_elder(status, self.boot):
             try:
@@ -185,6 +186,22 @@ class MqttFleet:
         seen = frozenset(self._retained.known)
         self._lost = self.topics.registration not in seen
         self._begin_speaking(seen, lost=self._lost)
+
+    async def _is_settled_soon(self) -> bool:
+        """False when there is more than could be shown so far.
+
+        Raises:
+            MqttError: nothing more comes.
+        """
+        shown = self.shown
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                await self._is_settled.wait()
+        except TimeoutError:
+            if self.shown == shown:
+                raise aiomqtt.MqttError("the broker does not bring back what is published") from None
+            return False
+        return True
 
     def _begin_speaking(self, seen: frozenset[str], *, lost: bool) -> None:
         if self._namesakes.yields:
@@ -197,15 +214,14 @@ class MqttFleet:
         self._work.set()
 
     async def _read(self, link: Link) -> None:
-        async for message in link.client.messages:
-            if len(link.client.messages) >= self.options.inbox - 1:  # it was full: some were dropped
-                self._added.dropped()
-            payload: bytes = message.payload  # what arrives is always bytes
+        def take(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - see Link.bring
+            self.shown += retained and topic.startswith(f"{self.topics.registration}/")
             try:
-                self._take(str(message.topic), payload)
+                self._take(topic, payload)
             except Exception:  # whatever a broker brings must not end the host
                 log.exception("A message of the fleet could not be dealt with.")
-        raise aiomqtt.MqttError("the broker closed the connection")
+
+        await link.bring(take)
 
     def _take(self, topic: str, payload: bytes) -> None:
         if topic == self.topics.claim:
@@ -257,12 +273,8 @@ class MqttFleet:
             self.handlers.namesake(self._namesakes.shown, self._namesakes.yields)
 
     def _hear_mark(self) -> None:
-        has_come = self._added.hear_mark(self._wire.refused_filters)
-        if has_come:
+        if self._added.hear_mark(self._wire.refused_filters):
             self.handlers.current(self._lost)
-        elif has_come is not None:
-            log.warning("The broker retains more than can be taken at once; it is asked again.")
-            asyncio.get_running_loop().call_later(_AGAIN_S, self._work.set)
 
     async def _keep_claiming(self, link: Link) -> None:
         while True:

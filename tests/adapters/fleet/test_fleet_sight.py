@@ -10,7 +10,6 @@ import aiomqtt
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import EmbeddedBroker, Kind, open_broker
-from edgehost.adapters.fleet import mqtt_fleet
 from edgehost.adapters.fleet.fleet_view import MqttFleetView
 from edgehost.adapters.fleet.mqtt_fleet import MqttFleet
 from edgehost.domain.rollout_report import RolloutState
@@ -75,19 +74,6 @@ async def test_a_host_trusts_what_it_sees_when_all_that_is_retained_has_come(
             assert not view.connected
             await until(view, lambda: view.connected)
             assert seen == [MANY + 1]
-
-
-async def test_a_host_that_could_not_take_all_at_once_trusts_nothing_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(mqtt_fleet, "_AGAIN_S", 0.05)
-    async with open_broker(kind="mosquitto") as broker:
-        await registered(broker, MANY)
-        async with viewing(broker, "one", inbox=8) as view:
-            link = view.link
-            assert isinstance(link, MqttFleet)
-            await until(view, lambda: link.overflows or len(view.members()) > MANY or view.connected)
-            assert not view.connected or len(view.members()) == MANY + 1
 
 
 async def test_a_broker_that_lost_everything_is_believed_by_who_knew_others_and_later_by_who_did_not() -> (

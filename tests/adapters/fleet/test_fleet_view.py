@@ -56,13 +56,10 @@ async def viewing(
     memory: Remembered | None = None,
     keys: OperatorKeys | None = KEYS,
     version: Any = "auto",
-    inbox: int = 1024,
 ) -> AsyncIterator[MqttFleetView]:
     link = MqttFleet(
         FLEET.host(name),
-        MqttOptions(
-            host="127.0.0.1", tcp_port=broker.tcp_port, mqtt_version=version, backoff_base_s=0.05, inbox=inbox
-        ),
+        MqttOptions(host="127.0.0.1", tcp_port=broker.tcp_port, mqtt_version=version, backoff_base_s=0.05),
         f"boot of {name}",
         where="here",
         up_s=time.monotonic,
