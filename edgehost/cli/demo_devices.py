@@ -114,7 +114,7 @@ class _Story(DeviceScene):
         device = await self.online()
         identity = device["identity"]
         self.say(
-            f"A {identity['board']} ({identity['core']}) is on: online as '{DEVICE}', firmware "
+            f"An {identity['board']} ({identity['core']}) is on: online as '{DEVICE}', firmware "
             f"{identity['firmware']} with {identity['engine']}."
         )
 
