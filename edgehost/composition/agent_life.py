@@ -21,6 +21,7 @@ from edgehost.config import Config, parse_config, read_config_file
 from edgehost.domain.boot_record import BootRecord, Ending
 from edgehost.domain.config_generation import Generation, Standing
 from edgehost.domain.crash_report import CrashReport
+from edgehost.domain.disk_room import READ_ONLY_HINT
 from edgehost.domain.errors import ConflictError, DamagedError, InvalidConfigError, UnavailableError
 from edgehost.usecases.configuration_generations import Chosen, ConfigurationGenerations
 
@@ -257,7 +258,14 @@ class AgentLife:
         return True
 
     async def _require_writable(self) -> None:
-        still = await asyncio.to_thread(withheld_at, self.config.host.data)
+        data = self.config.host.data
+        try:
+            still = await asyncio.to_thread(withheld_at, data)
+        except OSError as problem:
+            raise UnavailableError(
+                f"host.data is {data}, which is out of reach: {problem.strerror}. The host stays in safe mode.",
+                hint=READ_ONLY_HINT,
+            ) from None
         if still is not None:
             raise UnavailableError(f"{still.why} The host stays in safe mode.", hint=still.hint)
 

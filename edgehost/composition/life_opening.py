@@ -55,7 +55,9 @@ def open_life(path: Path, *, safe: bool = False) -> Iterator[AgentLife]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - as in load_config
     text = read_config_file(path)
     data = data_folder(text, path)
-    withheld = withheld_at(data)
+    withheld = None
+    with suppress(OSError):  # out of reach: opening it says why
+        withheld = withheld_at(data)
     if withheld is not None:
         with _read_only(data):
             yield _opened_withheld(path, text, data, withheld)

@@ -13,6 +13,7 @@ from typing import Final
 from edgehost.adapters.services.disk_gauge import disk_room
 from edgehost.adapters.storage.withheld_disk import WithheldDisk, refusal_to_write
 from edgehost.domain.disk_room import READ_ONLY_HINT
+from edgehost.domain.errors import UnavailableError
 
 log = logging.getLogger("edgehost.life")
 
@@ -34,7 +35,11 @@ class Withheld:
 
 
 def withheld_at(data: Path) -> Withheld | None:
-    """Why this data folder cannot be written now; None when it can. Blocking, and writes nothing."""
+    """Why this data folder cannot be written now; None when it can. Blocking, and writes nothing.
+
+    Raises:
+        OSError: it is out of reach, so that nobody knows.
+    """
     found = refusal_to_write(data)
     if found is None:
         found = (errno.EROFS, data) if _is_given_up(data) else None
@@ -57,11 +62,21 @@ def withheld_at(data: Path) -> Withheld | None:
 async def leave_when_writable(
     withheld: Callable[[], Withheld | None], leave: Callable[[], Awaitable[None]], *, look_s: float = LOOK_S
 ) -> None:
-    """Look now and then, until the data folder can be written; then leave."""
-    while await asyncio.to_thread(withheld) is not None:  # noqa: ASYNC110 - a mount tells nobody
+    """Look now and then, until the data folder can be written; then leave.
+
+    A card that fails comes and goes: while it is out of reach the host stays as it is.
+    """
+    while True:
+        try:
+            if await asyncio.to_thread(withheld) is None:
+                log.warning(
+                    "The data folder can be written again: the host starts anew, and keeps what it is given."
+                )
+                await leave()
+                return
+        except (OSError, UnavailableError) as problem:
+            log.info("The data folder is not back yet: %s", problem)
         await asyncio.sleep(look_s)
-    log.warning("The data folder can be written again: the host starts anew, and keeps what it is given.")
-    await leave()
 
 
 def _is_given_up(data: Path) -> bool:

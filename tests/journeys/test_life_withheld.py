@@ -13,6 +13,7 @@ import pytest
 
 from edgehost.composition.life_opening import open_life
 from edgehost.composition.life_withheld import Withheld, leave_when_writable, withheld_at
+from edgehost.domain.errors import InvalidConfigError, UnavailableError
 
 SOMEBODY = 54_321
 
@@ -60,6 +61,20 @@ def test_a_folder_that_cannot_even_be_read_is_no_place_to_start_from(folder: Pat
     data.chmod(0o755)
 
 
+def test_a_folder_below_one_that_nobody_may_enter_is_refused_as_one_that_cannot_be_used(folder: Path) -> None:
+    (folder / "edgehost.toml").write_text('[host]\ndata = "closed/data"\n')
+    closed = folder / "closed"
+    (closed / "data").mkdir(parents=True)
+    closed.chmod(0)
+    with (
+        as_somebody_else(),
+        pytest.raises(InvalidConfigError, match="Permission denied"),
+        open_life(folder / "edgehost.toml"),
+    ):
+        pass
+    closed.chmod(0o755)
+
+
 def test_a_journal_of_another_user_is_named(folder: Path) -> None:
     data, journal = folder / "data", folder / "data" / "records" / "records-000001.journal"
     journal.parent.mkdir(parents=True)
@@ -103,11 +118,20 @@ def test_a_changed_file_is_taken_for_one_run_and_nothing_is_written(folder: Path
 
 async def test_the_host_leaves_once_its_folder_can_be_written() -> None:
     nothing = Withheld(errno.EROFS, "It is read-only.", "Mend it.")
-    looks = [nothing, nothing, None]
+    gone = OSError(errno.EIO, os.strerror(errno.EIO))
+    looks: list[Withheld | OSError | None] = [nothing, gone, None, nothing, None]
     left: list[int] = []
+
+    def look() -> Withheld | None:
+        found = looks.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return found
 
     async def leave() -> None:
         left.append(len(looks))
+        if looks:
+            raise UnavailableError("It is read-only again.")
 
-    await leave_when_writable(lambda: looks.pop(0), leave, look_s=0)
-    assert left == [0]
+    await leave_when_writable(look, leave, look_s=0)
+    assert left == [2, 0]

@@ -16,7 +16,7 @@ _PID_BYTES = 32
 class FolderLock:
     """Held from construction to ``release``; the kernel lets go by itself when the process dies.
 
-    ``reads_only``: nothing is written for it, so a folder that is not there has no lock either.
+    ``reads_only``: nothing is written for it, so a folder that is not there or cannot be locked has no lock.
     """
 
     def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
@@ -28,13 +28,17 @@ class FolderLock:
             self._descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             owner = _owner(self._descriptor)
-            os.close(self._descriptor)
+            self.release()
             raise UnavailableError(
                 f"The folder {folder} is in use by another host{f' (process {owner})' if owner else ''}.",
                 hint="Stop that host, or give this one a data folder of its own.",
             ) from error
+        except OSError:  # NFS locks nothing that is open for reading only
+            self.release()
+            if not reads_only:
+                raise
         if reads_only:
             return
         with contextlib.suppress(
@@ -51,9 +55,9 @@ class FolderLock:
 
 
 def _readable(folder: Path) -> int:
-    """The lock's file, else the folder itself, which can be locked as well; -1 when there is neither."""
+    """The lock's file, else the folder itself, which can be locked as well; -1 when neither can be opened."""
     for path in (folder / _LOCK_FILE, folder):
-        with contextlib.suppress(FileNotFoundError, PermissionError):
+        with contextlib.suppress(OSError):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     return -1
 

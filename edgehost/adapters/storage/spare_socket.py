@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,9 @@ def spare_sockets(wanted: Path) -> Iterator[Path]:
     """Where a host of this user may be instead of at the wanted place; root finds those of the place's owner too."""
     users = [os.geteuid()]
     if users == [0]:
-        users += [path.stat().st_uid for path in (wanted.parent, wanted.parent.parent) if path.exists()]
+        for path in (wanted.parent, wanted.parent.parent):
+            with suppress(OSError):  # not made, or out of reach
+                users.append(path.stat().st_uid)
     for user in dict.fromkeys(users):
         yield from (folder / _NAME for folder in _folders(wanted, user) if _is_own(folder, user))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -79,6 +80,37 @@ def test_a_folder_that_is_only_read_is_still_one_hosts_at_a_time(tmp_path: Path)
     lock.release()
     FolderLock(tmp_path / "missing", reads_only=True).release()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reads_only", [True, False])
+def test_a_file_system_that_locks_nothing_is_not_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reads_only: bool
+) -> None:
+    (tmp_path / "lock").touch()
+
+    def flock(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # as NFS of what is open for reading
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if reads_only:
+        FolderLock(tmp_path, reads_only=True).release()
+    else:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            FolderLock(tmp_path)
+
+
+def test_containers_that_do_not_know_the_call_for_effective_users_write_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.access
+
+    def access(path: Path, how: int, *, effective_ids: bool = False) -> bool:
+        return real(path, how) and not effective_ids
+
+    monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(os, "supports_effective_ids", {access})
+    (tmp_path / "config").mkdir()
+    assert refusal_to_write(tmp_path) is None
 
 
 def test_a_data_folder_that_can_be_written_or_made_is_refused_nothing(tmp_path: Path) -> None:
