@@ -140,6 +140,11 @@ async def test_what_came_from_afar_must_find_its_way_back(tmp_path: Path) -> Non
         rows = (await host.get("/api/host/generations"))["generations"]
         assert rows[1]["standing"] == "failed"
         assert "No remote or broker could be reached" in rows[1]["reason"]
+        await host.stop()
+        with open_generations(config.path) as generations:  # the same by whoever stands before the machine
+            generations.propose(away.encode() + b"\n", "operator")
+        await host.start()
+        await until(host, generation=3, standing="good")
     finally:
         await host.stop()
 
