@@ -200,13 +200,21 @@ def _command(
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
-    which = parser.add_argument_group("which hosts")
-    which.add_argument("--host", metavar="HOST", action="append", default=[], help="by name; may be repeated")
+    which = parser.add_argument_group(
+        "which hosts", "--host, --class and --label narrow each other: a host must meet all that is said"
+    )
+    which.add_argument(
+        "--host", metavar="HOST", action="append", default=[], help="by name; may be repeated: any of them"
+    )
     which.add_argument(
         "--class", metavar="CLASS", dest="device_class", default="", help="of this device class"
     )
     which.add_argument(
-        "--label", metavar="K=V", action="append", default=[], help="with this label; may be repeated"
+        "--label",
+        metavar="K=V",
+        action="append",
+        default=[],
+        help="with this label; may be repeated: all of them",
     )
     which.add_argument("--all", action="store_true", help="every host")
 

@@ -8,6 +8,7 @@ import pytest
 
 from edgehost.cli.fleet_commands import Given
 from edgehost.cli.fleet_output import count_of, outcome_lines
+from edgehost.cli.main import main
 from edgehost.domain.fleet_command import Operation
 
 WAITED = argparse.Namespace(verb="restart", no_wait=False)
@@ -46,3 +47,11 @@ def test_what_became_of_a_command_is_one_line_and_what_is_open_says_how_it_ends(
 
 def test_one_is_not_many() -> None:
     assert [count_of(count, "host") for count in (0, 1, 2)] == ["0 hosts", "1 host", "2 hosts"]
+
+
+def test_the_help_says_that_words_about_hosts_narrow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet", "restart", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--host, --class and --label narrow each other: a host must meet all that is said" in said
+    assert "may be repeated: any of them" in said
+    assert "may be repeated: all of them" in said

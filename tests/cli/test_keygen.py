@@ -31,3 +31,14 @@ def test_the_public_key_that_is_printed_names_an_operator(
     assert (made["public_key"], made["key_id"]) == (pub["keyval"]["public"], pub["keyid"])
     config = parse_config(CONFIG.format(key=made["public_key"]).encode(), tmp_path / "edgehost.toml")
     assert config.fleet.operators[0].public.hex() == made["public_key"]
+
+
+def test_folders_that_were_not_there_are_made_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outer, inner = tmp_path / "ops", tmp_path / "ops" / "keys"
+    assert main(["keygen", str(inner / "ada"), "--no-passphrase"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [f"Made the folder {outer}.", f"Made the folder {inner}."]
+    assert main(["keygen", str(inner / "bob"), "--no-passphrase"]) == 0
+    assert "Made" not in capsys.readouterr().out
