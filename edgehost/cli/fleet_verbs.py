@@ -46,6 +46,10 @@ async def _run(args: argparse.Namespace, out: Output, access: FleetAccess) -> in
     filters = [topics.registrations + each for each in below]
     async with open_operator_link(topics, access.options, filters) as link:
         work = Work(args, out, access, link)
+        if link.is_guess:
+            out.note(
+                f"This user may not write to {link.marks}: that all has come is told by {link.still_s:g} s of silence."
+            )
         if args.verb in _VERB_OPERATIONS:
             return await _command(work)
         return await _VERBS[args.verb](work)

@@ -48,7 +48,7 @@ def secrets(folder: Path) -> str:
     (acl,) = re.findall(r"^```acl\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     (folder / "acl").write_text(acl)
     (folder / "passwords").touch()
-    for name in ("gate", "well", "ada"):
+    for name in ("gate", "well", "ada", "monitor"):
         (folder / f"{name}.password").write_text(f"secret of {name}\n")
         command = [
             require_tool("mosquitto_passwd"),
@@ -95,6 +95,8 @@ async def test_hosts_and_operators_need_no_more_than_the_access_list_of_the_docu
                 await process.wait()
             (listed,) = (await laptop(tmp_path, "ls"))["hosts"]
             assert (listed["host"], listed["presence"], listed["open_commands"]) == ("gate", "online", 0)
+            login = ("--username", "monitor", "--password-file", "monitor.password")
+            assert [each["host"] for each in (await laptop(tmp_path, "ls", *login))["hosts"]] == ["gate"]
             (done,) = (await laptop(tmp_path, "deploy", "telemetry@1.0.0", "--all"))["commands"]
             assert done["state"] == "successful"
             findings = (await host.request("GET", "/api/host/doctor"))["findings"]

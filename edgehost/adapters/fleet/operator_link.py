@@ -1,4 +1,7 @@
-"""An operator's connection to a fleet: what the broker retains of its hosts, and what changes while one looks."""
+"""An operator's connection to a fleet: what the broker retains of its hosts, and what changes while one looks.
+
+A mark that comes back tells the end of what is retained; to a user who may only read, stillness does.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +36,27 @@ class OperatorLink:
     options: MqttOptions
     filters: list[str]
     answer_s: float = 10.0  # so long the broker may take for an answer
+    still_s: float = (
+        2.0  # nothing more that is retained came for so long: then that was all, where no mark comes back
+    )
+    is_guess: bool = False  # whether the end was told by stillness: this user may not write the mark
     retained: dict[str, bytes] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: ConnectionKeeper = field(init=False)
     _is_complete: asyncio.Event = field(default_factory=asyncio.Event)
     _mark: str = ""
+    _marks_return: bool = False  # on this connection
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._mark = f"{ROOT}/{self.topics.fleet}/{_MARK}/{secrets.token_hex(8)}"
         self._keeper = ConnectionKeeper(self.options, self._serve)
+
+    @property
+    def marks(self) -> str:
+        """Where marks are written, as a filter."""
+        return f"{ROOT}/{self.topics.fleet}/{_MARK}/+"
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
@@ -107,12 +121,13 @@ class OperatorLink:
             return UnavailableError(f"{broker}: {why.rstrip('.')}.", hint=hint)
         fleet = f"{ROOT}/{self.topics.fleet}"
         return UnavailableError(
-            f"{broker} lets you in, and what is written to {fleet}/{_MARK}/ does not come back.",
-            hint=f"Is the fleet called '{self.topics.fleet}'? If so, it must let you read {fleet}/# and write to {fleet}/{_MARK}/+.",
+            f"{broker} lets you in and shows nothing below {fleet}.",
+            hint=f"Is the fleet called '{self.topics.fleet}'? If so, it must let you read {fleet}/#.",
         )
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
         self._is_complete.clear()
+        self._marks_return = False
         await link.answered(link.client.subscribe(self._mark, qos=1))
         async with owned_tasks() as spawn:
             spawn(self._ask(link), "edgehost.operator.ask")
@@ -120,10 +135,15 @@ class OperatorLink:
             async for message in link.client.messages:
                 payload: bytes = message.payload  # what arrives is always bytes
                 self._take(str(message.topic), payload)
+                if message.retain:
+                    self._came.set()
 
     async def _ask(self, link: Link) -> None:
         asked = 0
         try:
+            # Once before all else: whoever may write has it back before anything is still.
+            await link.client.publish(self._mark, b"-", qos=1)
+            require_wanted()
             while True:
                 self._wanted.clear()
                 while asked < len(self.filters):
@@ -131,12 +151,28 @@ class OperatorLink:
                     asked += 1
                 await link.client.publish(self._mark, str(asked).encode(), qos=1)
                 require_wanted()  # the mark comes back with the answer, and whoever only looks ends then
+                await self._until_still()
                 await self._wanted.wait()
         except aiomqtt.MqttError:
             return  # the reading ends as well
 
+    async def _until_still(self) -> None:
+        """Where the broker drops the mark: all has come once something had, and then nothing for a while."""
+        while not self._marks_return:
+            self._came.clear()
+            try:
+                async with asyncio.timeout(self.still_s):
+                    await self._came.wait()
+            except TimeoutError:
+                if self.retained:
+                    self.is_guess = True
+                    self._is_complete.set()
+                    return
+
     def _take(self, topic: str, payload: bytes) -> None:
         if topic == self._mark:
+            self._marks_return, self.is_guess = True, False
+            self._came.set()
             if payload == str(len(self.filters)).encode():
                 self._is_complete.set()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,4 +65,25 @@ async def test_a_broker_that_lets_in_and_gives_nothing_of_the_fleet_is_told_from
         with pytest.raises(UnavailableError, match="lets you in") as caught:
             await operator.complete()
         assert "Is the fleet called 'yard'?" in caught.value.hint
-        assert "write to edgehost/yard/_operator/+" in caught.value.hint
+        assert "it must let you read edgehost/yard/#" in caught.value.hint
+
+
+async def test_who_may_only_read_sees_what_came_until_nothing_more_did(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic read edgehost/yard/#\nuser ada\ntopic readwrite #\n")
+    rules = f"allow_anonymous true\nacl_file {tmp_path}/acl"
+    hosts = [f"edgehost/yard/{name}" for name in ("gate", "shed")]
+    async with open_broker(kind="mosquitto", extra_config=rules) as broker, owned_tasks() as spawn:
+        options = MqttOptions(host="127.0.0.1", tcp_port=broker.tcp_port)
+        ada = OperatorLink(FleetTopics("yard"), replace(options, username="ada"), hosts, answer_s=60)
+        spawn(ada.run(), "ada")
+        await ada.complete()
+        for each in hosts:
+            await ada.publish(each, b"{}")
+        assert not ada.is_guess
+        reader = OperatorLink(FleetTopics("yard"), options, hosts, answer_s=60, still_s=0.2)
+        spawn(reader.run(), "reader")
+        await reader.complete()
+        assert reader.is_guess
+        assert await reader.until(lambda: sorted(reader.retained) == hosts, 60)
+        await reader.listen("edgehost/yard/gate/status")  # nothing is retained there, and that is told, too
+        assert reader.is_guess
