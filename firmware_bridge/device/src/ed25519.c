@@ -74,7 +74,7 @@ void sha512_add(sha512_context *context, const uint8_t *bytes, uint32_t size) {
 }
 
 void sha512_end(sha512_context *context, uint8_t digest[SHA512_BYTES]) {
-  static const uint8_t ONE = 0x80, ZERO = 0;
+  static const uint8_t ONE = 0x80u, ZERO = 0u;
   uint64_t bits = context->size * 8u; /* no message of ours is 2^61 bytes long */
   uint8_t length[16] = {0};
   sha512_add(context, &ONE, 1);

@@ -21,7 +21,8 @@ uint64_t exchange_alloc(uint64_t size) {
   }
   uint32_t wanted = ((uint32_t)size + UNIT - 1u) / UNIT;
   uint32_t start = 1; /* unit 0 is never given away, so that no offset is 0 */
-  for (uint32_t unit = 1; unit < UNITS;) {
+  uint32_t unit = 1;
+  while (unit < UNITS) {
     if (length[unit] != 0u) {
       unit += units_of(unit);
       start = unit;

@@ -17,7 +17,7 @@ typedef struct {
   uint32_t crc;
 } record;
 
-_Static_assert(sizeof(record) == 32, "a record has no padding");
+_Static_assert(sizeof(record) == 32u, "a record has no padding");
 
 #define RECORDS (FLASH_SECTOR / sizeof(record))
 

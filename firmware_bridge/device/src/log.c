@@ -26,12 +26,12 @@ span log_kept(uint32_t *number) {
 
 static uint32_t put_number(char *text, uint32_t room, uint32_t value) {
   char digits[10];
-  uint32_t count = 0, at = 0;
+  uint32_t count = 0, at = 0, rest = value;
   do {
-    digits[count] = (char)('0' + (char)(value % 10u));
-    value /= 10u;
+    digits[count] = "0123456789"[rest % 10u];
+    rest /= 10u;
     count++;
-  } while (value != 0u);
+  } while (rest != 0u);
   while (count > 0u && at < room) {
     count--;
     text[at] = digits[count];
@@ -42,7 +42,8 @@ static uint32_t put_number(char *text, uint32_t room, uint32_t value) {
 
 uint32_t log_format(char *text, uint32_t room, const char *format, uint32_t first, uint32_t second) {
   uint32_t at = 0, next = first;
-  for (const char *c = format; *c != '\0' && at < room; c++) {
+  const char *c = format;
+  while (*c != '\0' && at < room) {
     if (c[0] == '%' && c[1] == 'u') {
       at += put_number(text + at, room - at, next);
       next = second;
@@ -51,6 +52,7 @@ uint32_t log_format(char *text, uint32_t room, const char *format, uint32_t firs
       text[at] = *c;
       at++;
     }
+    c++;
   }
   return at;
 }

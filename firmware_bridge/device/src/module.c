@@ -40,7 +40,8 @@ static bool read_memory(const uint8_t *at, const uint8_t *end, module_outline *o
 }
 
 /* The engine would run a module whose imported memory is not there. */
-static bool imports_functions_only(const uint8_t *at, const uint8_t *end) {
+static bool imports_functions_only(const uint8_t *begin, const uint8_t *end) {
+  const uint8_t *at = begin;
   uint32_t count = 0, type = 0;
   span name = {0};
   if (!leb(&at, end, &count)) {

@@ -201,7 +201,8 @@ static void get_events(const request *asked, reply *answered) {
   cbor_put_uint(&writer, events->count);
   cbor_put_word(&writer, "events");
   cbor_put_array(&writer, count);
-  for (cursor = 0; lines_next(events, &cursor, &text);) {
+  cursor = 0;
+  while (lines_next(events, &cursor, &text)) {
     cbor_put_text(&writer, (const char *)text.at, text.size);
   }
   set_document(&writer, answered);
@@ -301,9 +302,9 @@ static void post_reset(const request *asked, reply *answered) {
   set_verdict(ACCEPTED, answered);
 }
 
-#define GET (1u << COAP_GET)
-#define PUT (1u << COAP_PUT)
-#define POST (1u << COAP_POST)
+#define GET (1u << (uint32_t)COAP_GET)
+#define PUT (1u << (uint32_t)COAP_PUT)
+#define POST (1u << (uint32_t)COAP_POST)
 
 static const resource RESOURCES[] = {
     {.name = ".well-known/core", .methods = GET, .answer = get_links},

@@ -58,7 +58,7 @@ void sha256_add(sha256_context *context, const uint8_t *bytes, uint32_t size) {
 }
 
 void sha256_end(sha256_context *context, uint8_t digest[SHA256_BYTES]) {
-  static const uint8_t ONE = 0x80, ZERO = 0;
+  static const uint8_t ONE = 0x80u, ZERO = 0u;
   uint64_t bits = context->size * 8u;
   uint8_t length[8];
   sha256_add(context, &ONE, 1);

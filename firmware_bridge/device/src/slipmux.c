@@ -6,14 +6,15 @@
 #define ESC_ESC 0xDDu
 
 uint16_t fcs16(uint16_t fcs, const uint8_t *bytes, uint32_t size) {
+  uint16_t sum = fcs;
   for (uint32_t i = 0; i < size; i++) {
-    fcs ^= bytes[i];
+    sum ^= bytes[i];
     for (uint32_t bit = 0; bit < 8u; bit++) {
       /* A table is 512 bytes of flash and saves nothing that a serial line would notice. */
-      fcs = (fcs & 1u) != 0u ? (uint16_t)((fcs >> 1) ^ 0x8408u) : (uint16_t)(fcs >> 1);
+      sum = (sum & 1u) != 0u ? (uint16_t)((sum >> 1) ^ 0x8408u) : (uint16_t)(sum >> 1);
     }
   }
-  return fcs;
+  return sum;
 }
 
 void slipmux_begin(slipmux_receiver *receiver, uint8_t *buffer, uint32_t room) {
@@ -45,24 +46,27 @@ static slipmux_result frame_end(slipmux_receiver *receiver, uint32_t *size) {
 }
 
 slipmux_result slipmux_take(slipmux_receiver *receiver, uint8_t byte, uint32_t *size) {
+  uint8_t meant = byte;
   if (byte == END) {
     return frame_end(receiver, size);
   }
   if (receiver->escaped) {
     receiver->escaped = false;
     if (byte == ESC_END) {
-      byte = END;
+      meant = END;
     } else if (byte == ESC_ESC) {
-      byte = ESC;
+      meant = ESC;
     } else {
       receiver->spoiled = true;
     }
   } else if (byte == ESC) {
     receiver->escaped = true;
     return SLIPMUX_NOTHING;
+  } else {
+    /* It means itself. */
   }
   if (receiver->size < receiver->room) {
-    receiver->buffer[receiver->size] = byte;
+    receiver->buffer[receiver->size] = meant;
     receiver->size++;
   } else {
     receiver->spoiled = true;

@@ -11,7 +11,7 @@
 #define MARK_CELLS 2u /* a mark torn by a power cut cannot be written again, so each has a second cell */
 #define SECTORS (SLOT_BYTES / FLASH_SECTOR)
 
-_Static_assert(SLOT_BYTES % FLASH_SECTOR == 0, "a slot is whole sectors");
+_Static_assert(SLOT_BYTES % FLASH_SECTOR == 0u, "a slot is whole sectors");
 _Static_assert(MARKS_AT + (SECTORS * MARK_CELLS * 4u) <= FLASH_SECTOR, "the marks fit the head sector");
 _Static_assert(FLASH_BYTES >= (2u * FLASH_SECTOR) + (SLOTS * (FLASH_SECTOR + SLOT_BYTES)), "two slots fit the flash");
 
@@ -33,7 +33,7 @@ const uint8_t *slots_image(uint8_t slot) { return port_flash() + base(slot) + FL
 static bool stored_manifest(uint8_t slot, span *bytes) {
   slot_head head;
   const uint8_t *at = port_flash() + base(slot);
-  (void)memcpy(&head, at, sizeof head);
+  (void)memcpy((uint8_t *)&head, at, sizeof head);
   if (head.magic != HEAD_MAGIC || head.size > MANIFEST_BYTES || head.crc != crc32(at + sizeof head, head.size)) {
     return false;
   }
@@ -141,7 +141,7 @@ static verdict begin(uint8_t slot, const uint8_t *bytes, uint32_t size, uint32_t
   uint8_t padded[sizeof(slot_head) + MANIFEST_BYTES];
   slot_head head = {.magic = HEAD_MAGIC, .size = size, .crc = crc32(bytes, size), .reserved = 0xFFFFFFFFu};
   (void)memset(padded, 0xFF, sizeof padded);
-  (void)memcpy(padded, &head, sizeof head);
+  (void)memcpy(padded, (const uint8_t *)&head, sizeof head);
   (void)memcpy(padded + sizeof head, bytes, size);
   slots_close();
   uint32_t written = ((uint32_t)sizeof head + size + 3u) & ~3u;
@@ -229,20 +229,20 @@ verdict slots_write(uint32_t offset, const uint8_t *bytes, uint32_t size) {
   if (known >= size) {
     return ACCEPTED; /* told before */
   }
-  bytes += known;
-  size -= known;
-  if (size % 4u != 0u && incoming.have + size != incoming.whole) {
+  const uint8_t *from = &bytes[known];
+  uint32_t left = size - known;
+  if (left % 4u != 0u && incoming.have + left != incoming.whole) {
     return REFUSED(COAP_BAD_REQUEST, "offset: only the last block may have a size that is no multiple of four");
   }
-  while (size != 0u) {
+  while (left != 0u) {
     uint32_t sector = incoming.have / FLASH_SECTOR;
     uint32_t room = ((sector + 1u) * FLASH_SECTOR) - incoming.have;
-    uint32_t part = size < room ? size : room;
-    if (!program(incoming.have, bytes, part)) {
+    uint32_t part = left < room ? left : room;
+    if (!program(incoming.have, from, part)) {
       return REFUSED(COAP_SERVER_ERROR, "flash: the slot cannot be written");
     }
-    bytes += part;
-    size -= part;
+    from = &from[part];
+    left -= part;
     incoming.have += part;
     if ((part == room || incoming.have == incoming.whole) && !write_mark(incoming.slot, sector, incoming.whole)) {
       (void)port_flash_erase(base(incoming.slot)); /* without its mark the sector would never count */
