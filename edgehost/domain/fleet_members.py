@@ -171,12 +171,12 @@ def _note(member: Member, below: list[str], document: Mapping[str, Any]) -> None
             member.components = document
         case ["twin", "clock"]:
             member.clock_is_set = document.get("set") is not False
-        case ["twin", "deployment", name]:
+        case ["twin", "deployment", name] if _are(str, document, "state") and _are(int, document, "wave"):
             member.deployments[name] = document
         case ["a", name]:
             member.alarms[name] = document
-        case ["cmd", operation, command_id] if operation in set(Operation) and COMMAND_ID.fullmatch(
-            command_id
+        case ["cmd", operation, command_id] if (
+            operation in set(Operation) and COMMAND_ID.fullmatch(command_id) and _are(str, document, "status")
         ):
             member.commands[operation, command_id] = document
 
@@ -189,6 +189,11 @@ def _read(payload: bytes) -> Mapping[str, Any] | None:
     except RefusedError:
         return None
     return document if isinstance(document, Mapping) else None
+
+
+def _are(kind: type, document: Mapping[str, Any], name: str) -> bool:
+    """Whether it is of the kind, if it is there: who compares or counts by it need not ask again."""
+    return isinstance(document.get(name, kind()), kind)
 
 
 def _number(value: object) -> float | None:

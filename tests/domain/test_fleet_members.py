@@ -86,6 +86,24 @@ def test_members_are_read_from_their_topics_and_chosen_by_what_they_say() -> Non
         assert [member.name for member in selection.of(members.values())] == names
 
 
+@pytest.mark.parametrize(
+    ("below", "document"),
+    [
+        ("/twin/deployment/spring", {"state": ["waiting"], "sequence": 3}),
+        ("/twin/deployment/spring", {"state": "waiting", "wave": "first"}),
+        ("/cmd/deploy/x", {"status": {"is": "init"}}),
+    ],
+)
+def test_a_word_of_another_kind_is_passed_over_and_leaves_the_other_hosts(
+    below: str, document: dict[str, Any]
+) -> None:
+    retained = {f"edgehost/yard/{host}": b'{"class":"pi4"}' for host in ("gate", "well")}
+    retained |= {f"edgehost/yard/gate{below}": json.dumps(document).encode()}
+    members = members_in(TOPICS, retained)
+    assert list(members) == ["gate", "well"]
+    assert (members["gate"].deployments, members["gate"].open_commands) == ({}, 0)
+
+
 @given(
     st.dictionaries(st.text(max_size=40), st.binary(max_size=60), max_size=5),
     st.recursive(
