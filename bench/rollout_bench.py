@@ -1,4 +1,4 @@
-"""Roll-outs over twenty hosts: from signed to the last host, and how long each wave takes, under calls all the time."""
+"""What a deployment writes; roll-outs over twenty hosts: from signed to the last host, and how long each wave takes, under calls all the time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.deployment_writes import deployment_writes
 from edgehost.cli.demo_figures import children, pss_mb
 from edgehost.cli.demo_fleet import as_version, demo_component
 from tests.journeys.host_fleet import HostFleet, host_fleet, request
@@ -25,7 +26,12 @@ _CALL = request("GET", "/api/models/telemetry")
 
 def run(quick: bool = False) -> list[Row]:  # noqa: FBT001, FBT002 - the benches are called alike
     """Rows of name, value and unit."""
-    return asyncio.run(_measure(1 if quick else 3))
+    return [*asyncio.run(_writes(2 if quick else 5)), *asyncio.run(_measure(1 if quick else 3))]
+
+
+async def _writes(rounds: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="edgehost-bench-") as scratch:
+        return await deployment_writes(Path(scratch), rounds)
 
 
 async def _measure(rounds: int) -> list[Row]:
