@@ -149,18 +149,7 @@ class FlashFirmware:
         return flash.document()
 
     async def _flash(self, flash: Flash, plan: FlashPlan, document: SignedDocument, content: bytes) -> None:
-        devices = await self._run(flash, plan, document)
-        if self.by_hand is None:
-            return
-        problem = flash.problem
-        if problem is None:
-            await self.by_hand.done(devices, document, content)
-        else:
-            untouched = problem["code"] != _INTERNAL and problem["board_state"] in _UNTOUCHED
-            await self.by_hand.failed(devices, problem["message"], untouched=untouched)
-
-    async def _run(self, flash: Flash, plan: FlashPlan, document: SignedDocument) -> Sequence[str]:
-        """The devices in whose book it is."""
+        """It has ended once it is noted how, so that whoever orders the next one finds the board free."""
         job = plan.job
         began = FlashBegan(
             at=self.clock.now(),
@@ -170,25 +159,59 @@ class FlashFirmware:
             version=job.image.version,
             digest=job.image.digest,
         )
+        self.bus.publish(began)
+        try:
+            devices = await self._run(flash, plan, document)
+            await self._note(flash, devices, document, content)
+        finally:
+            flash.ended_at = self.clock.now()
+            flash.move()
+            problem = flash.problem or {}
+            self.bus.publish(
+                FlashEnded(
+                    at=flash.ended_at,
+                    board=began.board,
+                    line=began.line,
+                    firmware=began.firmware,
+                    version=began.version,
+                    digest=began.digest,
+                    problem=problem.get("code", ""),
+                    reason=problem.get("message", ""),
+                    board_state=problem.get("board_state", ""),
+                )
+            )
+
+    async def _note(
+        self, flash: Flash, devices: Sequence[str], document: SignedDocument, content: bytes
+    ) -> None:
+        problem = flash.problem
+        if self.by_hand is None:
+            return
+        if problem is None:
+            await self.by_hand.done(devices, document, content)
+        else:
+            untouched = problem["code"] != _INTERNAL and problem["board_state"] in _UNTOUCHED
+            await self.by_hand.failed(devices, problem["message"], untouched=untouched)
+
+    async def _run(self, flash: Flash, plan: FlashPlan, document: SignedDocument) -> Sequence[str]:
+        """The devices in whose book it is."""
+        job = plan.job
 
         def report(progress: FlashProgress) -> None:
             flash.progress = progress
             flash.move()
 
-        self.bus.publish(began)
-        state = ""
         devices: Sequence[str] = ()
         try:
             if self.by_hand is not None:
                 devices = await self.by_hand.begun(job.line, job.board.id, document)
             flash.outcome = asdict(await self.flasher.run(plan, report))
         except EdgehostError as error:
-            state = str(error.state) if isinstance(error, DeviceError) else ""
             flash.problem = {
                 "code": error.code,
                 "message": error.message,
                 "hint": error.hint,
-                "board_state": state,
+                "board_state": str(error.state) if isinstance(error, DeviceError) else "",
             }
         except asyncio.CancelledError:
             flash.problem = {
@@ -206,23 +229,6 @@ class FlashFirmware:
                 "board_state": "",
             }
             log.exception("The flash of %s ended as none should.", job.board.id)
-        finally:
-            flash.ended_at = self.clock.now()
-            flash.move()
-            problem = flash.problem or {}
-            self.bus.publish(
-                FlashEnded(
-                    at=flash.ended_at,
-                    board=began.board,
-                    line=began.line,
-                    firmware=began.firmware,
-                    version=began.version,
-                    digest=began.digest,
-                    problem=problem.get("code", ""),
-                    reason=problem.get("message", ""),
-                    board_state=state,
-                )
-            )
         return devices
 
     def _require_room(self) -> None:

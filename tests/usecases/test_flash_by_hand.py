@@ -198,6 +198,19 @@ async def test_another_flash_of_the_device_leaves_what_is_kept_of_the_one_that_g
         assert (host.page().running, host.page().by_hand) == (newer, None)
 
 
+async def test_one_is_said_to_have_ended_once_it_is_noted_how() -> None:
+    world = await with_newer()
+    host = LampHost(world)
+    async with host.on():
+        hand = ByHand(host, world)
+        flash = await hand.control.flash(ORDER)
+        while flash["ended_at"] is None:
+            flash = await hand.control.flash_state(flash["flash"], seen=flash["turn"], wait_s=30)
+        host.flash.by_hand.require_none("lamp")  # so that it can be flashed again at once
+        assert (flash["state"], host.page().running) == ("done", known_image(world.documents_[-1]))
+        await asyncio.wait(hand.tasks)
+
+
 async def test_one_that_has_ended_and_is_not_noted_yet_was_not_cut() -> None:
     world = await with_newer()
     host = LampHost(world)
