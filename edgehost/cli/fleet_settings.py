@@ -22,7 +22,6 @@ from remotes.mqtt_options import MqttOptions
 FILE_VARIABLE: Final = "EDGEHOST_FLEET"
 _MOST_BYTES: Final = 64 * 1024
 _PORT, _TLS_PORT = 1883, 8883
-_INBOX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,6 @@ def fleet_access(args: argparse.Namespace) -> FleetAccess:
             key_file=_file(said.key_file),
             username=args.username or said.username,
             password_file=_file(args.password_file or said.password_file),
-            inbox=_INBOX,
         ),
         None if args.unsigned else _file(args.key or said.key),
     )

@@ -44,6 +44,7 @@ class OperatorLink:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: ConnectionKeeper = field(init=False)
     _is_complete: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_too_large: bool = False
     _mark: str = ""
     _marks_return: bool = False  # on this connection
     _came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,12 +68,18 @@ class OperatorLink:
 
         Raises:
             UnavailableError: the broker does not answer, or this user may not read what it looks for.
+            TooLargeError: there is more than any fleet has.
         """
         try:
             async with asyncio.timeout(self.answer_s):
                 await self._is_complete.wait()
         except TimeoutError:
             raise self._silence() from None
+        if self._is_too_large:
+            raise TooLargeError(
+                f"The fleet has more than {MOST_TOPICS} topics; a host has some dozens.",
+                hint="See who may publish at the broker.",
+            )
 
     async def listen(self, topic_filter: str) -> None:
         """Bring what is retained there, too; returns once it has come."""
@@ -126,17 +133,18 @@ class OperatorLink:
         )
 
     async def _serve(self, link: Link, online: Callable[[], None]) -> None:
+        def take(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - see Link.bring
+            self._take(topic, payload)
+            if retained:
+                self._came.set()
+
         self._is_complete.clear()
         self._marks_return = False
         await link.answered(link.client.subscribe(self._mark, qos=1))
         async with owned_tasks() as spawn:
             spawn(self._ask(link), "edgehost.operator.ask")
             online()
-            async for message in link.client.messages:
-                payload: bytes = message.payload  # what arrives is always bytes
-                self._take(str(message.topic), payload)
-                if message.retain:
-                    self._came.set()
+            await link.bring(take)
 
     async def _ask(self, link: Link) -> None:
         asked = 0
@@ -178,7 +186,9 @@ class OperatorLink:
             return
         if payload:
             if topic not in self.retained and len(self.retained) >= MOST_TOPICS:
-                raise TooLargeError(f"The fleet has more than {MOST_TOPICS} topics.")
+                self._is_too_large = True
+                self._is_complete.set()
+                return
             self.retained[topic] = payload
         else:
             self.retained.pop(topic, None)

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from edgehost.adapters.broker.embedded_broker import open_broker
-from edgehost.adapters.fleet.operator_link import OperatorLink
-from edgehost.domain.errors import UnavailableError
+from edgehost.adapters.fleet import operator_link
+from edgehost.adapters.fleet.operator_link import OperatorLink, open_operator_link
+from edgehost.domain.errors import TooLargeError, UnavailableError
 from edgehost.domain.fleet_topics import FleetTopics
 from remotes.mqtt_connection import Link
 from remotes.mqtt_options import MqttOptions
@@ -87,3 +89,23 @@ async def test_who_may_only_read_sees_what_came_until_nothing_more_did(tmp_path:
         assert await reader.until(lambda: sorted(reader.retained) == hosts, 60)
         await reader.listen("edgehost/yard/gate/status")  # nothing is retained there, and that is told, too
         assert reader.is_guess
+
+
+async def test_a_fleet_of_more_topics_than_a_client_queues_is_seen_whole_and_one_without_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topics = FleetTopics("yard")
+    async with open_broker(
+        kind="mosquitto", extra_config="allow_anonymous true\nmax_queued_messages 0"
+    ) as broker:
+        options = MqttOptions(host="127.0.0.1", tcp_port=broker.tcp_port, inbox=8)
+        async with aiomqtt.Client("127.0.0.1", broker.tcp_port) as client:
+            for number in range(1000):
+                await client.publish(f"edgehost/yard/pi-{number}", b"{}", retain=True)
+            await client.publish("edgehost/yard/last", b"{}", qos=1, retain=True)
+        async with open_operator_link(topics, options, ["edgehost/yard/#"]) as link:
+            assert len(link.retained) == 1001
+        monkeypatch.setattr(operator_link, "MOST_TOPICS", 999)
+        with pytest.raises(TooLargeError, match="more than 999 topics"):
+            async with open_operator_link(topics, options, ["edgehost/yard/#"]):
+                pass
