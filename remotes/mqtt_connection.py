@@ -86,8 +86,8 @@ class Link:
         """
         paho: Any = self.client._client  # noqa: SLF001 - aiomqtt has no way past its inbox
         paho.message_callback_add("#", lambda _paho, _own, each: take(each.topic, each.payload, each.retain))
-        async for _ in self.client.messages:
-            pass  # what came before
+        async for each in self.client.messages:  # what came before
+            take(str(each.topic), bytes(each.payload), each.retain)
         raise aiomqtt.MqttError("the broker closed the connection")
 
 
