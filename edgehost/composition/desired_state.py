@@ -17,7 +17,7 @@ from edgehost.usecases.deployment_firmware import FirmwareHands, NoBoards
 from edgehost.usecases.deployment_plans import DeploymentPlans
 from edgehost.usecases.manage_components import ComponentManager
 from edgehost.usecases.offered_deployments import offered_deployments
-from edgehost.usecases.order_binding import order_binding
+from edgehost.usecases.order_binding import is_led, order_binding
 from edgehost.usecases.port_rooms import PortRooms
 from edgehost.usecases.reconcile_component import ComponentHands
 from edgehost.usecases.reconcile_deployment import DeploymentReconciler
@@ -49,6 +49,12 @@ class PortBindings:
     def bound(self) -> Mapping[str, str]:
         """What operators and deployments bound."""
         return self._rooms.bindings.table.operator
+
+    def loose(self) -> frozenset[str]:
+        """What is bound to an adapter or service that is not here any more."""
+        return frozenset(
+            what for what, target in self.bound().items() if not is_led(self._rooms, what, target)
+        )
 
     async def bind(self, what: str, target: str) -> None:
         """Bind it; an empty target takes that back."""

@@ -44,6 +44,7 @@ class ComponentFacts:
     refused: Mapping[str, str] = field(default_factory=dict)  # version: why it is no choice
     config: Mapping[str, str] = field(default_factory=dict)  # overrides of the live release, or of the next
     bindings: Mapping[str, str] = field(default_factory=dict)  # what operators and deployments bound
+    loose: frozenset[str] = frozenset()  # those of them whose target is not here any more
 
 
 class Action(enum.StrEnum):
@@ -119,7 +120,11 @@ def plan_component(wanted: WantedComponent, facts: ComponentFacts, deployment: s
     steps = _version_steps(facts, target, share, reason)
     if not steps and not share and config != dict(facts.config):
         steps.append(Step(Action.CONFIGURE, _keys(facts.config, config), f"{deployment} wants other values."))
-    bindings = {what: to for what, to in wanted.bindings.items() if facts.bindings.get(what) != to}
+    bindings = {
+        what: to
+        for what, to in wanted.bindings.items()
+        if facts.bindings.get(what) != to or what in facts.loose
+    }
     steps += [
         Step(Action.BIND, f"{what} to {to}", f"{deployment} binds it.") for what, to in bindings.items()
     ]

@@ -55,7 +55,8 @@ class Bindings:
                 raise TooLargeError(
                     f"There are {MOST_BINDINGS} bindings already.", hint="Take one back first."
                 )
-            await self._replace(operator)
+            if operator != dict(self._table.operator):  # a deployment binds again what has come back
+                await self._replace(operator)
         self._bus.publish(PortBound(at=self._clock.now(), what=what, target=target))
 
     async def unbind(self, what: str) -> None:

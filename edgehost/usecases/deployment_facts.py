@@ -27,6 +27,10 @@ class BoundPorts(Protocol):
         """What operators and deployments bound."""
         ...
 
+    def loose(self) -> frozenset[str]:
+        """What is bound to something that is not here."""
+        ...
+
     async def bind(self, what: str, target: str) -> None:
         """Bind it; an empty target takes that back.
 
@@ -43,6 +47,10 @@ class NoPorts:
     def bound(self) -> Mapping[str, str]:
         """Nothing."""
         return {}
+
+    def loose(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
 
     async def bind(self, what: str, target: str) -> None:
         """Nothing can be bound."""
@@ -96,6 +104,7 @@ class HostFacts:
             refused=refused,
             config=self.configs.of(component, "" if live is None else live.digest),
             bindings=self.ports.bound(),
+            loose=self.ports.loose(),
         )
 
     def offers(self, component: str) -> Sequence[tuple[OfferedRelease, FollowRemote]]:

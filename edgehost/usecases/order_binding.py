@@ -48,6 +48,14 @@ async def order_binding(rooms: PortRooms, what: str, target: str) -> Mapping[str
     return bindings_view(rooms)
 
 
+def is_led(rooms: PortRooms, what: str, target: str) -> bool:
+    """Whether what a binding leads to is here."""
+    if read_port_name(what) is None:
+        return is_service(rooms, target)
+    adapter, service = split_target(target)
+    return is_adapter(rooms, adapter) and (not service or is_service(rooms, service))
+
+
 def port_findings(rooms: PortRooms) -> list[dict[str, str]]:
     """What of ports and services needs a look, as findings of the doctor."""
     findings = [

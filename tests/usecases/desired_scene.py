@@ -191,6 +191,9 @@ class Bindings:
     def bound(self) -> Mapping[str, str]:
         return self.world.bindings
 
+    def loose(self) -> frozenset[str]:
+        return frozenset(what for what, target in self.world.bindings.items() if target not in self.known)
+
     async def bind(self, what: str, target: str) -> None:
         if target not in {*self.known, ""}:
             raise NotFoundError(f"There is no '{target}'.")

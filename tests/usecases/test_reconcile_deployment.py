@@ -324,20 +324,6 @@ async def test_a_release_that_is_brought_back_has_the_configuration_that_it_had(
         assert host.started["pump 1.0.0"] == {}
 
 
-async def test_ports_are_bound_and_what_is_not_there_yet_is_bound_later() -> None:
-    world = world_of_two()
-    world.deploy(1, components={"pump": {"bindings": {"pump.turn": "mill", "pump.stop": "brake"}}})
-    host = Desired(world)
-    async with host.on() as reconciler:
-        await host.settle()
-        assert world.bindings == {"pump.turn": "mill"}
-        assert host.held().state is RolloutState.APPLYING
-        reconciler.plans.facts.ports.known.add("brake")  # type: ignore[attr-defined]
-        await host.retry()
-        assert world.bindings == {"pump.turn": "mill", "pump.stop": "brake"}
-        assert host.held().state is RolloutState.SUCCESSFUL
-
-
 async def test_a_share_is_tried_beside_the_live_release_and_the_next_sequence_makes_it_live() -> None:
     world = world_of_two()
     host = Desired(world)
