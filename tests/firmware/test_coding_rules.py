@@ -7,18 +7,28 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.required_tools import require_tool
 
+#: Each version sees other rules, and sees some of them where they are kept.
+_CHECKER: Final = "Cppcheck 2.10"
 _DEVICE: Final = Path(__file__).parents[2] / "firmware_bridge/device"
 _ROW: Final = re.compile(r"\| ((?:\d+\.\d+(?:, )?)+) \| ")
 _FINDING: Final = re.compile(r"^(\S+) misra-c2012-(\d+\.\d+)$", re.MULTILINE)
 
 
 def test_the_rules_that_are_not_kept_are_those_that_are_listed(tmp_path: Path) -> None:
+    checker = require_tool("cppcheck")
+    version = subprocess.run(
+        [checker, "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if version != _CHECKER:
+        pytest.skip(f"the list is that of {_CHECKER}, and this is {version}")
     _, _, section = (_DEVICE / "PROTOCOL.md").read_text().partition("## Coding rules")
     listed = {rule for row in _ROW.findall(section) for rule in row.split(", ")}
     command = [
-        require_tool("cppcheck"), "--std=c11", "--platform=unix32", "--addon=misra", "--quiet", "--max-configs=1",
+        checker, "--std=c11", "--platform=unix32", "--addon=misra", "--quiet", "--max-configs=1",
         f"--cppcheck-build-dir={tmp_path}", "--template={file}:{line} {id}",
         "-I.", "-Isrc", '-DBOARD_FILE="boards/lm3s6965evb.h"', "src",
     ]  # fmt: skip
