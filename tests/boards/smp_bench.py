@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,9 +36,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.writers: set[asyncio.StreamWriter] = set()
-        self._backs: set[asyncio.Task[None]] = set()
         self._is_on = True
-        self._turn = asyncio.Lock()
         self._has_started = asyncio.Event()
         self._uart_path, self._monitor_path = str(folder / "uart"), str(folder / "monitor")
         program = require_tool("qemu-system-arm")
@@ -72,10 +70,7 @@ class Machine:
 
     async def booted(self) -> None:
         """Until the firmware has said so: bytes that come earlier leave the emulated UART deaf."""
-        seen = b""
-        async with asyncio.timeout(20):
-            while BANNER not in seen:
-                seen += await asyncio.get_running_loop().sock_recv(self._uart, 4096)
+        await self.pause(0)
         self._is_on = True
 
     def flash(self) -> bytes:
@@ -85,16 +80,20 @@ class Machine:
 
     def drop_lines(self) -> None:
         """As if the cable were pulled: the machine runs on."""
-        for back in self._backs:
-            back.cancel()
         for writer in self.writers:
             writer.transport.abort()
 
     def cut(self) -> None:
-        """What the firmware says while it starts again is for ``booted``."""
+        """Whoever has the line loses it, and nothing reaches the firmware before ``booted``."""
         self._is_on = False
         self.drop_lines()
+        self._order("stop")
+        with suppress(BlockingIOError):
+            while self._uart.recv(4096):
+                pass  # what it said before, perhaps that it had started
+        self._has_started.clear()
         self._order("system_reset")
+        self._order("cont")
 
     def close(self) -> None:
         self._process.kill()
@@ -104,39 +103,33 @@ class Machine:
         self._uart.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client at a time: the event loop knows one reader of the UART, and who is replaced waits for ever."""
+        """One client; what the machine says goes to all of them, as on a line with several listeners."""
         self.writers.add(writer)
-        async with self._turn:
-            await self._serve(reader, writer)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back = asyncio.create_task(self._answers(writer), name="uart")
-        self._backs.add(back)
         try:
             while self._is_on and (data := await reader.read(4096)) and self._is_on:
                 await asyncio.get_running_loop().sock_sendall(self._uart, data)
         except ConnectionError:
             pass
         finally:
-            back.cancel()
-            await asyncio.wait([back])
-            self._backs.discard(back)
             self.writers.discard(writer)
             writer.close()
+
+    async def listen(self) -> None:
+        """The only reader of the UART, for as long as the machine is there: two would take words from each other."""
+        seen = b""
+        while data := await asyncio.get_running_loop().sock_recv(self._uart, 4096):
+            for writer in self.writers:
+                if not writer.is_closing():
+                    writer.write(data)
+            if BANNER in (seen := seen[-len(BANNER) :] + data):
+                seen = b""
+                self._has_started.set()
 
     async def pause(self, _seconds: float) -> None:
         """The programmer waits for a restart: until the firmware has started, however slow this machine is."""
         async with asyncio.timeout(20):
             await self._has_started.wait()
         self._has_started.clear()
-
-    async def _answers(self, writer: asyncio.StreamWriter) -> None:
-        seen = b""
-        while data := await asyncio.get_running_loop().sock_recv(self._uart, 4096):
-            writer.write(data)
-            if BANNER in (seen := seen[-len(BANNER) :] + data):
-                seen = b""
-                self._has_started.set()
 
     def _order(self, command: str, **arguments: str | int) -> None:
         self._monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
@@ -191,14 +184,16 @@ class SmpBench:
 async def smp_bench(folder: Path) -> AsyncIterator[Bench]:
     machine = await asyncio.to_thread(Machine, folder)
     server = await asyncio.start_server(machine.serve, "127.0.0.1", 0)
+    listening = asyncio.create_task(machine.listen(), name="uart")
     try:
         await machine.booted()
         yield SmpBench(machine, server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        for writer in machine.writers:
-            writer.transport.abort()
+        machine.drop_lines()
         await server.wait_closed()
         while machine.writers:
             await asyncio.sleep(0)
+        listening.cancel()
+        await asyncio.wait([listening])
         machine.close()
